@@ -1,0 +1,69 @@
+//! The rules, one file for each family of records.
+
+use marrowline_record::pb::record::Event;
+
+use crate::context::Context;
+
+pub mod authority;
+pub mod custody;
+pub mod disposition;
+pub mod donor;
+pub mod dose;
+pub mod dose_check;
+pub mod lot;
+pub mod protocol;
+pub mod quality;
+pub mod release_testing;
+pub mod specification;
+pub mod subject;
+pub mod units;
+
+/// Hands the record to its family.
+pub(crate) fn judge(c: &mut Context<'_>) {
+    let Some(event) = c.event() else { return };
+    match event {
+        Event::LedgerFounded(e) => authority::founded(c, e),
+        Event::FacilityRegistered(e) => authority::facility_registered(c, e),
+        Event::KeyGranted(e) => authority::key_granted(c, e),
+        Event::KeyRevoked(e) => authority::key_revoked(c, e),
+        Event::SignatureAdded(e) => authority::signature_added(c, e),
+        Event::ProtocolPublished(e) => protocol::published(c, e),
+        Event::SpecificationPublished(e) => specification::published(c, e),
+        Event::DeviationOpened(e) => quality::deviation_opened(c, e),
+        Event::DeviationClosed(e) => quality::deviation_closed(c, e),
+        Event::HoldSet(e) => quality::hold_set(c, e),
+        Event::HoldLifted(e) => quality::hold_lifted(c, e),
+        Event::DonorRegistered(e) => donor::registered(c, e),
+        Event::DonorConsented(e) => donor::consented(c, e),
+        Event::DonorTestReported(e) => donor::test_reported(c, e),
+        Event::DonorTestReviewed(e) => donor::test_reviewed(c, e),
+        Event::DonorEligibilityDetermined(e) => donor::eligibility_determined(c, e),
+        Event::MarrowCollected(e) => donor::marrow_collected(c, e),
+        Event::LotOpened(e) => lot::opened(c, e),
+        Event::MncIsolated(e) => lot::mnc_isolated(c, e),
+        Event::CultureSeeded(e) => lot::culture_seeded(c, e),
+        Event::Passaged(e) => lot::passaged(c, e),
+        Event::Harvested(e) => lot::harvested(c, e),
+        Event::UnitsFilled(e) => units::filled(c, e),
+        Event::UnitsMoved(e) => units::moved(c, e),
+        Event::SampleTaken(e) => release_testing::sample_taken(c, e),
+        Event::TestResultReported(e) => release_testing::reported(c, e),
+        Event::TestResultReviewed(e) => release_testing::reviewed(c, e),
+        Event::LotDispositionDecided(e) => disposition::decided(c, e),
+        Event::CustodyRelinquished(e) => custody::relinquished(c, e),
+        Event::CustodyAccepted(e) => custody::accepted(c, e),
+        Event::SubjectConsented(e) => subject::consented(c, e),
+        Event::SubjectScreened(e) => subject::screened(c, e),
+        Event::SubjectRandomised(e) => subject::randomised(c, e),
+        Event::SubjectWeighed(e) => subject::weighed(c, e),
+        Event::DoseOrdered(e) => dose::ordered(c, e),
+        Event::UnitsAllocated(e) => dose::units_allocated(c, e),
+        Event::ThawOrdered(e) => dose::thaw_ordered(c, e),
+        Event::UnitsThawed(e) => dose::units_thawed(c, e),
+        Event::DosePrepared(e) => dose::prepared(c, e),
+        Event::DoseDispensed(e) => dose::dispensed(c, e),
+        Event::BedsideChecked(e) => dose::bedside_checked(c, e),
+        Event::InfusionStarted(e) => dose::infusion_started(c, e),
+        Event::InfusionEnded(e) => dose::infusion_ended(c, e),
+    }
+}

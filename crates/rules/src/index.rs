@@ -1,0 +1,170 @@
+//! Look-ups across streams: which record or thing a code, a donation number, a unit or a place belongs to.
+//!
+//! An index is computed from accepted records alone and can be thrown away and rebuilt. Keys are bytes so that a store needs to know
+//! nothing of cells.
+
+use marrowline_record::entry::Entry;
+use marrowline_record::pb::record::Event;
+
+/// What is looked up.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IndexKey {
+    /// Record by digest; value: record id.
+    Digest([u8; 32]),
+    /// First use of a donation number; value: the donor's id.
+    Din(String),
+    /// The lot of a unit; value: the lot's id.
+    Unit([u8; 16]),
+    /// The subject of a dose; value: the subject's id.
+    Dose([u8; 16]),
+    /// Who was put last into a freezer place; value: the unit's id.
+    Place {
+        /// The facility.
+        facility: [u8; 16],
+        /// The rack.
+        rack: String,
+        /// The position.
+        position: String,
+    },
+    /// A human code of a kind of thing (donor, lot, subject, unit, dose, facility, trial registration); value: the thing's id.
+    Code {
+        /// One of the `CODE_*` constants.
+        kind: u8,
+        /// The code.
+        code: String,
+    },
+}
+
+/// Kind of human code: donor.
+pub const CODE_DONOR: u8 = 1;
+/// Kind of human code: lot.
+pub const CODE_LOT: u8 = 2;
+/// Kind of human code: subject.
+pub const CODE_SUBJECT: u8 = 3;
+/// Kind of human code: unit.
+pub const CODE_UNIT: u8 = 4;
+/// Kind of human code: dose.
+pub const CODE_DOSE: u8 = 5;
+/// Kind of human code: trial registration.
+pub const CODE_TRIAL: u8 = 6;
+/// Kind of human code: product.
+pub const CODE_PRODUCT: u8 = 7;
+
+impl IndexKey {
+    /// The key as bytes: a tag, then fields, strings followed by a zero byte.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(40);
+        match self {
+            IndexKey::Digest(digest) => {
+                out.push(1);
+                out.extend_from_slice(digest);
+            }
+            IndexKey::Din(din) => {
+                out.push(2);
+                out.extend_from_slice(din.as_bytes());
+            }
+            IndexKey::Unit(id) => {
+                out.push(3);
+                out.extend_from_slice(id);
+            }
+            IndexKey::Dose(id) => {
+                out.push(4);
+                out.extend_from_slice(id);
+            }
+            IndexKey::Place {
+                facility,
+                rack,
+                position,
+            } => {
+                out.push(5);
+                out.extend_from_slice(facility);
+                out.extend_from_slice(rack.as_bytes());
+                out.push(0);
+                out.extend_from_slice(position.as_bytes());
+            }
+            IndexKey::Code { kind, code } => {
+                out.push(6);
+                out.push(*kind);
+                out.extend_from_slice(code.as_bytes());
+            }
+        }
+        out
+    }
+}
+
+/// A change of an index by one accepted record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexWrite {
+    /// The key.
+    pub key: IndexKey,
+    /// The value; the first one stays where `first_wins`.
+    pub value: [u8; 16],
+    /// Whether an existing value stays.
+    pub first_wins: bool,
+}
+
+/// The index changes that an accepted record brings.
+pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
+    let mut out = vec![IndexWrite {
+        key: IndexKey::Digest(entry.digest.0),
+        value: entry.record_id().0,
+        first_wins: true,
+    }];
+    let Some(event) = &entry.record.event else {
+        return out;
+    };
+    let mut first = |key, value| {
+        out.push(IndexWrite {
+            key,
+            value,
+            first_wins: true,
+        });
+    };
+    let code = |kind, code: &str| IndexKey::Code {
+        kind,
+        code: code.to_owned(),
+    };
+    use marrowline_record::pb::StreamKind::{Donor, Lot, Protocol, Specification, Subject};
+    match event {
+        Event::ProtocolPublished(e) => first(code(CODE_TRIAL, &e.registration), entry.stream_id(Protocol)),
+        Event::SpecificationPublished(e) => first(code(CODE_PRODUCT, &e.product_code), entry.stream_id(Specification)),
+        Event::DonorRegistered(e) => first(code(CODE_DONOR, &e.donor_code), entry.stream_id(Donor)),
+        Event::MarrowCollected(e) => first(IndexKey::Din(e.din.clone()), entry.stream_id(Donor)),
+        Event::LotOpened(e) => first(code(CODE_LOT, &e.lot_code), entry.stream_id(Lot)),
+        Event::SubjectConsented(e) => first(code(CODE_SUBJECT, &e.subject_code), entry.stream_id(Subject)),
+        Event::UnitsFilled(e) => {
+            for unit in &e.units {
+                let id = id16(&unit.unit_id);
+                first(IndexKey::Unit(id), entry.stream_id(Lot));
+                first(code(CODE_UNIT, &unit.unit_code), id);
+            }
+        }
+        Event::DosePrepared(e) => {
+            let id = id16(&e.dose_id);
+            first(IndexKey::Dose(id), entry.stream_id(Subject));
+            first(code(CODE_DOSE, &e.dose_code), id);
+        }
+        Event::UnitsMoved(e) => {
+            for place in &e.places {
+                if let Some(location) = &place.location {
+                    out.push(IndexWrite {
+                        key: IndexKey::Place {
+                            facility: id16(&location.facility_id),
+                            rack: location.rack.clone(),
+                            position: location.position.clone(),
+                        },
+                        value: id16(&place.unit_id),
+                        first_wins: false,
+                    });
+                }
+            }
+        }
+        _ => {}
+    }
+    out
+}
+
+/// A 16-byte field as an array; a field of another length never passes the shape check, so zeros are never seen.
+pub(crate) fn id16(bytes: &[u8]) -> [u8; 16] {
+    bytes.try_into().unwrap_or([0; 16])
+}

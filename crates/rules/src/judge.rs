@@ -1,0 +1,106 @@
+//! The one door: frame first (time, signatures, streams, heads), then the rules of the event's family.
+
+use marrowline_record::OpenedRecord;
+use marrowline_record::id::Id16;
+
+use crate::context::{Context, Signer, refuses};
+use crate::finding::Finding;
+use crate::view::View;
+use crate::{family, frame, table};
+
+/// The rule set that this software judges by. Released rule sets stay compiled for ever.
+pub const RULE_SET: u32 = 1;
+
+/// Where and when in the log a record is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    /// The leaf's number.
+    pub index: u64,
+    /// The ledger's time, Unix ms.
+    pub recorded_at_ms: i64,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The record is appended; the flags go into its leaf.
+    Accepted {
+        /// What was found, ascending by the code's number.
+        flags: Vec<Finding>,
+    },
+    /// The record is not appended.
+    Refused {
+        /// Every failed rule, not only the first.
+        violations: Vec<Finding>,
+    },
+}
+
+impl Verdict {
+    /// Flag numbers for the leaf, ascending, each once.
+    pub fn flag_numbers(&self) -> Vec<u16> {
+        let mut numbers: Vec<u16> = match self {
+            Verdict::Accepted { flags } => flags.iter().map(|f| f.code.number).collect(),
+            Verdict::Refused { .. } => Vec::new(),
+        };
+        numbers.dedup();
+        numbers
+    }
+}
+
+/// Judges a record under a rule set. `None` if this software does not know the rule set.
+pub fn judge(rule_set: u32, view: &dyn View, at: At, opened: &OpenedRecord) -> Option<Verdict> {
+    if rule_set != RULE_SET {
+        return None;
+    }
+    let mut context = context(view, at, opened)?;
+    let category = context.category;
+    frame::judge(&mut context, at);
+    // A record whose streams or signatures are not of its event's form gives the family's rules nothing to stand on.
+    if !context.is_refused() || category == table::Category::Authorisation && frame::is_well_formed(&context) {
+        family::judge(&mut context);
+    }
+    let mut findings = context.findings;
+    findings.sort_by(|a, b| a.code.number.cmp(&b.code.number).then_with(|| a.look_at.cmp(&b.look_at)));
+    let (violations, flags): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(|f| refuses(f.code, category));
+    Some(if violations.is_empty() {
+        Verdict::Accepted { flags }
+    } else {
+        Verdict::Refused { violations }
+    })
+}
+
+fn context<'a>(view: &'a dyn View, at: At, opened: &'a OpenedRecord) -> Option<Context<'a>> {
+    let record = opened.record();
+    let event = record.event.as_ref()?;
+    let authority = view.authority();
+    let signers = opened
+        .signings()
+        .iter()
+        .filter_map(|signing| {
+            let slot = record.slots.get(usize::from(signing.slot))?;
+            Some(Signer {
+                slot: signing.slot,
+                key_id: signing.key_id,
+                person_id: authority
+                    .person_of(&signing.key_id)
+                    .or_else(|| crate::state::authority::founding_person(event, &signing.key_id)),
+                role: slot.role(),
+                meaning: slot.meaning(),
+                facility_id: Id16(crate::index::id16(&slot.facility_id)),
+                signed_at_ms: signing.signed_at_ms,
+            })
+        })
+        .collect();
+    Some(Context {
+        view,
+        authority,
+        record,
+        digest: opened.digest(),
+        category: table::category(event),
+        recorded_at_ms: at.recorded_at_ms,
+        occurred_at_ms: record.occurred_at.as_ref().map_or(0, |i| i.unix_ms),
+        signers,
+        raw_signings: opened.signings(),
+        findings: Vec::new(),
+    })
+}

@@ -1,0 +1,87 @@
+//! Streams folded into what the rules ask about.
+//!
+//! A state is computed from the accepted records of one stream alone, in their order, and can be thrown away and folded again. Folding
+//! is total: whatever was accepted, flagged or not, can be folded.
+
+use marrowline_record::entry::Entry;
+use marrowline_record::id::Id16;
+use marrowline_record::pb::StreamKind;
+
+pub mod authority;
+pub mod custody;
+pub mod donor;
+pub mod lot;
+pub mod protocol;
+pub mod specification;
+pub mod subject;
+pub mod upkeep;
+
+pub use authority::Authority;
+pub use donor::Donor;
+pub use lot::Lot;
+pub use protocol::Protocol;
+pub use specification::Specification;
+pub use subject::Subject;
+pub use upkeep::Upkeep;
+
+/// A folded stream of any kind.
+#[derive(Clone, Debug)]
+pub enum Stream {
+    /// The authority stream.
+    Authority(Authority),
+    /// A trial's protocol.
+    Protocol(Protocol),
+    /// A product's specification.
+    Specification(Specification),
+    /// A donor.
+    Donor(Donor),
+    /// A lot.
+    Lot(Lot),
+    /// A trial subject.
+    Subject(Subject),
+    /// A stream whose own records come later; deviations may already be opened on it.
+    Other(Upkeep),
+}
+
+impl Stream {
+    /// A stream before its first record.
+    pub fn new(kind: StreamKind, id: Id16) -> Stream {
+        match kind {
+            StreamKind::Authority => Stream::Authority(Authority::default()),
+            StreamKind::Protocol => Stream::Protocol(Protocol::new(id)),
+            StreamKind::Specification => Stream::Specification(Specification::new(id)),
+            StreamKind::Donor => Stream::Donor(Donor::new(id)),
+            StreamKind::Lot => Stream::Lot(Lot::new(id)),
+            StreamKind::Subject => Stream::Subject(Subject::new(id)),
+            StreamKind::Facility | StreamKind::Equipment | StreamKind::Unspecified => {
+                Stream::Other(Upkeep::new(kind))
+            }
+        }
+    }
+
+    /// Adds the stream's next record.
+    pub fn fold(&mut self, entry: &Entry) {
+        match self {
+            Stream::Authority(state) => state.fold(entry),
+            Stream::Protocol(state) => state.fold(entry),
+            Stream::Specification(state) => state.fold(entry),
+            Stream::Donor(state) => state.fold(entry),
+            Stream::Lot(state) => state.fold(entry),
+            Stream::Subject(state) => state.fold(entry),
+            Stream::Other(state) => state.fold(entry),
+        }
+    }
+
+    /// What every kind of stream has.
+    pub fn upkeep(&self) -> &Upkeep {
+        match self {
+            Stream::Authority(state) => &state.upkeep,
+            Stream::Protocol(state) => &state.upkeep,
+            Stream::Specification(state) => &state.upkeep,
+            Stream::Donor(state) => &state.upkeep,
+            Stream::Lot(state) => &state.upkeep,
+            Stream::Subject(state) => &state.upkeep,
+            Stream::Other(state) => state,
+        }
+    }
+}

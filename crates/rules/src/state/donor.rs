@@ -1,0 +1,81 @@
+//! A donor: consent, panel results, eligibility, collections.
+
+use marrowline_record::entry::Entry;
+use marrowline_record::id::{Id16, KeyId, RecordId};
+use marrowline_record::pb;
+
+use crate::state::Upkeep;
+
+/// A result of the donor's panel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PanelResult {
+    /// The record.
+    pub record_id: RecordId,
+    /// What was reported.
+    pub event: pb::DonorTestReported,
+    /// Keys of the analysts who signed.
+    pub analysts: Vec<KeyId>,
+    /// The review with its decision.
+    pub review: Option<(RecordId, pb::ReviewDecision)>,
+}
+
+/// A collection of marrow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collection {
+    /// The record.
+    pub record_id: RecordId,
+    /// What was recorded.
+    pub event: pb::MarrowCollected,
+    /// When.
+    pub collected_at_ms: i64,
+}
+
+/// The donor stream.
+#[derive(Clone, Debug)]
+pub struct Donor {
+    /// The donor.
+    pub id: Id16,
+    /// The registration.
+    pub registered: Option<(RecordId, pb::DonorRegistered)>,
+    /// The last consent, with its event time.
+    pub consent: Option<(RecordId, pb::DonorConsented, i64)>,
+    /// Panel results in order.
+    pub results: Vec<PanelResult>,
+    /// The last determination.
+    pub eligibility: Option<(RecordId, pb::Eligibility)>,
+    /// Every determination with the time that it holds from (recorded at, for "eligible"; event time for a stop).
+    pub determinations: Vec<(i64, pb::Eligibility, RecordId)>,
+    /// Collections in order.
+    pub collections: Vec<Collection>,
+    /// Lots that were opened from it.
+    pub lots: Vec<Id16>,
+    /// Holds, deviations, signatures.
+    pub upkeep: Upkeep,
+}
+
+impl Donor {
+    /// Before the first record.
+    pub fn new(id: Id16) -> Donor {
+        Donor {
+            id,
+            registered: None,
+            consent: None,
+            results: Vec::new(),
+            eligibility: None,
+            determinations: Vec::new(),
+            collections: Vec::new(),
+            lots: Vec::new(),
+            upkeep: Upkeep::new(pb::StreamKind::Donor),
+        }
+    }
+
+    /// Whether the last determination says eligible.
+    pub fn is_eligible(&self) -> bool {
+        matches!(self.eligibility, Some((_, pb::Eligibility::Eligible)))
+    }
+
+    /// Adds the next record.
+    pub fn fold(&mut self, entry: &Entry) {
+        self.upkeep.fold(entry);
+    }
+}

@@ -1,0 +1,216 @@
+//! A lot: its cultures, units, samples, results and disposition.
+
+use std::collections::BTreeMap;
+
+use marrowline_record::entry::Entry;
+use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::pb::{self, Disposition, Location, ThawPurpose};
+
+use crate::state::Upkeep;
+use crate::state::custody::Custody;
+
+/// What was done with a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Processing {
+    /// Filled and frozen, not yet in a place.
+    Filled,
+    /// In a freezer place.
+    Stored,
+    /// Assigned to an order.
+    Allocated,
+    /// Thawed; never goes back.
+    Thawed,
+    /// Part of a dose.
+    Prepared,
+    /// Its dose was released to the ward.
+    Dispensed,
+    /// Its dose is being, or was, infused.
+    Infused,
+    /// Used up for testing.
+    Sampled,
+}
+
+/// What a thaw found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thaw {
+    /// The record.
+    pub record_id: RecordId,
+    /// When.
+    pub thawed_at_ms: i64,
+    /// Cells counted, dead and alive.
+    pub total_cells: u64,
+    /// Viable share.
+    pub viability_basis_points: u32,
+}
+
+/// A thaw that was ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThawOrder {
+    /// The record.
+    pub record_id: RecordId,
+    /// What for.
+    pub purpose: ThawPurpose,
+    /// The order, for a patient.
+    pub order_id: Option<Id16>,
+}
+
+/// An assignment of a unit to a subject's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocation {
+    /// The record.
+    pub record_id: RecordId,
+    /// The order.
+    pub order_id: Id16,
+    /// The subject.
+    pub subject_id: Id16,
+}
+
+/// One container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    /// The unit.
+    pub id: Id16,
+    /// Code on its label.
+    pub code: String,
+    /// The record that filled it.
+    pub filled_by: RecordId,
+    /// When it was filled.
+    pub filled_at_ms: i64,
+    /// Cells in it when filled, dead and alive.
+    pub total_cells: u64,
+    /// Volume when filled.
+    pub volume_microlitres: u64,
+    /// Viable share when filled.
+    pub fill_viability_basis_points: u32,
+    /// DMSO by volume.
+    pub dmso_basis_points: u32,
+    /// What was done with it.
+    pub processing: Processing,
+    /// Who holds it.
+    pub custody: Custody,
+    /// Its freezer place.
+    pub location: Option<Location>,
+    /// Its assignment, which stays when it is thawed and prepared.
+    pub allocation: Option<Allocation>,
+    /// The thaw that was ordered.
+    pub thaw_order: Option<ThawOrder>,
+    /// The thaw.
+    pub thaw: Option<Thaw>,
+    /// The dose that it became part of.
+    pub dose_id: Option<Id16>,
+}
+
+/// What a culture, the isolation or a harvest gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Culture {
+    /// The record.
+    pub record_id: RecordId,
+    /// The culture that it came from.
+    pub parent_id: Option<Id16>,
+    /// Passage.
+    pub passage: u32,
+    /// Cells seeded, dead and alive.
+    pub seeded_cells: u64,
+    /// Population doublings since P1 up to the seeding of this culture.
+    pub milli_doublings: i64,
+    /// The record that used it up.
+    pub consumed_by: Option<RecordId>,
+}
+
+/// A harvest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Harvest {
+    /// The record.
+    pub record_id: RecordId,
+    /// Cells harvested, dead and alive.
+    pub total_cells: u64,
+    /// Viable share.
+    pub viability_basis_points: u32,
+    /// The record that filled it.
+    pub consumed_by: Option<RecordId>,
+}
+
+/// A sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The record.
+    pub record_id: RecordId,
+    /// Code on the sample.
+    pub code: String,
+    /// When it was taken.
+    pub taken_at_ms: i64,
+}
+
+/// A reported result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportedResult {
+    /// The record.
+    pub record_id: RecordId,
+    /// The sample.
+    pub sample_id: Id16,
+    /// The test's code.
+    pub test_code: String,
+    /// The result as reported.
+    pub event: pb::TestResultReported,
+    /// Who reported it.
+    pub analysts: Vec<marrowline_record::id::KeyId>,
+    /// The review with its decision.
+    pub review: Option<(RecordId, pb::ReviewDecision)>,
+}
+
+/// The lot stream.
+#[derive(Clone, Debug)]
+pub struct Lot {
+    /// The lot.
+    pub id: Id16,
+    /// The record that opened it.
+    pub opened: Option<(RecordId, pb::LotOpened)>,
+    /// The facility that opened it.
+    pub facility_id: Option<Id16>,
+    /// The donor.
+    pub donor_id: Option<Id16>,
+    /// The isolation: record and what it stated.
+    pub isolation: Option<(RecordId, pb::MncIsolated)>,
+    /// Cultures by id.
+    pub cultures: BTreeMap<Id16, Culture>,
+    /// Harvests by id.
+    pub harvests: BTreeMap<Id16, Harvest>,
+    /// Units by id.
+    pub units: BTreeMap<Id16, Unit>,
+    /// Samples by id.
+    pub samples: BTreeMap<Id16, Sample>,
+    /// Results in the order in which they were reported.
+    pub results: Vec<ReportedResult>,
+    /// The last disposition.
+    pub disposition: Option<(RecordId, Disposition)>,
+    /// Keys that signed a manufacturing step of it (operators and verifying operators), with the record.
+    pub operated_by: Vec<(marrowline_record::id::KeyId, RecordId)>,
+    /// Holds, deviations, signatures.
+    pub upkeep: Upkeep,
+}
+
+impl Lot {
+    /// Before the first record.
+    pub fn new(id: Id16) -> Lot {
+        Lot {
+            id,
+            opened: None,
+            facility_id: None,
+            donor_id: None,
+            isolation: None,
+            cultures: BTreeMap::new(),
+            harvests: BTreeMap::new(),
+            units: BTreeMap::new(),
+            samples: BTreeMap::new(),
+            results: Vec::new(),
+            disposition: None,
+            operated_by: Vec::new(),
+            upkeep: Upkeep::new(marrowline_record::pb::StreamKind::Lot),
+        }
+    }
+
+    /// Adds the next record.
+    pub fn fold(&mut self, entry: &Entry) {
+        self.upkeep.fold(entry);
+    }
+}

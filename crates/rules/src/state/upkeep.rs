@@ -1,0 +1,247 @@
+//! What every stream keeps: open holds, open deviations, signatures owed, and who signed each of its records.
+
+use std::sync::Arc;
+
+use marrowline_record::entry::Entry;
+use marrowline_record::id::{Digest, Id16, KeyId, RecordId};
+use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{Meaning, Role, Severity, StreamKind};
+use sha2::{Digest as _, Sha256};
+
+use crate::codes::{self, Code};
+use crate::index::id16;
+use crate::table;
+
+/// Rule code that a person's own hold is derived with.
+pub const HOLD_SET: &str = "HOLD_SET";
+/// Rule code that a person's own deviation is derived with.
+pub const DEVIATION_OPENED: &str = "DEVIATION_OPENED";
+
+/// SHA-256(record digest ‖ rule code): the id of a deviation or hold that a record brought about.
+pub fn derived_id(digest: &Digest, code: &str) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(digest.0);
+    hasher.update(code.as_bytes());
+    hasher.finalize().into()
+}
+
+/// A hold on a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Its id.
+    pub id: [u8; 32],
+    /// The rule's code, or `HOLD_SET`.
+    pub code: &'static str,
+    /// Why, in words.
+    pub reason: String,
+    /// The record that set it.
+    pub record_id: RecordId,
+    /// Units that are held; none: everything in the stream.
+    pub unit_ids: Vec<Id16>,
+    /// The dose that is held; none: everything in the stream.
+    pub dose_id: Option<Id16>,
+    /// The record that lifted it.
+    pub lifted_by: Option<RecordId>,
+}
+
+/// A deviation on a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deviation {
+    /// Its id.
+    pub id: [u8; 32],
+    /// The rule's code, or `DEVIATION_OPENED`.
+    pub code: &'static str,
+    /// How bad.
+    pub severity: Severity,
+    /// What happened.
+    pub description: String,
+    /// The record that opened it.
+    pub record_id: RecordId,
+    /// The record that closed it.
+    pub closed_by: Option<RecordId>,
+}
+
+/// A signature that a fact still owes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// The record that owes it.
+    pub record_id: RecordId,
+    /// That record's digest.
+    pub digest: Digest,
+    /// The slot.
+    pub slot: u8,
+    /// In which role.
+    pub role: Role,
+    /// With which meaning.
+    pub meaning: Meaning,
+    /// For which facility.
+    pub facility_id: Id16,
+}
+
+/// Who signed a record of the stream, and when the ledger recorded it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedRecord {
+    /// The record.
+    pub record_id: RecordId,
+    /// Its digest.
+    pub digest: Digest,
+    /// When it was recorded.
+    pub recorded_at_ms: i64,
+    /// The keys that signed it.
+    pub key_ids: Vec<KeyId>,
+}
+
+/// What every stream keeps.
+#[derive(Clone, Debug)]
+pub struct Upkeep {
+    /// Kind of the stream.
+    pub kind: StreamKind,
+    /// Number of records.
+    pub length: u64,
+    /// All holds, lifted ones too.
+    pub holds: Vec<Hold>,
+    /// All deviations, closed ones too.
+    pub deviations: Vec<Deviation>,
+    /// Signatures still owed.
+    pub owed: Vec<Owed>,
+    /// Who signed each record, in order.
+    pub signed: Arc<Vec<SignedRecord>>,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Upkeep::new(StreamKind::Authority)
+    }
+}
+
+impl Upkeep {
+    /// Before the first record.
+    pub fn new(kind: StreamKind) -> Upkeep {
+        Upkeep {
+            kind,
+            length: 0,
+            holds: Vec::new(),
+            deviations: Vec::new(),
+            owed: Vec::new(),
+            signed: Arc::new(Vec::new()),
+        }
+    }
+
+    /// Holds that are in force.
+    pub fn open_holds(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.iter().filter(|h| h.lifted_by.is_none())
+    }
+
+    /// Holds in force that stop this unit.
+    pub fn holds_on_unit(&self, unit: &Id16) -> impl Iterator<Item = &Hold> {
+        self.open_holds()
+            .filter(move |h| h.dose_id.is_none() && (h.unit_ids.is_empty() || h.unit_ids.contains(unit)))
+    }
+
+    /// Holds in force that stop this dose.
+    pub fn holds_on_dose(&self, dose: &Id16) -> impl Iterator<Item = &Hold> {
+        self.open_holds().filter(move |h| h.dose_id.is_none_or(|d| d == *dose))
+    }
+
+    /// Deviations that are open.
+    pub fn open_deviations(&self) -> impl Iterator<Item = &Deviation> {
+        self.deviations.iter().filter(|d| d.closed_by.is_none())
+    }
+
+    /// Adds the stream's next record.
+    pub fn fold(&mut self, entry: &Entry) {
+        self.length = self.length.saturating_add(1);
+        Arc::make_mut(&mut self.signed).push(SignedRecord {
+            record_id: entry.record_id(),
+            digest: entry.digest,
+            recorded_at_ms: entry.recorded_at_ms,
+            key_ids: entry.signings.iter().map(|s| s.key_id).collect(),
+        });
+        self.fold_effects(entry);
+        self.fold_owed(entry);
+        match &entry.record.event {
+            Some(Event::DeviationOpened(e)) => self.open(entry, DEVIATION_OPENED, e.severity(), &e.description),
+            Some(Event::DeviationClosed(e)) => {
+                for deviation in self.deviations.iter_mut().filter(|d| d.id[..] == e.deviation_id[..]) {
+                    deviation.closed_by.get_or_insert(entry.record_id());
+                }
+            }
+            Some(Event::HoldSet(e)) => {
+                let units = e.unit_ids.iter().map(|u| Id16(id16(u))).collect();
+                let dose = e.dose_id.as_deref().map(|d| Id16(id16(d)));
+                self.hold(entry, HOLD_SET, &e.reason, units, dose);
+            }
+            Some(Event::HoldLifted(e)) => {
+                for hold in self.holds.iter_mut().filter(|h| h.id[..] == e.hold_id[..]) {
+                    hold.lifted_by.get_or_insert(entry.record_id());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Holds and deviations that the record's flags bring about by themselves.
+    fn fold_effects(&mut self, entry: &Entry) {
+        for code in entry.flags.iter().filter_map(|n| codes::by_number(*n)) {
+            if let Some(severity) = code.effect.deviation {
+                self.open(entry, code.name, severity, code.demands);
+            }
+            if code.effect.holds.contains(&self.kind) {
+                self.hold_by_rule(entry, code);
+            }
+        }
+    }
+
+    fn hold_by_rule(&mut self, entry: &Entry, code: &'static Code) {
+        let reason = format!("not met: {}", code.demands);
+        self.hold(entry, code.name, &reason, Vec::new(), None);
+    }
+
+    fn open(&mut self, entry: &Entry, code: &'static str, severity: Severity, description: &str) {
+        self.deviations.push(Deviation {
+            id: derived_id(&entry.digest, code),
+            code,
+            severity,
+            description: description.to_owned(),
+            record_id: entry.record_id(),
+            closed_by: None,
+        });
+    }
+
+    fn hold(&mut self, entry: &Entry, code: &'static str, reason: &str, unit_ids: Vec<Id16>, dose_id: Option<Id16>) {
+        self.holds.push(Hold {
+            id: derived_id(&entry.digest, code),
+            code,
+            reason: reason.to_owned(),
+            record_id: entry.record_id(),
+            unit_ids,
+            dose_id,
+            lifted_by: None,
+        });
+    }
+
+    fn fold_owed(&mut self, entry: &Entry) {
+        if let Some(Event::SignatureAdded(e)) = &entry.record.event {
+            let slot = e.slot.unwrap_or(u32::MAX);
+            self.owed
+                .retain(|o| !(o.digest.0[..] == e.target_digest[..] && u32::from(o.slot) == slot));
+            return;
+        }
+        let Some(event) = &entry.record.event else { return };
+        if table::category(event) != table::Category::Fact {
+            return;
+        }
+        for (number, slot) in (0u8..).zip(&entry.record.slots) {
+            if entry.signings.iter().all(|s| s.slot != number) {
+                self.owed.push(Owed {
+                    record_id: entry.record_id(),
+                    digest: entry.digest,
+                    slot: number,
+                    role: slot.role(),
+                    meaning: slot.meaning(),
+                    facility_id: Id16(id16(&slot.facility_id)),
+                });
+            }
+        }
+    }
+}

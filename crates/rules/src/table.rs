@@ -1,0 +1,255 @@
+//! Who signs what, and which streams it extends: one row for each event, as in the table of records in docs/rules.md.
+
+use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{Disposition, Eligibility, Meaning, Role, StreamKind};
+
+use Meaning::{Accepted, Approved, Certified, Performed, Relinquished, Reviewed, Verified};
+use Role::{
+    Auditor, Collector, Courier, Cryobank, Device, DonorPhysician, Investigator, KeyAdministrator, Nurse, Operator, Pharmacist,
+    QcAnalyst, QcReviewer, QualifiedPerson, QualityAssurance, Randomiser, VerifyingOperator,
+};
+
+/// How a record is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    /// Something that happened: flagged, never gated.
+    Fact,
+    /// A decision: gated.
+    Authorisation,
+    /// A decision that stops something: judged like a fact, one signature is enough.
+    Stop,
+}
+
+/// One signature slot: any of these roles, with this meaning.
+#[derive(Clone, Copy, Debug)]
+pub struct SlotRule {
+    /// The roles that may fill it.
+    pub roles: &'static [Role],
+    /// What the signature says.
+    pub meaning: Meaning,
+}
+
+/// How many streams of a kind a record extends.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamRule {
+    /// The kind.
+    pub kind: StreamKind,
+    /// Fewest.
+    pub min: usize,
+    /// Most.
+    pub max: usize,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The signatures, in slot order.
+    pub slots: &'static [SlotRule],
+    /// The streams, by kind.
+    pub streams: &'static [StreamRule],
+    /// Whether the record opens the stream of the first kind named.
+    pub opens: bool,
+}
+
+const fn slot(roles: &'static [Role], meaning: Meaning) -> SlotRule {
+    SlotRule { roles, meaning }
+}
+
+const fn one(kind: StreamKind) -> StreamRule {
+    StreamRule { kind, min: 1, max: 1 }
+}
+
+const fn some(kind: StreamKind) -> StreamRule {
+    StreamRule { kind, min: 1, max: 8 }
+}
+
+const AUTHORITY: &[StreamRule] = &[one(StreamKind::Authority)];
+const PROTOCOL: &[StreamRule] = &[one(StreamKind::Protocol)];
+const SPECIFICATION: &[StreamRule] = &[one(StreamKind::Specification)];
+const DONOR: &[StreamRule] = &[one(StreamKind::Donor)];
+const LOT: &[StreamRule] = &[one(StreamKind::Lot)];
+const LOTS: &[StreamRule] = &[some(StreamKind::Lot)];
+const LOT_DONOR: &[StreamRule] = &[one(StreamKind::Lot), one(StreamKind::Donor)];
+const SUBJECT: &[StreamRule] = &[one(StreamKind::Subject)];
+const SUBJECT_PROTOCOL: &[StreamRule] = &[one(StreamKind::Subject), one(StreamKind::Protocol)];
+const SUBJECT_LOTS: &[StreamRule] = &[one(StreamKind::Subject), some(StreamKind::Lot)];
+/// Any one stream: which kinds are allowed is in [`any_stream`].
+const ANY: &[StreamRule] = &[];
+
+const KEY_QA: &[SlotRule] = &[slot(&[KeyAdministrator], Approved), slot(&[QualityAssurance], Approved)];
+const OP_VF: &[SlotRule] = &[slot(&[Operator], Performed), slot(&[VerifyingOperator], Verified)];
+const RN_2: &[SlotRule] = &[slot(&[Nurse], Performed), slot(&[Nurse, Investigator], Verified)];
+const QR: &[SlotRule] = &[slot(&[QcReviewer], Reviewed)];
+const HOLDER: &[Role] = &[Cryobank, Courier, Pharmacist, Nurse];
+/// Every role that people or devices are granted.
+pub const EVERY_ROLE: &[Role] = &[
+    KeyAdministrator,
+    QualityAssurance,
+    QualifiedPerson,
+    DonorPhysician,
+    Collector,
+    Operator,
+    QcAnalyst,
+    QcReviewer,
+    Cryobank,
+    Courier,
+    Pharmacist,
+    Investigator,
+    Randomiser,
+    Nurse,
+    Auditor,
+    Device,
+];
+
+const fn row(slots: &'static [SlotRule], streams: &'static [StreamRule]) -> Row {
+    Row {
+        slots,
+        streams,
+        opens: false,
+    }
+}
+
+const fn opening(slots: &'static [SlotRule], streams: &'static [StreamRule]) -> Row {
+    Row {
+        slots,
+        streams,
+        opens: true,
+    }
+}
+
+/// The row of an event. For [`Event::SignatureAdded`] slots and streams are the target's and are checked against it.
+pub fn row_of(event: &Event) -> Row {
+    match event {
+        Event::LedgerFounded(_) => opening(KEY_QA, AUTHORITY),
+        Event::FacilityRegistered(_) | Event::KeyGranted(_) => row(KEY_QA, AUTHORITY),
+        // KEY, QA or the holder in whatever role; the rule checks which.
+        Event::KeyRevoked(_) => row(&[slot(EVERY_ROLE, Approved)], AUTHORITY),
+        Event::ProtocolPublished(_) => row(
+            &[slot(&[QualityAssurance], Approved), slot(&[Investigator], Approved)],
+            PROTOCOL,
+        ),
+        Event::SpecificationPublished(_) => row(
+            &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Approved)],
+            SPECIFICATION,
+        ),
+        Event::DonorRegistered(_) => opening(&[slot(&[DonorPhysician], Performed)], DONOR),
+        Event::DonorConsented(_) => row(&[slot(&[DonorPhysician], Performed)], DONOR),
+        Event::DonorTestReported(_) => row(&[slot(&[QcAnalyst], Performed)], DONOR),
+        Event::DonorTestReviewed(_) => row(QR, DONOR),
+        Event::DonorEligibilityDetermined(_) => row(
+            &[slot(&[DonorPhysician], Approved), slot(&[QualityAssurance], Approved)],
+            DONOR,
+        ),
+        Event::MarrowCollected(_) => row(&[slot(&[Collector], Performed)], DONOR),
+        Event::LotOpened(_) => opening(OP_VF, LOT_DONOR),
+        Event::MncIsolated(_)
+        | Event::CultureSeeded(_)
+        | Event::Passaged(_)
+        | Event::Harvested(_)
+        | Event::UnitsFilled(_)
+        | Event::UnitsThawed(_) => row(OP_VF, if matches!(event, Event::UnitsThawed(_)) { LOTS } else { LOT }),
+        Event::UnitsMoved(_) => row(&[slot(&[Cryobank], Performed)], LOT),
+        Event::SampleTaken(_) => row(&[slot(&[Operator], Performed)], LOT),
+        Event::TestResultReported(_) => row(&[slot(&[QcAnalyst], Performed)], LOT),
+        Event::TestResultReviewed(_) => row(QR, LOT),
+        Event::DeviationOpened(_) => row(&[slot(EVERY_ROLE, Performed)], ANY),
+        Event::DeviationClosed(_) => row(&[slot(&[QualityAssurance], Approved)], ANY),
+        Event::HoldSet(_) => row(&[slot(EVERY_ROLE, Approved)], ANY),
+        Event::HoldLifted(_) => row(
+            &[slot(&[QualityAssurance], Approved), slot(EVERY_ROLE, Approved)],
+            ANY,
+        ),
+        Event::LotDispositionDecided(_) => row(
+            &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Certified)],
+            LOT,
+        ),
+        Event::CustodyRelinquished(_) => row(&[slot(HOLDER, Relinquished)], LOTS),
+        Event::CustodyAccepted(_) => row(&[slot(HOLDER, Accepted)], LOTS),
+        _ => subject_row(event),
+    }
+}
+
+fn subject_row(event: &Event) -> Row {
+    match event {
+        Event::SubjectConsented(_) => opening(&[slot(&[Investigator], Performed)], SUBJECT),
+        Event::SubjectScreened(_) => row(&[slot(&[Investigator], Performed)], SUBJECT),
+        Event::SubjectRandomised(_) => row(&[slot(&[Randomiser], Approved)], SUBJECT_PROTOCOL),
+        Event::SubjectWeighed(_) => row(&[slot(&[Nurse, Investigator], Performed)], SUBJECT),
+        Event::DoseOrdered(_) => row(&[slot(&[Investigator], Approved)], SUBJECT),
+        Event::UnitsAllocated(_) => row(
+            &[slot(&[Pharmacist], Approved), slot(&[QualityAssurance, Pharmacist], Approved)],
+            SUBJECT_LOTS,
+        ),
+        Event::ThawOrdered(_) => row(&[slot(&[Pharmacist, QualityAssurance], Approved)], LOTS),
+        Event::DosePrepared(_) => row(
+            &[slot(&[Operator, Pharmacist], Performed), slot(&[VerifyingOperator], Verified)],
+            SUBJECT_LOTS,
+        ),
+        Event::DoseDispensed(_) => row(&[slot(&[Pharmacist], Approved)], SUBJECT_LOTS),
+        Event::BedsideChecked(_) => row(RN_2, SUBJECT),
+        Event::InfusionStarted(_) | Event::InfusionEnded(_) => row(RN_2, SUBJECT_LOTS),
+        // Slots and streams are those of the record that owes the signature.
+        _ => row(&[], ANY),
+    }
+}
+
+/// Whether a record about "any" stream may extend one of this kind.
+pub fn any_stream(event: &Event, kind: StreamKind) -> bool {
+    match event {
+        Event::HoldSet(_) | Event::HoldLifted(_) => {
+            matches!(kind, StreamKind::Lot | StreamKind::Donor | StreamKind::Subject)
+        }
+        _ => kind != StreamKind::Unspecified,
+    }
+}
+
+/// How a record with this event is treated (law 1).
+pub fn category(event: &Event) -> Category {
+    use Category::{Authorisation, Fact, Stop};
+    match event {
+        Event::KeyRevoked(_) | Event::HoldSet(_) => Stop,
+        Event::DonorEligibilityDetermined(e) if e.eligibility() != Eligibility::Eligible => Stop,
+        Event::LotDispositionDecided(e) if e.disposition() == Disposition::Rejected => Stop,
+        Event::LedgerFounded(_)
+        | Event::FacilityRegistered(_)
+        | Event::KeyGranted(_)
+        | Event::ProtocolPublished(_)
+        | Event::SpecificationPublished(_)
+        | Event::DonorTestReviewed(_)
+        | Event::DonorEligibilityDetermined(_)
+        | Event::TestResultReviewed(_)
+        | Event::DeviationClosed(_)
+        | Event::HoldLifted(_)
+        | Event::LotDispositionDecided(_)
+        | Event::SubjectRandomised(_)
+        | Event::DoseOrdered(_)
+        | Event::UnitsAllocated(_)
+        | Event::ThawOrdered(_)
+        | Event::DoseDispensed(_) => Authorisation,
+        Event::DonorRegistered(_)
+        | Event::DonorConsented(_)
+        | Event::DonorTestReported(_)
+        | Event::MarrowCollected(_)
+        | Event::LotOpened(_)
+        | Event::MncIsolated(_)
+        | Event::CultureSeeded(_)
+        | Event::Passaged(_)
+        | Event::Harvested(_)
+        | Event::UnitsFilled(_)
+        | Event::UnitsMoved(_)
+        | Event::SampleTaken(_)
+        | Event::TestResultReported(_)
+        | Event::DeviationOpened(_)
+        | Event::CustodyRelinquished(_)
+        | Event::CustodyAccepted(_)
+        | Event::SubjectConsented(_)
+        | Event::SubjectScreened(_)
+        | Event::SubjectWeighed(_)
+        | Event::UnitsThawed(_)
+        | Event::DosePrepared(_)
+        | Event::BedsideChecked(_)
+        | Event::InfusionStarted(_)
+        | Event::InfusionEnded(_)
+        | Event::SignatureAdded(_) => Fact,
+    }
+}
