@@ -92,10 +92,7 @@ fn write_message(out: &mut String, message: &MessageDescriptor) -> Result<(), Fa
     fields.sort_by_key(FieldDescriptor::number);
     let in_oneof = |f: &FieldDescriptor| f.containing_oneof().is_some() && !is_optional(f);
     // Encoders disagree on where a oneof goes unless its tags are the highest.
-    if fields
-        .windows(2)
-        .any(|w| in_oneof(&w[0]) && !in_oneof(&w[1]))
-    {
+    if !fields.is_sorted_by_key(in_oneof) {
         return Err(format!(
             "{}: the oneof must have the highest tags",
             message.full_name()
@@ -170,8 +167,7 @@ impl Shape {
 fn write_field(out: &mut String, field: &FieldDescriptor, in_oneof: bool) -> Result<(), Failure> {
     let shape = Shape::of(field);
     let optional = is_optional(field);
-    let plain_number =
-        matches!(number_range(&field.kind()), Some(_)) && !optional && !field.is_list();
+    let plain_number = number_range(&field.kind()).is_some() && !optional && !field.is_list();
     let min_items = shape.number("min_items").unwrap_or(0);
     let required = if in_oneof {
         false
