@@ -100,7 +100,7 @@ impl Note {
                     key_id: line.key_id,
                 });
             }
-            if !key.accepts(&self.text, &line.signature) {
+            if !key.accepts(self.text.as_bytes(), &line.signature) {
                 return Err(NoteError::BadSignature {
                     name: line.name.clone(),
                     key_id: line.key_id,
@@ -270,9 +270,9 @@ impl VerifierKey {
         &self.key
     }
 
-    fn accepts(&self, text: &str, signature: &[u8]) -> bool {
+    fn accepts(&self, text: &[u8], signature: &[u8]) -> bool {
         Signature::from_slice(signature)
-            .is_ok_and(|signature| self.key.verify_strict(text.as_bytes(), &signature).is_ok())
+            .is_ok_and(|signature| self.key.verify_strict(text, &signature).is_ok())
     }
 }
 
