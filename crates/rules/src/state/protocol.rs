@@ -5,10 +5,23 @@ use std::sync::Arc;
 
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId};
-use marrowline_record::pb::ProtocolPublished;
 use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{ProtocolPublished, StreamKind};
 
 use crate::state::Upkeep;
+
+/// A slot of the randomisation list that was given to a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevealedSlot {
+    /// The slot, from 0.
+    pub slot: u32,
+    /// Its arm.
+    pub arm: u32,
+    /// The subject.
+    pub subject_id: Id16,
+    /// The record.
+    pub record_id: RecordId,
+}
 
 /// The protocol stream.
 #[derive(Clone, Debug)]
@@ -17,6 +30,8 @@ pub struct Protocol {
     pub id: Id16,
     /// Every version with the record that published it.
     pub versions: BTreeMap<u32, (RecordId, Arc<ProtocolPublished>)>,
+    /// Slots that were given to subjects, in order.
+    pub slots: Vec<RevealedSlot>,
     /// Holds, deviations, signatures.
     pub upkeep: Upkeep,
 }
@@ -27,7 +42,8 @@ impl Protocol {
         Protocol {
             id,
             versions: BTreeMap::new(),
-            upkeep: Upkeep::new(marrowline_record::pb::StreamKind::Protocol),
+            slots: Vec::new(),
+            upkeep: Upkeep::new(StreamKind::Protocol),
         }
     }
 
@@ -41,13 +57,27 @@ impl Protocol {
         self.versions.keys().next_back().copied().unwrap_or(0)
     }
 
+    /// The slot that the next subject is given.
+    pub fn next_slot(&self) -> u32 {
+        self.slots.last().map_or(0, |last| last.slot.saturating_add(1))
+    }
+
     /// Adds the next record.
     pub fn fold(&mut self, entry: &Entry) {
         self.upkeep.fold(entry);
-        if let Some(Event::ProtocolPublished(e)) = &entry.record.event {
-            self.versions
-                .entry(e.version)
-                .or_insert_with(|| (entry.record_id(), Arc::new(e.clone())));
+        match &entry.record.event {
+            Some(Event::ProtocolPublished(e)) => {
+                self.versions
+                    .entry(e.version)
+                    .or_insert_with(|| (entry.record_id(), Arc::new(e.clone())));
+            }
+            Some(Event::SubjectRandomised(e)) => self.slots.push(RevealedSlot {
+                slot: e.slot.unwrap_or(0),
+                arm: e.arm,
+                subject_id: Id16(entry.stream_id(StreamKind::Subject)),
+                record_id: entry.record_id(),
+            }),
+            _ => {}
         }
     }
 }

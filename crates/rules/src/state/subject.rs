@@ -1,15 +1,117 @@
-//! A trial subject: consent, screening, arm, weighings, orders, doses.
+//! A trial subject: consent, screening, arm, weighings, orders and doses.
+//!
+//! Nothing of the protocol is known here: whether a consent is in force, a subject eligible or a dose within its band is asked of
+//! the rules, with the protocol in hand.
 
 use marrowline_record::entry::Entry;
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Id16, KeyId, RecordId};
+use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{self, StreamKind};
 
+use crate::index::id16;
 use crate::state::Upkeep;
+
+pub mod dose;
+
+pub use dose::{BedsideCheck, Dispensing, Dose, DoseState, Infusion, InfusionEnd, Portion};
+
+/// A consent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Consent {
+    /// The record.
+    pub record_id: RecordId,
+    /// When it was given.
+    pub consented_at_ms: i64,
+    /// What was recorded.
+    pub event: pb::SubjectConsented,
+}
+
+/// A screening.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Screening {
+    /// The record.
+    pub record_id: RecordId,
+    /// When.
+    pub screened_at_ms: i64,
+    /// What was recorded.
+    pub event: pb::SubjectScreened,
+}
+
+impl Screening {
+    /// Onset of the condition.
+    pub fn onset_at_ms(&self) -> Option<i64> {
+        self.event.onset_at.as_ref().map(|onset| onset.unix_ms)
+    }
+}
+
+/// The arm that the subject was given. Never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Randomisation {
+    /// The record.
+    pub record_id: RecordId,
+    /// When the ledger recorded it.
+    pub recorded_at_ms: i64,
+    /// The slot.
+    pub slot: u32,
+    /// The arm.
+    pub arm: u32,
+    /// Place in [`Subject::screenings`] of the screening that it rests on.
+    pub screening: usize,
+}
+
+/// A weighing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weighing {
+    /// The record.
+    pub record_id: RecordId,
+    /// When.
+    pub weighed_at_ms: i64,
+    /// Mass.
+    pub weight_grams: u32,
+    /// How.
+    pub method: pb::WeighingMethod,
+}
+
+/// An order of a dose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The order.
+    pub id: Id16,
+    /// The record.
+    pub record_id: RecordId,
+    /// When the ledger recorded it.
+    pub ordered_at_ms: i64,
+    /// Target.
+    pub target_viable_cells_per_kg: u64,
+    /// The weighing that it rests on.
+    pub weighing_record_id: RecordId,
+    /// Planned duration of the infusion.
+    pub planned_duration_seconds: u32,
+    /// Units assigned to it, with the record that assigned them, in order.
+    pub allocated: Vec<(Id16, RecordId)>,
+    /// The dose that was prepared for it, which closes it.
+    pub dose_id: Option<Id16>,
+}
 
 /// The subject stream.
 #[derive(Clone, Debug)]
 pub struct Subject {
     /// The subject.
     pub id: Id16,
+    /// Consents in the order in which they were recorded; the first one says which trial it is.
+    pub consents: Vec<Consent>,
+    /// Screenings in the order in which they were recorded.
+    pub screenings: Vec<Screening>,
+    /// The arm.
+    pub randomised: Option<Randomisation>,
+    /// Weighings in the order in which they were recorded.
+    pub weighings: Vec<Weighing>,
+    /// Orders in the order in which they were recorded.
+    pub orders: Vec<Order>,
+    /// Doses in the order in which they were recorded.
+    pub doses: Vec<Dose>,
+    /// Keys of the investigators who took consent or screened, with the record.
+    pub investigated_by: Vec<(KeyId, RecordId)>,
     /// Holds, deviations, signatures.
     pub upkeep: Upkeep,
 }
@@ -17,11 +119,172 @@ pub struct Subject {
 impl Subject {
     /// Before the first record.
     pub fn new(id: Id16) -> Subject {
-        Subject { id, upkeep: Upkeep::new(marrowline_record::pb::StreamKind::Subject) }
+        Subject {
+            id,
+            consents: Vec::new(),
+            screenings: Vec::new(),
+            randomised: None,
+            weighings: Vec::new(),
+            orders: Vec::new(),
+            doses: Vec::new(),
+            investigated_by: Vec::new(),
+            upkeep: Upkeep::new(StreamKind::Subject),
+        }
+    }
+
+    /// The trial that the subject's first consent named.
+    pub fn protocol_id(&self) -> Option<Id16> {
+        let reference = self.consents.first()?.event.protocol.as_ref()?;
+        Some(Id16(id16(&reference.id)))
+    }
+
+    /// The last consent for the subject's trial. Its version of the protocol governs the subject.
+    pub fn consent(&self) -> Option<&Consent> {
+        let trial = self.protocol_id()?;
+        self.consents.iter().rev().find(|consent| {
+            consent
+                .event
+                .protocol
+                .as_ref()
+                .is_some_and(|p| id16(&p.id) == trial.0)
+        })
+    }
+
+    /// Trial and version that govern the subject.
+    pub fn protocol(&self) -> Option<(Id16, u32)> {
+        let reference = self.consent()?.event.protocol.as_ref()?;
+        Some((Id16(id16(&reference.id)), reference.version))
+    }
+
+    /// The screening that the arm rests on, or the last one before there is an arm.
+    pub fn screening(&self) -> Option<&Screening> {
+        match &self.randomised {
+            Some(randomised) => self.screenings.get(randomised.screening),
+            None => self.screenings.last(),
+        }
+    }
+
+    /// The latest weighing by its own time; of two at the same time the one recorded later.
+    pub fn latest_weighing(&self) -> Option<&Weighing> {
+        self.weighings.iter().max_by_key(|weighing| weighing.weighed_at_ms)
+    }
+
+    /// A weighing by its record.
+    pub fn weighing(&self, record_id: &RecordId) -> Option<&Weighing> {
+        self.weighings.iter().find(|w| w.record_id == *record_id)
+    }
+
+    /// An order by its id.
+    pub fn order(&self, id: &Id16) -> Option<&Order> {
+        self.orders.iter().find(|order| order.id == *id)
+    }
+
+    /// A dose by its id.
+    pub fn dose(&self, id: &Id16) -> Option<&Dose> {
+        self.doses.iter().find(|dose| dose.id == *id)
     }
 
     /// Adds the next record.
     pub fn fold(&mut self, entry: &Entry) {
+        let holds_before = self.upkeep.holds.len();
         self.upkeep.fold(entry);
+        let Some(event) = entry.event() else { return };
+        match event {
+            Event::SubjectConsented(e) => {
+                self.note_investigators(entry);
+                self.consents.push(Consent {
+                    record_id: entry.record_id(),
+                    consented_at_ms: entry.occurred_at_ms(),
+                    event: e.clone(),
+                });
+            }
+            Event::SubjectScreened(e) => {
+                self.note_investigators(entry);
+                self.screenings.push(Screening {
+                    record_id: entry.record_id(),
+                    screened_at_ms: entry.occurred_at_ms(),
+                    event: e.clone(),
+                });
+            }
+            Event::SubjectRandomised(e) => {
+                let screening = self.screenings.len().saturating_sub(1);
+                self.randomised.get_or_insert(Randomisation {
+                    record_id: entry.record_id(),
+                    recorded_at_ms: entry.recorded_at_ms(),
+                    slot: e.slot.unwrap_or(0),
+                    arm: e.arm,
+                    screening,
+                });
+            }
+            Event::SubjectWeighed(e) => self.weighings.push(Weighing {
+                record_id: entry.record_id(),
+                weighed_at_ms: entry.occurred_at_ms(),
+                weight_grams: e.weight_grams,
+                method: e.method(),
+            }),
+            Event::DoseOrdered(e) => self.fold_order(entry, e),
+            Event::UnitsAllocated(e) => self.fold_allocation(entry, e),
+            _ => self.fold_dose(entry, event, holds_before),
+        }
+    }
+
+    fn note_investigators(&mut self, entry: &Entry) {
+        let record_id = entry.record_id();
+        self.investigated_by
+            .extend(entry.signings.iter().map(|signing| (signing.key_id, record_id)));
+    }
+
+    fn fold_order(&mut self, entry: &Entry, e: &pb::DoseOrdered) {
+        let id = Id16(id16(&e.order_id));
+        if self.order(&id).is_some() {
+            return;
+        }
+        self.orders.push(Order {
+            id,
+            record_id: entry.record_id(),
+            ordered_at_ms: entry.recorded_at_ms(),
+            target_viable_cells_per_kg: e.target_viable_cells_per_kg,
+            weighing_record_id: RecordId(id16(&e.weighing_record_id)),
+            planned_duration_seconds: e.planned_duration_seconds,
+            allocated: Vec::new(),
+            dose_id: None,
+        });
+    }
+
+    fn fold_allocation(&mut self, entry: &Entry, e: &pb::UnitsAllocated) {
+        let id = Id16(id16(&e.order_id));
+        if let Some(order) = self.orders.iter_mut().find(|order| order.id == id) {
+            let record_id = entry.record_id();
+            order
+                .allocated
+                .extend(e.unit_ids.iter().map(|unit| (Id16(id16(unit)), record_id)));
+        }
+    }
+
+    fn fold_dose(&mut self, entry: &Entry, event: &Event, holds_before: usize) {
+        if let Event::DosePrepared(e) = event {
+            let dose = Dose::prepared(entry, e);
+            if let Some(order) = self.orders.iter_mut().find(|order| order.id == dose.order_id) {
+                order.dose_id.get_or_insert(dose.id);
+            }
+            if self.dose(&dose.id).is_none() {
+                self.doses.push(dose);
+            }
+        } else {
+            for dose in &mut self.doses {
+                dose.fold(entry, event);
+            }
+        }
+        self.narrow_holds(event, holds_before);
+    }
+
+    /// A rule's hold about one known dose stops that dose, not the subject. About a dose that is not the subject's, it stops everything.
+    fn narrow_holds(&mut self, event: &Event, holds_before: usize) {
+        let Some(dose_id) = dose::named_by(event).filter(|id| self.dose(id).is_some()) else {
+            return;
+        };
+        for hold in self.upkeep.holds.iter_mut().skip(holds_before) {
+            hold.dose_id.get_or_insert(dose_id);
+        }
     }
 }
