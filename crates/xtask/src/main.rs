@@ -1,0 +1,70 @@
+//! Chores: `cargo xtask tidy` keeps the house in order, `cargo xtask mutants` switches each rule off and expects a test to fail.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod mutants;
+mod tidy;
+mod tree;
+
+#[derive(Parser)]
+#[command(about = "Chores of the Marrowline workspace")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Dependency directions, file and function lengths, forbidden words, rule codes against docs and tests.
+    Tidy,
+    /// Switches each rule off in turn; a test must fail each time.
+    Mutants {
+        /// Only the rule with this code.
+        #[arg(long)]
+        only: Option<String>,
+    },
+}
+
+/// What went wrong before anything could be checked.
+#[derive(Debug, thiserror::Error)]
+enum ChoreError {
+    /// A file could not be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A program could not be run, or failed.
+    #[error("{program}: {what}")]
+    Program {
+        /// Which.
+        program: &'static str,
+        /// What.
+        what: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().chore {
+        Chore::Tidy => tidy::run(),
+        Chore::Mutants { only } => mutants::run(only.as_deref()),
+    };
+    match result {
+        Ok(complaints) if complaints.is_empty() => ExitCode::SUCCESS,
+        Ok(complaints) => {
+            for complaint in &complaints {
+                eprintln!("{complaint}");
+            }
+            eprintln!("{} complaints", complaints.len());
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
