@@ -15,7 +15,7 @@ fn verifies(key: &str, message: &[u8], signature: &str) -> bool {
 
 #[test]
 fn cctv_43_of_914_are_accepted() {
-    let vectors = json("tests/vectors/cctv/ed25519vectors.json");
+    let vectors = json("tests/vectors/cctv/ed25519/ed25519vectors.json");
     let vectors = vectors.as_array().unwrap();
     let accepted = vectors.iter().filter(|v| {
         let text = |name: &str| v[name].as_str().unwrap();
@@ -31,7 +31,7 @@ fn cctv_43_of_914_are_accepted() {
 
 #[test]
 fn cctv_plain_verification_would_accept_208() {
-    let vectors = json("tests/vectors/cctv/ed25519vectors.json");
+    let vectors = json("tests/vectors/cctv/ed25519/ed25519vectors.json");
     let accepted = vectors.as_array().unwrap().iter().filter(|v| {
         let bytes = |name: &str| hex::decode(v[name].as_str().unwrap()).unwrap();
         let key: [u8; 32] = bytes("key").try_into().unwrap();
@@ -48,7 +48,7 @@ fn cctv_plain_verification_would_accept_208() {
 
 #[test]
 fn wycheproof_88_are_valid_and_63_are_not() {
-    let vectors = json("tests/vectors/wycheproof/ed25519_test.json");
+    let vectors = json("tests/vectors/wycheproof/testvectors_v1/ed25519_test.json");
     let (mut valid, mut invalid) = (0, 0);
     for group in vectors["testGroups"].as_array().unwrap() {
         let key = group["publicKey"]["pk"].as_str().unwrap();
