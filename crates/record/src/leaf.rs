@@ -203,6 +203,11 @@ impl Leaf {
     pub fn signed_hash(&self) -> [u8; 32] {
         signed_hash(&self.digest, &self.signings)
     }
+
+    /// Ids of the keys that signed, by slot.
+    pub fn key_ids(&self) -> impl Iterator<Item = KeyId> + '_ {
+        self.signings.iter().map(|s| s.key_id)
+    }
 }
 
 /// `SHA256("marrowline/signed/v1\n" ‖ digest ‖ signings)`: a record with its signatures, without the ledger's own statement.
@@ -280,13 +285,5 @@ impl Reader<'_> {
 
     fn signing(&mut self) -> Result<Signing, LeafError> {
         Signing::from_bytes(&self.array()?).ok_or(LeafError::SigningOutOfRange)
-    }
-}
-
-/// The keys that signed, for those who need no more.
-impl Leaf {
-    /// Ids of the keys that signed, by slot.
-    pub fn key_ids(&self) -> impl Iterator<Item = KeyId> + '_ {
-        self.signings.iter().map(|s| s.key_id)
     }
 }

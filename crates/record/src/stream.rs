@@ -31,3 +31,35 @@ pub fn stream_keys(record: &crate::pb::Record) -> Vec<StreamKey> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pb;
+
+    #[test]
+    fn kind_and_id_both_make_the_key() {
+        let key = stream_key(7, &[1; 16]);
+        let bytes = [b"marrowline/stream/v1\n\x07".as_slice(), &[1; 16]].concat();
+        assert_eq!(key.0, <[u8; 32]>::from(Sha256::digest(bytes)));
+        assert_ne!(key, stream_key(8, &[1; 16]));
+        assert_ne!(key, stream_key(7, &[2; 16]));
+    }
+
+    #[test]
+    fn a_record_s_keys_stand_in_its_own_order() {
+        let extension = |kind, id| pb::StreamExtension {
+            kind,
+            id: vec![id; 16],
+            head: None,
+        };
+        let record = pb::Record {
+            streams: vec![extension(6, 9), extension(7, 1)],
+            ..pb::Record::default()
+        };
+        assert_eq!(
+            stream_keys(&record),
+            [stream_key(6, &[9; 16]), stream_key(7, &[1; 16])]
+        );
+    }
+}

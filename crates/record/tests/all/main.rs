@@ -14,6 +14,7 @@ mod malformed;
 mod opening;
 mod properties;
 mod python_encoder;
+mod speed;
 mod strangers;
 
 /// A file of the repository.
