@@ -84,6 +84,23 @@ fn leaf(index: u64) -> Vec<u8> {
         .collect()
 }
 
+/// Both trees, grown alike.
+struct Trees {
+    edge: Edge,
+    tiles: MemoryTiles,
+    stored: Stored,
+    their_tiles: Tiles,
+}
+
+/// How long the parts of a batch took, over all batches.
+#[derive(Default)]
+struct Took {
+    clone: Duration,
+    ours: Duration,
+    in_memory: Duration,
+    over_tiles: Duration,
+}
+
 fn main() -> Outcome<()> {
     let leaves: Vec<Vec<u8>> = (0..LEAVES).map(leaf).collect();
     let start = Instant::now();
@@ -91,9 +108,33 @@ fn main() -> Outcome<()> {
     report("leaf hash, 600 bytes", LEAVES, start.elapsed());
     drop(leaves);
 
+    let mut trees = grow(&hashes)?;
+    let mut took = Took::default();
+    for n in 0..BATCHES {
+        batch(LEAVES + n * BATCH, &mut trees, &mut took)?;
+    }
+    let records = BATCH * BATCHES;
+    report("batch: append, root, receipts; ours", records, took.ours);
+    report(
+        "the same, tlog_tiles over all hashes in memory",
+        records,
+        took.in_memory,
+    );
+    report(
+        "receipts alone, tlog_tiles over tiles",
+        records / 16,
+        took.over_tiles,
+    );
+    report("a clone of our edge (once a batch)", BATCHES, took.clone);
+    let mebibytes = (trees.stored.0.len() * 32) >> 20;
+    println!("all hashes of {LEAVES} leaves: {mebibytes} MiB; our edge: at most 128 KiB");
+    Ok(())
+}
+
+fn grow(hashes: &[Hash]) -> Outcome<Trees> {
     let (mut edge, mut tiles, mut completed) = (Edge::new(), MemoryTiles::default(), vec![]);
     let start = Instant::now();
-    for hash in &hashes {
+    for hash in hashes {
         edge.append(*hash, &mut completed);
         tiles.extend(completed.drain(..));
     }
@@ -101,7 +142,7 @@ fn main() -> Outcome<()> {
 
     let mut stored = Stored(vec![]);
     let start = Instant::now();
-    for (index, hash) in (0..).zip(&hashes) {
+    for (index, hash) in (0..).zip(hashes) {
         stored.append(index, *hash)?;
     }
     report(
@@ -111,80 +152,64 @@ fn main() -> Outcome<()> {
     );
     let mut their_tiles = Tiles::default();
     their_tiles.extend(0, LEAVES, &stored)?;
+    Ok(Trees {
+        edge,
+        tiles,
+        stored,
+        their_tiles,
+    })
+}
 
-    let mut took = [Duration::ZERO; 4];
-    for batch in 0..BATCHES {
-        let old = LEAVES + batch * BATCH;
-        let new = old + BATCH;
-        let hashes: Vec<Hash> = (old..new).map(|n| leaf_hash(&leaf(n))).collect();
+/// One batch on both trees, which must agree about the root and every proof.
+fn batch(old: u64, trees: &mut Trees, took: &mut Took) -> Outcome<()> {
+    let new = old + BATCH;
+    let hashes: Vec<Hash> = (old..new).map(|n| leaf_hash(&leaf(n))).collect();
 
-        let start = Instant::now();
-        edge = black_box(edge.clone());
-        took[0] += start.elapsed();
+    let start = Instant::now();
+    trees.edge = black_box(trees.edge.clone());
+    took.clone += start.elapsed();
 
-        let start = Instant::now();
-        for hash in &hashes {
-            edge.append(*hash, &mut completed);
-        }
-        tiles.extend(completed.drain(..));
-        let root = edge.root();
-        let mut reader = TreeReader::new(&edge, &tiles);
-        let ours: Result<Vec<_>, _> = (old..new)
-            .map(|n| inclusion_proof(n, new, &mut reader))
-            .collect();
-        took[1] += start.elapsed();
-        let ours = ours?;
-
-        let start = Instant::now();
-        for (index, hash) in (old..).zip(&hashes) {
-            stored.append(index, *hash)?;
-        }
-        let their_root = tlog::tree_hash(new, &stored)?;
-        let proofs: Result<Vec<_>, _> = (old..new)
-            .map(|n| tlog::prove_record(new, n, &stored))
-            .collect();
-        took[2] += start.elapsed();
-        let proofs = proofs?;
-
-        their_tiles.extend(old, new, &stored)?;
-        let start = Instant::now();
-        let tile_reader = TileHashReader::new(new, their_root, &their_tiles);
-        let from_tiles: Result<Vec<_>, _> = (old..new)
-            .step_by(16)
-            .map(|n| tlog::prove_record(new, n, &tile_reader))
-            .collect();
-        took[3] += start.elapsed();
-
-        let same = root == their_root.0
-            && ours
-                .iter()
-                .flatten()
-                .eq(proofs.iter().flatten().map(|hash| &hash.0))
-            && from_tiles?.iter().eq(proofs.iter().step_by(16));
-        if !same {
-            return Err("the two trees differ".into());
-        }
+    let start = Instant::now();
+    let mut completed = vec![];
+    for hash in &hashes {
+        trees.edge.append(*hash, &mut completed);
     }
-    let records = BATCH * BATCHES;
-    report(
-        "batches of 256 at a million leaves, append + root + receipts: ours",
-        records,
-        took[1],
-    );
-    report(
-        "the same, tlog_tiles over all hashes in memory",
-        records,
-        took[2],
-    );
-    report(
-        "receipts alone, tlog_tiles over tiles",
-        records / 16,
-        took[3],
-    );
-    report("a clone of our edge (once a batch)", BATCHES, took[0]);
-    println!(
-        "memory of all hashes for {LEAVES} leaves: {} MiB; our edge: at most 128 KiB",
-        stored.0.len() * 32 >> 20
-    );
+    trees.tiles.extend(completed);
+    let root = trees.edge.root();
+    let mut reader = TreeReader::new(&trees.edge, &trees.tiles);
+    let ours: Result<Vec<_>, _> = (old..new)
+        .map(|n| inclusion_proof(n, new, &mut reader))
+        .collect();
+    took.ours += start.elapsed();
+
+    let start = Instant::now();
+    for (index, hash) in (old..).zip(&hashes) {
+        trees.stored.append(index, *hash)?;
+    }
+    let their_root = tlog::tree_hash(new, &trees.stored)?;
+    let proofs: Result<Vec<_>, _> = (old..new)
+        .map(|n| tlog::prove_record(new, n, &trees.stored))
+        .collect();
+    took.in_memory += start.elapsed();
+
+    trees.their_tiles.extend(old, new, &trees.stored)?;
+    let start = Instant::now();
+    let tile_reader = TileHashReader::new(new, their_root, &trees.their_tiles);
+    let from_tiles: Result<Vec<_>, _> = (old..new)
+        .step_by(16)
+        .map(|n| tlog::prove_record(new, n, &tile_reader))
+        .collect();
+    took.over_tiles += start.elapsed();
+
+    let (ours, proofs) = (ours?, proofs?);
+    let same = root == their_root.0
+        && ours
+            .iter()
+            .flatten()
+            .eq(proofs.iter().flatten().map(|hash| &hash.0))
+        && from_tiles?.iter().eq(proofs.iter().step_by(16));
+    if !same {
+        return Err("the two trees differ".into());
+    }
     Ok(())
 }
