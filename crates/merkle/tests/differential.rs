@@ -125,7 +125,7 @@ proptest! {
         let at = spoil % proof.len().max(1);
         match what {
             0 => { if let Some(hash) = proof.get_mut(at) { hash[bit / 8] ^= 1 << (bit % 8) } }
-            1 => { if !proof.is_empty() { proof.remove(at); } }
+            1 if !proof.is_empty() => { proof.remove(at); }
             2 => proof.insert(at, [bit as u8; 32]),
             3 => stated = (index + 1 + spoil as u64) % (size + 1),
             _ => {}
