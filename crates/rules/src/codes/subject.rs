@@ -1,5 +1,25 @@
-//! Codes about the trial subject up to randomisation and weighing.
+//! Codes about the trial subject: consent, screening, randomisation, and what must hold whenever something is decided about it.
 
 crate::codes! {
-    650 SUBJECT_PROTOCOL_UNKNOWN Flag [holds Subject] (Protocol) "a subject's consent names a published version of its trial's protocol" => "publish the protocol version, or set right which one was meant; the subject stays held until QA resolves it";
+    650 SUBJECT_PROTOCOL_UNKNOWN Flag [deviation Major] (Protocol) "a consent names a published version of its trial's protocol" => "record the consent again with the version that was signed for; nothing can be decided about the subject until then";
+    651 SUBJECT_CODE_TAKEN Flag [holds Subject] (Subject) "a subject's code belongs to one subject" => "find out which subject was meant; the subject stays held until QA resolves it";
+    652 SUBJECT_TRIAL_CHANGED Flag [deviation Major] (Subject) "a further consent is for the trial and the code of the subject's first one" => "register the subject of another trial as a new subject; this consent does not count";
+    653 CONSENT_KIND_NOT_ALLOWED Flag [deviation Major] (Protocol) "a consent is of a kind that the protocol allows" => "obtain a consent of an allowed kind; until then nothing can be decided about the subject";
+    654 CONSENT_DEADLINE_WRONG Flag [deviation Minor] () "a deferred consent has a deadline after it was given, and no other consent has one" => "record the consent again with its deadline";
+    655 AGE_AND_BIRTH_YEAR_DIFFER Flag [deviation Minor] () "the age at consent and the year of birth agree within one year" => "check both against the source and record the consent again";
+    660 SCREENING_VERDICT_DIFFERS Flag [deviation Minor] (Subject, Protocol) "the stated verdict of a screening is the one that follows from the protocol" => "go by the computed verdict, and check the values that were entered";
+    661 SCREENING_EXCLUSION_UNKNOWN Flag [deviation Minor] (Protocol) "a screening cites exclusions by the protocol's own codes" => "screen again with the protocol's codes; until then the subject counts as excluded";
+    662 ONSET_AFTER_SCREENING Flag [deviation Minor] () "the condition began before the subject was screened" => "check the time of onset and record the screening again";
+    670 SUBJECT_NOT_ELIGIBLE Gate [] (Subject, Protocol) "a subject is randomised who is eligible by the protocol" => "do not randomise; if a value was wrong, record the screening again";
+    671 CONSENT_NOT_IN_FORCE Gate [deviation Critical] (Subject, Protocol) "a consent is in force: of an allowed kind and, if deferred, before its deadline" => "obtain and record a consent; nothing may be given without it";
+    672 TRIAL_NOT_OPEN Gate [deviation Major] (Protocol) "the trial is open: the version of the protocol that the subject consented to is published" => "publish that version, or record the consent with the version that was signed for";
+    673 RANDOMISER_IS_INVESTIGATOR Gate [] (Subject, Authority) "who randomises a subject neither took its consent nor screened it" => "let another randomiser reveal the slot";
+    674 SLOT_NOT_NEXT Gate [] (Protocol) "slots of the randomisation list are given in their order, each once" => "reveal the slot that is named under allowed";
+    675 SLOT_NOT_COMMITTED Gate [] (Protocol) "the revealed slot with its arm and salt is in the committed randomisation list" => "check slot, arm, salt and proof against the sealed list; if they are as sealed, the list is not the committed one: tell QA";
+    676 ARM_UNKNOWN Gate [] (Protocol) "the arm is an arm of the protocol" => "check the sealed list against the protocol's arms; tell QA";
+    677 ALREADY_RANDOMISED Gate [] (Subject) "a subject is randomised once; its arm never changes" => "nothing; go on with the arm that it has";
+    678 TRIAL_DIFFERS Gate [] (Subject) "a subject is randomised in the trial that it consented to" => "extend the stream of the trial that is named under allowed";
+    679 SUBJECT_HELD Gate [deviation Major] (Subject) "no hold is in force on the subject" => "resolve what the hold is about, then let QA and another person lift it";
+    680 NOT_RANDOMISED Gate [deviation Critical] (Subject) "the subject has an arm" => "screen and randomise the subject first";
+    681 ARM_WITHOUT_CELLS Gate [deviation Critical] (Subject, Protocol) "the subject's arm receives cells" => "give the treatment of the subject's arm; cells are not for this subject";
 }

@@ -1,15 +1,22 @@
 //! Rules from the order of a dose to the end of its infusion.
+//!
+//! What must hold of units, amounts, weights and times is asked several times: when a dose is ordered, prepared and dispensed, and by
+//! the dose check. Each such clause is one function (`amount`, `exposure`, `portions`, `weight`), whoever asks; an authorisation is
+//! refused by what a fact is only flagged with.
 
-use marrowline_record::pb;
+pub(in crate::family) mod amount;
+pub(in crate::family) mod bedside;
+pub(in crate::family) mod case;
+pub(in crate::family) mod exposure;
+pub(in crate::family) mod findings;
+pub(in crate::family) mod order;
+pub(in crate::family) mod portions;
+pub(in crate::family) mod preparation;
+pub(in crate::family) mod thaw;
+pub(in crate::family) mod weight;
+pub(in crate::family) mod words;
 
-use crate::context::Context;
-
-pub(super) fn ordered(_c: &mut Context<'_>, _e: &pb::DoseOrdered) {}
-pub(super) fn units_allocated(_c: &mut Context<'_>, _e: &pb::UnitsAllocated) {}
-pub(super) fn thaw_ordered(_c: &mut Context<'_>, _e: &pb::ThawOrdered) {}
-pub(super) fn units_thawed(_c: &mut Context<'_>, _e: &pb::UnitsThawed) {}
-pub(super) fn prepared(_c: &mut Context<'_>, _e: &pb::DosePrepared) {}
-pub(super) fn dispensed(_c: &mut Context<'_>, _e: &pb::DoseDispensed) {}
-pub(super) fn bedside_checked(_c: &mut Context<'_>, _e: &pb::BedsideChecked) {}
-pub(super) fn infusion_started(_c: &mut Context<'_>, _e: &pb::InfusionStarted) {}
-pub(super) fn infusion_ended(_c: &mut Context<'_>, _e: &pb::InfusionEnded) {}
+pub(super) use bedside::{bedside_checked, dispensed, infusion_ended, infusion_started};
+pub(super) use order::{ordered, units_allocated};
+pub(super) use preparation::prepared;
+pub(super) use thaw::{thaw_ordered, units_thawed};

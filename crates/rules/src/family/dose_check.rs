@@ -1,8 +1,25 @@
-//! The dose check: whether this dose may be given to its subject, now.
+//! The dose check: whether this dose may be given to its subject, at a moment of the ledger's time.
+//!
+//! GREEN only if every clause holds; RED with every reason; NO ANSWER if something that it rests on cannot be seen. Dispensing is
+//! gated by the very same clauses. That the clock is trusted and the chain intact is for the server to add: rules see neither.
+
+use std::collections::BTreeSet;
 
 use marrowline_record::id::{Id16, RecordId};
 
+use crate::codes::dose as code;
+use crate::codes::frame::RECORD_IN_DOUBT;
+use crate::family::dose::case::{Case, SeenUnit, Sight};
+use crate::family::dose::exposure::{self, Addition};
+use crate::family::dose::findings::{Findings, record};
+use crate::family::dose::preparation::made_of;
+use crate::family::dose::words::moment;
+use crate::family::dose::{amount, bedside, order, portions, weight};
 use crate::finding::Finding;
+use crate::frame;
+use crate::index::{IndexKey, id16};
+use crate::state::Upkeep;
+use crate::state::subject::DoseState;
 use crate::view::View;
 
 /// The answer of a dose check.
@@ -21,23 +38,36 @@ pub enum Answer {
 pub struct DoseCheck {
     /// The answer.
     pub answer: Answer,
-    /// Every reason for RED.
+    /// Every reason for RED, ascending by the code's number. With NO ANSWER: what is known to be wrong all the same.
     pub findings: Vec<Finding>,
     /// The subject of the dose, if the dose is known.
     pub subject_id: Option<Id16>,
-    /// Lots of the dose's units.
+    /// Lots of the dose's units, ascending.
     pub lots: Vec<Id16>,
     /// Records that the answer rests on, each once.
     pub records: Vec<RecordId>,
     /// Last moment of use, inclusive.
     pub expires_at_ms: Option<i64>,
-    /// Viable cells per kg, rounded down, for showing; never compared.
+    /// Viable cells per kg of the order's weight, rounded down: for showing, never for comparing.
     pub viable_cells_per_kg: Option<u64>,
 }
 
+/// Who asks.
+pub(in crate::family) enum Asker<'a> {
+    /// A pharmacist who is about to dispense the dose.
+    Dispensing {
+        /// For which facility.
+        facility_id: Id16,
+        /// The signatories.
+        people: &'a BTreeSet<Id16>,
+    },
+    /// Anybody, before the dose is given.
+    Check,
+}
+
 /// Checks a dose at a moment of the ledger's time.
-pub fn check(_view: &dyn View, _dose_id: &Id16, _at_ms: i64) -> DoseCheck {
-    DoseCheck {
+pub fn check(view: &dyn View, dose_id: &Id16, at_ms: i64) -> DoseCheck {
+    let mut check = DoseCheck {
         answer: Answer::NoAnswer,
         findings: Vec::new(),
         subject_id: None,
@@ -45,5 +75,294 @@ pub fn check(_view: &dyn View, _dose_id: &Id16, _at_ms: i64) -> DoseCheck {
         records: Vec::new(),
         expires_at_ms: None,
         viable_cells_per_kg: None,
+    };
+    let Some(subject_id) = view.lookup(&IndexKey::Dose(dose_id.0)).map(Id16) else {
+        return check;
+    };
+    check.subject_id = Some(subject_id);
+    let Some(subject) = view.subject(&subject_id) else {
+        return check;
+    };
+    let Some(dose) = subject.dose(dose_id) else {
+        return check;
+    };
+    let case = Case::of(view, &subject, dose, at_ms);
+    check.findings = clauses(&case, &Asker::Check).0;
+    check.findings.sort_by(|a, b| {
+        a.code
+            .number
+            .cmp(&b.code.number)
+            .then_with(|| a.look_at.cmp(&b.look_at))
+    });
+    check.lots = case
+        .seen()
+        .map(|(_, seen)| seen.lot.id)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    check.records = records(&case).into_iter().collect();
+    check.expires_at_ms = Some(case.expires_at_ms());
+    check.viable_cells_per_kg = viable_cells_per_kg(&case);
+    check.answer = if is_unseen(&case) {
+        Answer::NoAnswer
+    } else if check.findings.is_empty() {
+        Answer::Green
+    } else {
+        Answer::Red
+    };
+    check
+}
+
+/// Every clause.
+pub(in crate::family) fn clauses(case: &Case<'_>, asker: &Asker<'_>) -> Findings {
+    let mut f = case.standing.everything(case.at_ms);
+    bedside::not_held(&mut f, case);
+    state(&mut f, case, asker);
+    signatures(&mut f, case, asker);
+    order::known_and_open(
+        &mut f,
+        case.subject,
+        &case.dose.order_id,
+        Some(&case.dose.id),
+    );
+    weight::recent(&mut f, &case.standing, case.at_ms);
+    weight::unchanged(&mut f, &case.standing, case.order_weighing());
+    made_of(&mut f, case, true);
+    let facility_id = match asker {
+        Asker::Dispensing { facility_id, .. } => *facility_id,
+        Asker::Check => case
+            .dose
+            .dispensed
+            .map_or(case.dose.facility_id, |dispensed| dispensed.facility_id),
+    };
+    for (_, seen) in case.seen() {
+        portions::fit_for_use(&mut f, case.view, seen, case.at_ms);
+        portions::held_by(&mut f, &seen.unit, &facility_id);
     }
+    amount::endotoxin(&mut f, case);
+    exposure::cap(
+        &mut f,
+        &case.standing,
+        case.at_ms,
+        Addition::dose(case.dose),
+    );
+    exposure::interval(&mut f, &case.standing, case.at_ms, Some(&case.dose.id));
+    doubt(&mut f, case, asker);
+    f
+}
+
+/// Nothing that the answer rests on was signed with a key that was compromised by then. A record is judged by the frame as to the
+/// streams that it extends; here the others are asked for, and all of them by the check, which extends none.
+fn doubt(f: &mut Findings, case: &Case<'_>, asker: &Asker<'_>) {
+    let authority = case.view.authority();
+    let mut doubted = BTreeSet::new();
+    let mut ask = |upkeep: &Upkeep| {
+        doubted.extend(
+            frame::records_in_doubt(&authority, upkeep)
+                .iter()
+                .map(|r| r.record_id),
+        )
+    };
+    if let Some(protocol) = case
+        .subject
+        .protocol()
+        .and_then(|(id, _)| case.view.protocol(&id))
+    {
+        ask(&protocol.upkeep);
+    }
+    for (_, seen) in case.seen() {
+        let reference = seen
+            .lot
+            .opened
+            .as_ref()
+            .and_then(|(_, opened)| opened.specification.clone());
+        if let Some(specification) =
+            reference.and_then(|r| case.view.specification(&Id16(id16(&r.id))))
+        {
+            ask(&specification.upkeep);
+        }
+        if let Asker::Check = asker {
+            ask(&seen.lot.upkeep);
+            if let Some(donor) = seen.lot.donor_id.and_then(|donor| case.view.donor(&donor)) {
+                ask(&donor.upkeep);
+            }
+        }
+    }
+    if let Asker::Check = asker {
+        ask(&case.subject.upkeep);
+    }
+    f.demand(
+        doubted.is_empty(),
+        &RECORD_IN_DOUBT,
+        || {
+            format!(
+                "{} records that were signed with a key after it was compromised",
+                doubted.len()
+            )
+        },
+        || "no record in doubt".to_owned(),
+        || doubted.iter().copied().map(record).collect(),
+    );
+}
+
+/// Not given yet; when it is dispensed, not dispensed yet either.
+fn state(f: &mut Findings, case: &Case<'_>, asker: &Asker<'_>) {
+    let dose = case.dose;
+    let infusion = dose.infusion.as_ref();
+    f.demand(
+        infusion.is_none(),
+        &code::DOSE_ALREADY_USED,
+        || {
+            let word = match dose.state() {
+                DoseState::Ended => "infused",
+                DoseState::Stopped => "infused in part",
+                _ => "being infused",
+            };
+            format!(
+                "dose `{}`, {word} since {}",
+                dose.code,
+                infusion.map_or_else(String::new, |i| moment(i.started_at_ms))
+            )
+        },
+        || "a dose that was not begun".to_owned(),
+        || {
+            infusion
+                .map(|infusion| record(infusion.record_id))
+                .into_iter()
+                .collect()
+        },
+    );
+    if let Asker::Dispensing { .. } = asker {
+        let dispensed = dose.dispensed.as_ref();
+        f.demand(
+            dispensed.is_none(),
+            &code::DOSE_ALREADY_DISPENSED,
+            || {
+                format!(
+                    "dose `{}`, dispensed {}",
+                    dose.code,
+                    dispensed.map_or_else(String::new, |d| moment(d.dispensed_at_ms))
+                )
+            },
+            || "a dose that was not dispensed".to_owned(),
+            || {
+                dispensed
+                    .map(|dispensed| record(dispensed.record_id))
+                    .into_iter()
+                    .collect()
+            },
+        );
+    }
+}
+
+/// The preparation has all its signatures, and none of them is the dispenser's.
+fn signatures(f: &mut Findings, case: &Case<'_>, asker: &Asker<'_>) {
+    let dose = case.dose;
+    let owed: Vec<String> = case
+        .subject
+        .upkeep
+        .owed
+        .iter()
+        .filter(|owed| owed.digest == dose.digest)
+        .map(|owed| format!("slot {} ({})", owed.slot, owed.role.as_str_name()))
+        .collect();
+    f.demand(
+        owed.is_empty(),
+        &code::DOSE_SIGNATURE_OWED,
+        || {
+            format!(
+                "preparation of dose `{}` without {}",
+                dose.code,
+                owed.join(", ")
+            )
+        },
+        || "all signatures".to_owned(),
+        || vec![record(dose.record_id)],
+    );
+    if let Asker::Dispensing { people, .. } = asker {
+        let authority = case.view.authority();
+        let prepared_it = |key| {
+            authority
+                .person_of(key)
+                .is_some_and(|person| people.contains(&person))
+        };
+        f.demand(
+            !dose.prepared_by.iter().any(prepared_it),
+            &code::DISPENSER_PREPARED_IT,
+            || {
+                format!(
+                    "a pharmacist who signed the preparation of dose `{}`",
+                    dose.code
+                )
+            },
+            || "somebody else".to_owned(),
+            || vec![record(dose.record_id)],
+        );
+    }
+}
+
+/// Whether something that the answer rests on cannot be seen.
+fn is_unseen(case: &Case<'_>) -> bool {
+    let donor_unseen = |seen: &SeenUnit| {
+        seen.lot
+            .donor_id
+            .is_none_or(|donor| case.view.donor(&donor).is_none())
+    };
+    case.standing.unseen
+        || case.parts.iter().any(|(_, sight)| match sight {
+            Sight::Seen(seen) => seen.specification_unseen || donor_unseen(seen),
+            Sight::Unseen => true,
+            Sight::Unknown(_) => false,
+        })
+}
+
+/// Viable cells per kg of the order's weight, rounded down.
+fn viable_cells_per_kg(case: &Case<'_>) -> Option<u64> {
+    let weight = u128::from(case.order_weighing()?.weight_grams) * 10_000;
+    let viable =
+        u128::from(case.dose.total_cells) * u128::from(case.dose.viability_basis_points) * 1_000;
+    u64::try_from(viable.checked_div(weight)?).ok()
+}
+
+/// The records that the answer rests on.
+fn records(case: &Case<'_>) -> BTreeSet<RecordId> {
+    let subject = case.subject;
+    let mut records = BTreeSet::from([case.dose.record_id]);
+    records.extend(subject.consent().map(|consent| consent.record_id));
+    records.extend(subject.screening().map(|screening| screening.record_id));
+    records.extend(subject.randomised.map(|randomised| randomised.record_id));
+    records.extend(subject.latest_weighing().map(|weighing| weighing.record_id));
+    records.extend(case.order.map(|order| order.record_id));
+    records.extend(case.order_weighing().map(|weighing| weighing.record_id));
+    records.extend(case.dose.dispensed.map(|dispensed| dispensed.record_id));
+    if let Some((protocol_id, version)) = subject.protocol() {
+        let protocol = case.view.protocol(&protocol_id);
+        records.extend(protocol.and_then(|p| p.versions.get(&version).map(|(record, _)| *record)));
+    }
+    for (_, seen) in case.seen() {
+        let unit = &seen.unit;
+        records.insert(unit.filled_by);
+        records.extend(unit.allocation.map(|allocation| allocation.record_id));
+        records.extend(
+            unit.thaw_order
+                .as_ref()
+                .map(|thaw_order| thaw_order.record_id),
+        );
+        records.extend(unit.thaw.map(|thaw| thaw.record_id));
+        records.extend(seen.specification_record);
+        records.extend(seen.lot.opened.iter().map(|(record, _)| *record));
+        records.extend(seen.lot.disposition.iter().map(|(record, _)| *record));
+        records.extend(seen.lot.results.iter().flat_map(|r| {
+            r.review
+                .map(|(review, _)| review)
+                .into_iter()
+                .chain([r.record_id])
+        }));
+        let donor = seen.lot.donor_id.and_then(|donor| case.view.donor(&donor));
+        if let Some(donor) = donor {
+            records.extend(donor.consent.iter().map(|(record, _, _)| *record));
+            records.extend(donor.eligibility.iter().map(|(record, _)| *record));
+        }
+    }
+    records
 }

@@ -59,7 +59,9 @@ impl Protocol {
 
     /// The slot that the next subject is given.
     pub fn next_slot(&self) -> u32 {
-        self.slots.last().map_or(0, |last| last.slot.saturating_add(1))
+        self.slots
+            .last()
+            .map_or(0, |last| last.slot.saturating_add(1))
     }
 
     /// Adds the next record.

@@ -166,7 +166,9 @@ impl Subject {
 
     /// The latest weighing by its own time; of two at the same time the one recorded later.
     pub fn latest_weighing(&self) -> Option<&Weighing> {
-        self.weighings.iter().max_by_key(|weighing| weighing.weighed_at_ms)
+        self.weighings
+            .iter()
+            .max_by_key(|weighing| weighing.weighed_at_ms)
     }
 
     /// A weighing by its record.
@@ -230,8 +232,12 @@ impl Subject {
 
     fn note_investigators(&mut self, entry: &Entry) {
         let record_id = entry.record_id();
-        self.investigated_by
-            .extend(entry.signings.iter().map(|signing| (signing.key_id, record_id)));
+        self.investigated_by.extend(
+            entry
+                .signings
+                .iter()
+                .map(|signing| (signing.key_id, record_id)),
+        );
     }
 
     fn fold_order(&mut self, entry: &Entry, e: &pb::DoseOrdered) {
@@ -264,7 +270,11 @@ impl Subject {
     fn fold_dose(&mut self, entry: &Entry, event: &Event, holds_before: usize) {
         if let Event::DosePrepared(e) = event {
             let dose = Dose::prepared(entry, e);
-            if let Some(order) = self.orders.iter_mut().find(|order| order.id == dose.order_id) {
+            if let Some(order) = self
+                .orders
+                .iter_mut()
+                .find(|order| order.id == dose.order_id)
+            {
                 order.dose_id.get_or_insert(dose.id);
             }
             if self.dose(&dose.id).is_none() {

@@ -1,0 +1,178 @@
+//! Rules about orders and the allocation of units to them.
+
+use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::pb::{self, StreamKind};
+
+use crate::codes::dose as code;
+use crate::context::Context;
+use crate::family::dose::case::{SeenUnit, Sight, sights};
+use crate::family::dose::exposure::{self, Addition};
+use crate::family::dose::findings::{Findings, field, record, thing};
+use crate::family::dose::words::grouped;
+use crate::family::dose::{portions, weight};
+use crate::family::subject::standing::Standing;
+use crate::index::id16;
+use crate::state::Subject;
+use crate::state::subject::Order;
+
+pub(in crate::family) fn ordered(c: &mut Context<'_>, e: &pb::DoseOrdered) {
+    let Some(subject) = c.view.subject(&c.stream_id(StreamKind::Subject)) else {
+        return;
+    };
+    let at_ms = c.judged_at_ms();
+    let standing = Standing::of(c.view, &subject);
+    let mut f = standing.everything(at_ms);
+    let order_id = Id16(id16(&e.order_id));
+    let used = subject.order(&order_id);
+    f.demand(
+        used.is_none(),
+        &code::ORDER_ID_USED,
+        || format!("order {order_id} for the second time"),
+        || "a new id".to_owned(),
+        || {
+            used.map(|order| record(order.record_id))
+                .into_iter()
+                .collect()
+        },
+    );
+    weighing_is_latest(&mut f, &subject, e);
+    weight::recent(&mut f, &standing, at_ms);
+    target(&mut f, &standing, e);
+    if let Some(weighing) = subject.weighing(&RecordId(id16(&e.weighing_record_id))) {
+        let addition = Addition::target(e.target_viable_cells_per_kg, weighing.weight_grams);
+        exposure::cap(&mut f, &standing, at_ms, addition);
+    }
+    exposure::interval(&mut f, &standing, at_ms, None);
+    f.into_context(c);
+}
+
+fn weighing_is_latest(f: &mut Findings, subject: &Subject, e: &pb::DoseOrdered) {
+    let cited = RecordId(id16(&e.weighing_record_id));
+    let latest = subject.latest_weighing();
+    f.demand(
+        latest.is_some_and(|latest| latest.record_id == cited),
+        &code::WEIGHING_NOT_LATEST,
+        || match subject.weighing(&cited) {
+            Some(weighing) => format!(
+                "record {cited}, an earlier weighing of {} g",
+                grouped(weighing.weight_grams)
+            ),
+            None => format!("record {cited}, which is no weighing of this subject"),
+        },
+        || match latest {
+            Some(latest) => format!(
+                "record {} ({} g)",
+                latest.record_id,
+                grouped(latest.weight_grams)
+            ),
+            None => "a weighing; the subject was not weighed yet".to_owned(),
+        },
+        || {
+            latest
+                .map(|latest| record(latest.record_id))
+                .into_iter()
+                .collect()
+        },
+    );
+}
+
+fn target(f: &mut Findings, standing: &Standing<'_>, e: &pb::DoseOrdered) {
+    let Some(band) = standing.protocol.as_ref().and_then(|p| p.dose_band) else {
+        return;
+    };
+    let target = e.target_viable_cells_per_kg;
+    f.demand(
+        (band.min_viable_cells_per_kg..=band.max_viable_cells_per_kg).contains(&target),
+        &code::TARGET_OUTSIDE_BAND,
+        || format!("{} viable cells/kg", grouped(target)),
+        || {
+            format!(
+                "{} to {} viable cells/kg",
+                grouped(band.min_viable_cells_per_kg),
+                grouped(band.max_viable_cells_per_kg)
+            )
+        },
+        || vec![field("dose_ordered.target_viable_cells_per_kg")],
+    );
+}
+
+pub(in crate::family) fn units_allocated(c: &mut Context<'_>, e: &pb::UnitsAllocated) {
+    let Some(subject) = c.view.subject(&c.stream_id(StreamKind::Subject)) else {
+        return;
+    };
+    let at_ms = c.judged_at_ms();
+    let standing = Standing::of(c.view, &subject);
+    let mut f = standing.everything(at_ms);
+    let order = known_and_open(&mut f, &subject, &Id16(id16(&e.order_id)), None);
+    weight::unchanged(
+        &mut f,
+        &standing,
+        order.and_then(|order| subject.weighing(&order.weighing_record_id)),
+    );
+    let sights = sights(c.view, &e.unit_ids);
+    portions::known(&mut f, &sights);
+    portions::named_once(&mut f, e.unit_ids.iter().map(|unit| Id16(id16(unit))));
+    portions::lots_extended(c, &mut f, &sights);
+    for seen in sights.iter().filter_map(Sight::seen) {
+        portions::fit_for_use(&mut f, c.view, seen, at_ms);
+        portions::free(&mut f, &seen.unit);
+    }
+    // Units that the order has already count: what is prepared from it may come from any of them.
+    let before: Vec<Sight> = order
+        .map(|order| {
+            order
+                .allocated
+                .iter()
+                .map(|(unit, _)| Sight::of(c.view, *unit))
+                .collect()
+        })
+        .unwrap_or_default();
+    let all: Vec<&SeenUnit> = sights
+        .iter()
+        .chain(&before)
+        .filter_map(Sight::seen)
+        .collect();
+    portions::donors_and_specifications(&mut f, all.iter().copied());
+    f.into_context(c);
+}
+
+/// The order is one of the subject's, and no dose but this one was prepared for it.
+pub(in crate::family) fn known_and_open<'a>(
+    f: &mut Findings,
+    subject: &'a Subject,
+    order_id: &Id16,
+    dose_id: Option<&Id16>,
+) -> Option<&'a Order> {
+    let order = subject.order(order_id);
+    f.demand(
+        order.is_some(),
+        &code::ORDER_UNKNOWN,
+        || format!("order {order_id}, which is not of subject {}", subject.id),
+        || match subject.orders.last() {
+            Some(last) => format!("an order of this subject; the last one is {}", last.id),
+            None => "an order of this subject; it has none".to_owned(),
+        },
+        || vec![thing("order", order_id)],
+    );
+    let order = order?;
+    let other = order.dose_id.filter(|dose| Some(dose) != dose_id);
+    f.demand(
+        other.is_none(),
+        &code::ORDER_CLOSED,
+        || {
+            format!(
+                "order {order_id}, for which dose {} was prepared",
+                other.map_or_else(String::new, |o| o.to_string())
+            )
+        },
+        || "an order without a dose".to_owned(),
+        || {
+            let dose = other.and_then(|other| subject.dose(&other));
+            vec![record(order.record_id)]
+                .into_iter()
+                .chain(dose.map(|d| record(d.record_id)))
+                .collect()
+        },
+    );
+    Some(order)
+}

@@ -1,0 +1,129 @@
+//! Rules about thaws.
+
+use std::collections::BTreeSet;
+
+use marrowline_record::id::Id16;
+use marrowline_record::pb::{self, Role, ThawPurpose};
+
+use crate::codes::dose as code;
+use crate::context::Context;
+use crate::family::dose::case::{Sight, sights};
+use crate::family::dose::findings::{Findings, field, thing};
+use crate::family::dose::portions;
+use crate::family::subject::standing::Standing;
+use crate::index::id16;
+
+pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) {
+    let at_ms = c.judged_at_ms();
+    let for_patient = e.purpose() == ThawPurpose::Patient;
+    let order_id = e.order_id.as_deref().map(|order| Id16(id16(order)));
+    let mut f = Findings::default();
+    role_and_form(c, &mut f, e, for_patient);
+    let sights = sights(c.view, &e.unit_ids);
+    portions::known(&mut f, &sights);
+    portions::named_once(&mut f, e.unit_ids.iter().map(|unit| Id16(id16(unit))));
+    portions::lots_extended(c, &mut f, &sights);
+    let facility = c.signers.first().map(|signer| signer.facility_id);
+    let mut subjects = BTreeSet::new();
+    for seen in sights.iter().filter_map(Sight::seen) {
+        portions::frozen(&mut f, &seen.unit);
+        if let Some(facility) = &facility {
+            portions::held_by(&mut f, &seen.unit, facility);
+        }
+        match &order_id {
+            Some(order_id) if for_patient => {
+                portions::allocated_to(&mut f, &seen.unit, order_id);
+                // A unit cannot be frozen again, so what would stop its dose stops the thaw.
+                portions::fit_for_use(&mut f, c.view, seen, at_ms);
+                subjects.extend(
+                    seen.unit
+                        .allocation
+                        .filter(|a| a.order_id == *order_id)
+                        .map(|a| a.subject_id),
+                );
+            }
+            _ => portions::unallocated(&mut f, &seen.unit),
+        }
+    }
+    for subject in subjects.iter().filter_map(|id| c.view.subject(id)) {
+        f.0.extend(Standing::of(c.view, &subject).everything(at_ms).0);
+    }
+    f.into_context(c);
+}
+
+fn role_and_form(c: &Context<'_>, f: &mut Findings, e: &pb::ThawOrdered, for_patient: bool) {
+    let needed = if for_patient {
+        Role::Pharmacist
+    } else {
+        Role::QualityAssurance
+    };
+    let word = |role: Role| match role {
+        Role::Pharmacist => "a pharmacist",
+        Role::QualityAssurance => "QA",
+        _ => "another role",
+    };
+    let role = c
+        .signers
+        .first()
+        .map_or(Role::Unspecified, |signer| signer.role);
+    f.demand(
+        role == needed,
+        &code::THAW_ROLE_WRONG,
+        || format!("{} for {}", word(role), purpose_in_words(e.purpose())),
+        || word(needed).to_owned(),
+        || vec![field("thaw_ordered.purpose")],
+    );
+    f.demand(
+        e.order_id.is_some() == for_patient,
+        &code::THAW_ORDER_FORM_WRONG,
+        || {
+            format!(
+                "{} {} order",
+                purpose_in_words(e.purpose()),
+                if e.order_id.is_some() {
+                    "with an"
+                } else {
+                    "without an"
+                }
+            )
+        },
+        || {
+            if for_patient {
+                "the patient's order".to_owned()
+            } else {
+                "no order".to_owned()
+            }
+        },
+        || vec![field("thaw_ordered.order_id")],
+    );
+}
+
+fn purpose_in_words(purpose: ThawPurpose) -> &'static str {
+    match purpose {
+        ThawPurpose::Unspecified => "a thaw for nothing",
+        ThawPurpose::Patient => "a thaw for a patient",
+        ThawPurpose::QualityControl => "a thaw for quality control",
+        ThawPurpose::Stability => "a thaw for a stability study",
+    }
+}
+
+pub(in crate::family) fn units_thawed(c: &mut Context<'_>, e: &pb::UnitsThawed) {
+    let mut f = Findings::default();
+    let sights = sights(c.view, e.units.iter().map(|unit| &unit.unit_id));
+    portions::known(&mut f, &sights);
+    portions::named_once(&mut f, e.units.iter().map(|unit| Id16(id16(&unit.unit_id))));
+    portions::lots_extended(c, &mut f, &sights);
+    for (thawed, sight) in e.units.iter().zip(&sights) {
+        let Some(seen) = sight.seen() else { continue };
+        portions::frozen(&mut f, &seen.unit);
+        f.demand(
+            seen.unit.thaw_order.is_some(),
+            &code::THAW_NOT_ORDERED,
+            || format!("unit `{}`, thawed without an order", seen.unit.code),
+            || "a unit whose thaw was ordered".to_owned(),
+            || vec![thing("unit", &seen.unit.id)],
+        );
+        portions::viable_after_thaw(&mut f, seen, thawed.viability_basis_points.unwrap_or(0));
+    }
+    f.into_context(c);
+}
