@@ -13,6 +13,8 @@ pub enum IndexKey {
     Digest([u8; 32]),
     /// First use of a donation number; value: the donor's id.
     Din(String),
+    /// Last use of a donation number; value: the donor's id. Differs from the first use exactly if two donors were given one number.
+    DinLast(String),
     /// The lot of a unit; value: the lot's id.
     Unit([u8; 16]),
     /// The subject of a dose; value: the subject's id.
@@ -61,6 +63,10 @@ impl IndexKey {
             }
             IndexKey::Din(din) => {
                 out.push(2);
+                out.extend_from_slice(din.as_bytes());
+            }
+            IndexKey::DinLast(din) => {
+                out.push(7);
                 out.extend_from_slice(din.as_bytes());
             }
             IndexKey::Unit(id) => {
@@ -129,7 +135,14 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
         Event::ProtocolPublished(e) => first(code(CODE_TRIAL, &e.registration), entry.stream_id(Protocol)),
         Event::SpecificationPublished(e) => first(code(CODE_PRODUCT, &e.product_code), entry.stream_id(Specification)),
         Event::DonorRegistered(e) => first(code(CODE_DONOR, &e.donor_code), entry.stream_id(Donor)),
-        Event::MarrowCollected(e) => first(IndexKey::Din(e.din.clone()), entry.stream_id(Donor)),
+        Event::MarrowCollected(e) => {
+            first(IndexKey::Din(e.din.clone()), entry.stream_id(Donor));
+            out.push(IndexWrite {
+                key: IndexKey::DinLast(e.din.clone()),
+                value: entry.stream_id(Donor),
+                first_wins: false,
+            });
+        }
         Event::LotOpened(e) => first(code(CODE_LOT, &e.lot_code), entry.stream_id(Lot)),
         Event::SubjectConsented(e) => first(code(CODE_SUBJECT, &e.subject_code), entry.stream_id(Subject)),
         Event::UnitsFilled(e) => {

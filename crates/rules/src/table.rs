@@ -123,24 +123,24 @@ pub fn row_of(event: &Event) -> Row {
         Event::LedgerFounded(_) => opening(KEY_QA, AUTHORITY),
         Event::FacilityRegistered(_) | Event::KeyGranted(_) => row(KEY_QA, AUTHORITY),
         // KEY, QA or the holder in whatever role; the rule checks which.
-        Event::KeyRevoked(_) => row(&[slot(EVERY_ROLE, Approved)], AUTHORITY),
+        Event::KeyRevoked(_) => row(const { &[slot(EVERY_ROLE, Approved)] }, AUTHORITY),
         Event::ProtocolPublished(_) => row(
-            &[slot(&[QualityAssurance], Approved), slot(&[Investigator], Approved)],
+            const { &[slot(&[QualityAssurance], Approved), slot(&[Investigator], Approved)] },
             PROTOCOL,
         ),
         Event::SpecificationPublished(_) => row(
-            &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Approved)],
+            const { &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Approved)] },
             SPECIFICATION,
         ),
-        Event::DonorRegistered(_) => opening(&[slot(&[DonorPhysician], Performed)], DONOR),
-        Event::DonorConsented(_) => row(&[slot(&[DonorPhysician], Performed)], DONOR),
-        Event::DonorTestReported(_) => row(&[slot(&[QcAnalyst], Performed)], DONOR),
+        Event::DonorRegistered(_) => opening(const { &[slot(&[DonorPhysician], Performed)] }, DONOR),
+        Event::DonorConsented(_) => row(const { &[slot(&[DonorPhysician], Performed)] }, DONOR),
+        Event::DonorTestReported(_) => row(const { &[slot(&[QcAnalyst], Performed)] }, DONOR),
         Event::DonorTestReviewed(_) => row(QR, DONOR),
         Event::DonorEligibilityDetermined(_) => row(
-            &[slot(&[DonorPhysician], Approved), slot(&[QualityAssurance], Approved)],
+            const { &[slot(&[DonorPhysician], Approved), slot(&[QualityAssurance], Approved)] },
             DONOR,
         ),
-        Event::MarrowCollected(_) => row(&[slot(&[Collector], Performed)], DONOR),
+        Event::MarrowCollected(_) => row(const { &[slot(&[Collector], Performed)] }, DONOR),
         Event::LotOpened(_) => opening(OP_VF, LOT_DONOR),
         Event::MncIsolated(_)
         | Event::CultureSeeded(_)
@@ -148,44 +148,44 @@ pub fn row_of(event: &Event) -> Row {
         | Event::Harvested(_)
         | Event::UnitsFilled(_)
         | Event::UnitsThawed(_) => row(OP_VF, if matches!(event, Event::UnitsThawed(_)) { LOTS } else { LOT }),
-        Event::UnitsMoved(_) => row(&[slot(&[Cryobank], Performed)], LOT),
-        Event::SampleTaken(_) => row(&[slot(&[Operator], Performed)], LOT),
-        Event::TestResultReported(_) => row(&[slot(&[QcAnalyst], Performed)], LOT),
+        Event::UnitsMoved(_) => row(const { &[slot(&[Cryobank], Performed)] }, LOT),
+        Event::SampleTaken(_) => row(const { &[slot(&[Operator], Performed)] }, LOT),
+        Event::TestResultReported(_) => row(const { &[slot(&[QcAnalyst], Performed)] }, LOT),
         Event::TestResultReviewed(_) => row(QR, LOT),
-        Event::DeviationOpened(_) => row(&[slot(EVERY_ROLE, Performed)], ANY),
-        Event::DeviationClosed(_) => row(&[slot(&[QualityAssurance], Approved)], ANY),
-        Event::HoldSet(_) => row(&[slot(EVERY_ROLE, Approved)], ANY),
+        Event::DeviationOpened(_) => row(const { &[slot(EVERY_ROLE, Performed)] }, ANY),
+        Event::DeviationClosed(_) => row(const { &[slot(&[QualityAssurance], Approved)] }, ANY),
+        Event::HoldSet(_) => row(const { &[slot(EVERY_ROLE, Approved)] }, ANY),
         Event::HoldLifted(_) => row(
-            &[slot(&[QualityAssurance], Approved), slot(EVERY_ROLE, Approved)],
+            const { &[slot(&[QualityAssurance], Approved), slot(EVERY_ROLE, Approved)] },
             ANY,
         ),
         Event::LotDispositionDecided(_) => row(
-            &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Certified)],
+            const { &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Certified)] },
             LOT,
         ),
-        Event::CustodyRelinquished(_) => row(&[slot(HOLDER, Relinquished)], LOTS),
-        Event::CustodyAccepted(_) => row(&[slot(HOLDER, Accepted)], LOTS),
+        Event::CustodyRelinquished(_) => row(const { &[slot(HOLDER, Relinquished)] }, LOTS),
+        Event::CustodyAccepted(_) => row(const { &[slot(HOLDER, Accepted)] }, LOTS),
         _ => subject_row(event),
     }
 }
 
 fn subject_row(event: &Event) -> Row {
     match event {
-        Event::SubjectConsented(_) => opening(&[slot(&[Investigator], Performed)], SUBJECT),
-        Event::SubjectScreened(_) => row(&[slot(&[Investigator], Performed)], SUBJECT),
-        Event::SubjectRandomised(_) => row(&[slot(&[Randomiser], Approved)], SUBJECT_PROTOCOL),
-        Event::SubjectWeighed(_) => row(&[slot(&[Nurse, Investigator], Performed)], SUBJECT),
-        Event::DoseOrdered(_) => row(&[slot(&[Investigator], Approved)], SUBJECT),
+        Event::SubjectConsented(_) => opening(const { &[slot(&[Investigator], Performed)] }, SUBJECT),
+        Event::SubjectScreened(_) => row(const { &[slot(&[Investigator], Performed)] }, SUBJECT),
+        Event::SubjectRandomised(_) => row(const { &[slot(&[Randomiser], Approved)] }, SUBJECT_PROTOCOL),
+        Event::SubjectWeighed(_) => row(const { &[slot(&[Nurse, Investigator], Performed)] }, SUBJECT),
+        Event::DoseOrdered(_) => row(const { &[slot(&[Investigator], Approved)] }, SUBJECT),
         Event::UnitsAllocated(_) => row(
-            &[slot(&[Pharmacist], Approved), slot(&[QualityAssurance, Pharmacist], Approved)],
+            const { &[slot(&[Pharmacist], Approved), slot(&[QualityAssurance, Pharmacist], Approved)] },
             SUBJECT_LOTS,
         ),
-        Event::ThawOrdered(_) => row(&[slot(&[Pharmacist, QualityAssurance], Approved)], LOTS),
+        Event::ThawOrdered(_) => row(const { &[slot(&[Pharmacist, QualityAssurance], Approved)] }, LOTS),
         Event::DosePrepared(_) => row(
-            &[slot(&[Operator, Pharmacist], Performed), slot(&[VerifyingOperator], Verified)],
+            const { &[slot(&[Operator, Pharmacist], Performed), slot(&[VerifyingOperator], Verified)] },
             SUBJECT_LOTS,
         ),
-        Event::DoseDispensed(_) => row(&[slot(&[Pharmacist], Approved)], SUBJECT_LOTS),
+        Event::DoseDispensed(_) => row(const { &[slot(&[Pharmacist], Approved)] }, SUBJECT_LOTS),
         Event::BedsideChecked(_) => row(RN_2, SUBJECT),
         Event::InfusionStarted(_) | Event::InfusionEnded(_) => row(RN_2, SUBJECT_LOTS),
         // Slots and streams are those of the record that owes the signature.

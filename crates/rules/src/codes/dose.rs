@@ -11,12 +11,11 @@ crate::codes! {
     757 ABOVE_24_HOUR_CAP Gate [deviation Critical] (Subject, Protocol) "with what was and may be infused within 24 hours a dose stays within the protocol's limit" => "wait until earlier infusions have left the window, or order less";
     758 INTERVAL_TOO_SHORT Gate [deviation Major] (Subject, Protocol) "between the starts of two infusions lies the protocol's shortest time" => "wait until the time that is named under allowed";
     760 LOTS_DIFFER Gate [deviation Major] (Lot) "a record about units extends the streams of exactly their lots" => "build the record again with the lots that are named under allowed";
-    761 UNIT_UNKNOWN Gate [deviation Critical] (Lot) "each unit was filled in a lot of this ledger" => "scan the label again; set aside a unit that the ledger does not know";
+    761 UNIT_OF_NO_LOT Gate [deviation Critical] (Lot) "each unit was filled in a lot of this ledger" => "scan the label again; set aside a unit that the ledger does not know";
     762 UNIT_REPEATED Gate [deviation Minor] () "a record names each unit once" => "name each unit once, with all that was taken from it";
     763 UNIT_NOT_STORED Gate [] (Lot) "a unit that is allocated is in its freezer place and untouched" => "record the unit's place, or allocate another unit";
     764 UNIT_ALREADY_ALLOCATED Gate [] (Lot) "a unit is allocated to one order only" => "allocate another unit";
     765 TOO_MANY_DONORS Gate [deviation Critical] (Lot, Specification) "a dose holds cells of no more donors than the specification allows" => "use units of one donor as far as the specification asks for it";
-    766 SPECIFICATION_UNKNOWN Gate [deviation Major] (Lot, Specification) "the version of the specification that governs the lot is published" => "publish that version of the specification";
     770 THAW_ROLE_WRONG Gate [] () "a pharmacist orders the thaw for a patient, QA the one for quality control or stability" => "let the role that is named under allowed order the thaw";
     771 THAW_ORDER_FORM_WRONG Gate [] () "a thaw for a patient names the order, and no other thaw does" => "name the order, or correct the purpose";
     772 UNIT_NOT_ALLOCATED Gate [deviation Critical] (Lot) "the unit is allocated to this order" => "use the units that were allocated to the order, or allocate this one first";

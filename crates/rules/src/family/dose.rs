@@ -20,3 +20,6 @@ pub(super) use bedside::{bedside_checked, dispensed, infusion_ended, infusion_st
 pub(super) use order::{ordered, units_allocated};
 pub(super) use preparation::prepared;
 pub(super) use thaw::{thaw_ordered, units_thawed};
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,9 @@
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, KeyId, RecordId};
 use marrowline_record::pb;
+use marrowline_record::pb::record::Event;
 
+use crate::index::id16;
 use crate::state::Upkeep;
 
 /// A result of the donor's panel.
@@ -77,5 +79,42 @@ impl Donor {
     /// Adds the next record.
     pub fn fold(&mut self, entry: &Entry) {
         self.upkeep.fold(entry);
+        let record_id = entry.record_id();
+        match &entry.record.event {
+            Some(Event::DonorRegistered(e)) => {
+                self.registered.get_or_insert_with(|| (record_id, e.clone()));
+            }
+            Some(Event::DonorConsented(e)) => self.consent = Some((record_id, e.clone(), entry.occurred_at_ms())),
+            Some(Event::DonorTestReported(e)) => self.results.push(PanelResult {
+                record_id,
+                event: e.clone(),
+                analysts: entry.signings.iter().map(|s| s.key_id).collect(),
+                review: None,
+            }),
+            Some(Event::DonorTestReviewed(e)) => {
+                let reviewed = RecordId(id16(&e.reported_record_id));
+                for result in self.results.iter_mut().filter(|r| r.record_id == reviewed) {
+                    result.review.get_or_insert((record_id, e.decision()));
+                }
+            }
+            Some(Event::DonorEligibilityDetermined(e)) => {
+                // A yes holds from the ledger's time; a no from the time that it states.
+                let from = if e.eligibility() == pb::Eligibility::Eligible {
+                    entry.recorded_at_ms
+                } else {
+                    entry.occurred_at_ms()
+                };
+                self.eligibility = Some((record_id, e.eligibility()));
+                self.determinations.push((from, e.eligibility(), record_id));
+                self.determinations.sort_by_key(|(from, _, _)| *from);
+            }
+            Some(Event::MarrowCollected(e)) => self.collections.push(Collection {
+                record_id,
+                event: e.clone(),
+                collected_at_ms: entry.occurred_at_ms(),
+            }),
+            Some(Event::LotOpened(_)) => self.lots.push(Id16(entry.stream_id(pb::StreamKind::Lot))),
+            _ => {}
+        }
     }
 }

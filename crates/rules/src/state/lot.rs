@@ -9,6 +9,8 @@ use marrowline_record::pb::{self, Disposition, Location, ThawPurpose};
 use crate::state::Upkeep;
 use crate::state::custody::Custody;
 
+mod fold;
+
 /// What was done with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Processing {
@@ -126,6 +128,8 @@ pub struct Harvest {
     pub total_cells: u64,
     /// Viable share.
     pub viability_basis_points: u32,
+    /// Population doublings since P1.
+    pub milli_doublings: i64,
     /// The record that filled it.
     pub consumed_by: Option<RecordId>,
 }
@@ -212,5 +216,27 @@ impl Lot {
     /// Adds the next record.
     pub fn fold(&mut self, entry: &Entry) {
         self.upkeep.fold(entry);
+        fold::fold(self, entry);
+    }
+
+    /// The last disposition's decision.
+    pub fn disposition(&self) -> Option<Disposition> {
+        self.disposition.map(|(_, disposition)| disposition)
+    }
+
+    /// The specification that governs the lot.
+    pub fn specification(&self) -> Option<&pb::VersionRef> {
+        self.opened.as_ref().and_then(|(_, opened)| opened.specification.as_ref())
+    }
+
+    /// The furthest passage that was reached.
+    pub fn passage(&self) -> u32 {
+        self.cultures.values().map(|c| c.passage).max().unwrap_or(0)
+    }
+
+    /// Most population doublings that cells of the lot went through since P1, thousandths.
+    pub fn milli_doublings(&self) -> i64 {
+        let cultures = self.cultures.values().map(|c| c.milli_doublings);
+        cultures.chain(self.harvests.values().map(|h| h.milli_doublings)).max().unwrap_or(0)
     }
 }

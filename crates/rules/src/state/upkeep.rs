@@ -106,6 +106,8 @@ pub struct Upkeep {
     pub owed: Vec<Owed>,
     /// Who signed each record, in order.
     pub signed: Arc<Vec<SignedRecord>>,
+    /// Signatures that were added later: the target's digest and the keys.
+    pub added: Vec<(Digest, Vec<KeyId>)>,
 }
 
 impl Default for Upkeep {
@@ -124,6 +126,7 @@ impl Upkeep {
             deviations: Vec::new(),
             owed: Vec::new(),
             signed: Arc::new(Vec::new()),
+            added: Vec::new(),
         }
     }
 
@@ -225,6 +228,9 @@ impl Upkeep {
             let slot = e.slot.unwrap_or(u32::MAX);
             self.owed
                 .retain(|o| !(o.digest.0[..] == e.target_digest[..] && u32::from(o.slot) == slot));
+            if let Some(target) = Digest::from_slice(&e.target_digest) {
+                self.added.push((target, entry.signings.iter().map(|s| s.key_id).collect()));
+            }
             return;
         }
         let Some(event) = &entry.record.event else { return };

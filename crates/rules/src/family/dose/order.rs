@@ -132,7 +132,7 @@ pub(in crate::family) fn units_allocated(c: &mut Context<'_>, e: &pb::UnitsAlloc
         .chain(&before)
         .filter_map(Sight::seen)
         .collect();
-    portions::donors_and_specifications(&mut f, all.iter().copied());
+    portions::donors(&mut f, all.iter().copied());
     f.into_context(c);
 }
 

@@ -22,7 +22,7 @@ pub(in crate::family) fn known<'a>(f: &mut Findings, sights: impl IntoIterator<I
         if let Sight::Unknown(unit_id) = sight {
             f.demand(
                 false,
-                &code::UNIT_UNKNOWN,
+                &code::UNIT_OF_NO_LOT,
                 || format!("unit {unit_id}, which no lot of this ledger has"),
                 || "a unit that was filled in a lot".to_owned(),
                 || vec![thing("unit", unit_id)],
@@ -79,27 +79,11 @@ pub(in crate::family) fn lots_extended<'a>(
     );
 }
 
-/// The dose's cells come from no more donors than each lot's specification allows, and each specification is published.
-pub(in crate::family) fn donors_and_specifications<'a>(
+/// The dose's cells come from no more donors than each lot's specification allows.
+pub(in crate::family) fn donors<'a>(
     f: &mut Findings,
     units: impl Iterator<Item = &'a SeenUnit> + Clone,
 ) {
-    let mut lots = BTreeSet::new();
-    for seen in units.clone().filter(|seen| lots.insert(seen.lot.id)) {
-        f.demand(
-            seen.specification.is_some(),
-            &code::SPECIFICATION_UNKNOWN,
-            || "a version of the specification that is not published".to_owned(),
-            || "a published version".to_owned(),
-            || {
-                seen.lot
-                    .opened
-                    .iter()
-                    .map(|(opened, _)| record(*opened))
-                    .collect()
-            },
-        );
-    }
     let donors: BTreeSet<Id16> = units.clone().filter_map(|seen| seen.lot.donor_id).collect();
     let most = units
         .filter_map(|seen| seen.specification.as_ref())

@@ -44,7 +44,7 @@ pub(in crate::family) fn made_of(f: &mut Findings, case: &Case<'_>, recorded: bo
         }
     }
     let seen: Vec<_> = case.seen().map(|(_, seen)| seen).collect();
-    portions::donors_and_specifications(f, seen.iter().copied());
+    portions::donors(f, seen.iter().copied());
     amount::cells(f, case);
     amount::quality(f, case);
     expiry(f, case);

@@ -1,0 +1,18 @@
+//! Codes of the authority stream: founding, facilities, keys.
+
+crate::codes! {
+    100 LEDGER_ALREADY_FOUNDED Gate [] (Authority) "a ledger is founded once, by its first record" => "found another ledger in another folder";
+    101 FACILITY_CODE_TAKEN Gate [] (Authority) "a facility's code and id are its own" => "choose another code, or use the facility that has it";
+    102 KEY_WEAK Gate [] () "a granted key is a sound Ed25519 public key, not one of small order" => "make a new key with `marrowline key new` and grant that";
+    103 KEY_ALREADY_GRANTED Gate [] (Authority) "a key belongs to one person for ever" => "let the person make a new key";
+    104 GRANTEE_SIGNS_OWN_GRANT Gate [] (Authority) "nobody signs the grant of a key of their own" => "let another key administrator and another QA sign";
+    105 GRANT_PERIOD_WRONG Gate [] () "a role is valid from a moment before its end" => "correct the period and sign again";
+    106 GRANT_FACILITY_UNKNOWN Gate [] (Authority) "a role is granted at a registered facility" => "register the facility first";
+    107 VERIFIER_ROLE_GRANTED Gate [] () "the verifying operator's role follows from the operator's and is not granted" => "grant the operator's role";
+    108 KEY_UNKNOWN Gate [] (Authority) "a key that is revoked was granted" => "check the key's id with `marrowline key show`";
+    109 REVOKER_NOT_ENTITLED Refuses [] (Authority) "a key is revoked by a key administrator, by QA or by its holder" => "ask one of these to sign";
+    110 REVOCATION_TIMES_WRONG Gate [] () "a key is compromised no later than it is revoked" => "correct the times in an amendment";
+    111 FOUNDERS_INCOMPLETE Gate [] () "the founding enrols at least a key administrator and QA, different people with different keys" => "add the missing person to the founding";
+    112 RULE_SET_UNKNOWN Gate [] () "the rule set is one that the software knows" => "use a newer release, or an older rule set";
+    113 PERSON_NAME_DIFFERS Gate [] (Authority) "one person has one printed name" => "use the name of the first grant, or another person id";
+}

@@ -1,0 +1,345 @@
+//! Samples, results, reviews; and what a result says about its criterion.
+
+use std::cmp::Ordering;
+
+use marrowline_record::decimal::Decimal;
+use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::pb::{self, Comparator, CriterionKind, ResultKind, ReviewDecision, SampleSource};
+
+use super::lot::{field, lot, specification};
+use crate::codes::lot as codes;
+use crate::context::Context;
+use crate::finding::Look;
+use crate::index::id16;
+use crate::state::Lot;
+use crate::state::lot::{Processing, ReportedResult};
+
+/// What a result says about its criterion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The criterion is met.
+    Satisfied,
+    /// The criterion is not met: out of specification.
+    Failed,
+    /// The result does not say; the test counts as not performed.
+    Indeterminate,
+}
+
+/// What a result says about a criterion. `<1.0` against at most 0.5 says nothing; `<0.5` satisfies it; a wrong unit says nothing.
+pub fn outcome(result: &pb::TestResult, criterion: &pb::Criterion) -> Outcome {
+    use Outcome::{Failed, Indeterminate, Satisfied};
+    if !super::donor::is_complete(result) {
+        return Indeterminate;
+    }
+    match (criterion.kind(), result.kind()) {
+        (_, ResultKind::Invalid | ResultKind::Unspecified) => Indeterminate,
+        (CriterionKind::Reported, _) => Satisfied,
+        (CriterionKind::Absent, ResultKind::Absent) | (CriterionKind::Present, ResultKind::Present) => Satisfied,
+        (CriterionKind::Absent, ResultKind::Present) | (CriterionKind::Present, ResultKind::Absent) => Failed,
+        (CriterionKind::AtLeast | CriterionKind::AtMost, ResultKind::Quantitative) => quantitative(result, criterion),
+        _ => Indeterminate,
+    }
+}
+
+fn quantitative(result: &pb::TestResult, criterion: &pb::Criterion) -> Outcome {
+    if result.unit_ucum != criterion.unit_ucum {
+        return Outcome::Indeterminate;
+    }
+    let parse = |text: &Option<String>| text.as_deref().and_then(Decimal::parse);
+    let (Some(value), Some(limit)) = (parse(&result.value), parse(&criterion.limit)) else {
+        return Outcome::Indeterminate;
+    };
+    let order = value.cmp(&limit);
+    match criterion.kind() {
+        CriterionKind::AtMost => at_most(result.comparator(), order),
+        CriterionKind::AtLeast => at_most(mirrored(result.comparator()), order.reverse()),
+        _ => Outcome::Indeterminate,
+    }
+}
+
+fn mirrored(comparator: Comparator) -> Comparator {
+    match comparator {
+        Comparator::Less => Comparator::Greater,
+        Comparator::Greater => Comparator::Less,
+        Comparator::BelowQuantification => Comparator::AboveQuantification,
+        Comparator::AboveQuantification => Comparator::BelowQuantification,
+        other => other,
+    }
+}
+
+/// `order` is the stated value's against the limit.
+fn at_most(comparator: Comparator, order: Ordering) -> Outcome {
+    use Outcome::{Failed, Indeterminate, Satisfied};
+    match comparator {
+        Comparator::Equal if order == Ordering::Greater => Failed,
+        Comparator::Equal => Satisfied,
+        // Less than something that is itself within the limit.
+        Comparator::Less | Comparator::BelowQuantification if order != Ordering::Greater => Satisfied,
+        // More than something that is at the limit or beyond.
+        Comparator::Greater | Comparator::AboveQuantification if order != Ordering::Less => Failed,
+        _ => Indeterminate,
+    }
+}
+
+/// Whether inoculation and reading are at least the incubation apart. Tests without incubation always are.
+pub(crate) fn is_incubated(report: &pb::TestResultReported, min_seconds: Option<u32>) -> bool {
+    let Some(min) = min_seconds else { return true };
+    match (&report.inoculated_at, &report.read_at) {
+        (Some(inoculated), Some(read)) => {
+            read.unix_ms.saturating_sub(inoculated.unix_ms) >= i64::from(min).saturating_mul(1_000)
+        }
+        _ => false,
+    }
+}
+
+/// What a report says about its test. A positive is a positive however early it was read; a negative needs its incubation.
+pub(crate) fn verdict(report: &pb::TestResultReported, test: &pb::LotTest) -> Outcome {
+    let (Some(result), Some(criterion)) = (&report.result, &test.criterion) else {
+        return Outcome::Indeterminate;
+    };
+    match outcome(result, criterion) {
+        Outcome::Satisfied if !is_incubated(report, test.min_incubation_seconds) => Outcome::Indeterminate,
+        other => other,
+    }
+}
+
+pub(super) fn sample_taken(c: &mut Context<'_>, e: &pb::SampleTaken) {
+    let lot = lot(c);
+    let id = Id16(id16(&e.sample_id));
+    c.demand(
+        !lot.samples.contains_key(&id),
+        &codes::CULTURE_ID_REUSED,
+        || format!("sample {id}, which exists"),
+        || "a new id".to_owned(),
+        || field("sample_taken.sample_id"),
+    );
+    let source = e.source_id.as_deref().map(|s| Id16(id16(s)));
+    let known = match (e.source(), source) {
+        (SampleSource::Isolation, None) => lot.isolation.is_some(),
+        (SampleSource::Culture, Some(id)) => lot.cultures.contains_key(&id),
+        (SampleSource::Harvest, Some(id)) => lot.harvests.contains_key(&id),
+        (SampleSource::Unit, Some(id)) => lot.units.contains_key(&id),
+        _ => false,
+    };
+    c.demand(
+        known,
+        &codes::SAMPLE_SOURCE_UNKNOWN,
+        || source.map_or_else(|| "no source".to_owned(), |id| id.to_string()),
+        || "the isolation, a culture, a harvest or a unit of the lot".to_owned(),
+        || field("sample_taken.source_id"),
+    );
+    if let Some(unit) = source.filter(|_| e.source() == SampleSource::Unit).and_then(|id| lot.units.get(&id)) {
+        c.demand(
+            matches!(unit.processing, Processing::Filled | Processing::Stored),
+            &codes::SAMPLED_UNIT_NOT_FREE,
+            || format!("unit {} is {:?}", unit.code, unit.processing).to_lowercase(),
+            || "a unit that is filled or stored".to_owned(),
+            || field("sample_taken.source_id"),
+        );
+    }
+}
+
+pub(super) fn reported(c: &mut Context<'_>, e: &pb::TestResultReported) {
+    let lot = lot(c);
+    let Some(result) = &e.result else { return };
+    let sample = Id16(id16(&e.sample_id));
+    c.demand(
+        lot.samples.contains_key(&sample),
+        &codes::SAMPLE_UNKNOWN,
+        || format!("sample {sample}"),
+        || "a sample of the lot".to_owned(),
+        || field("test_result_reported.sample_id"),
+    );
+    c.demand(
+        super::donor::is_complete(result),
+        &codes::RESULT_INCOMPLETE,
+        || "value, unit or comparator missing or too many".to_owned(),
+        || "all three for a number, none otherwise".to_owned(),
+        || field("test_result_reported.result"),
+    );
+    let Some(document) = specification(c.view, &lot) else { return };
+    let Some(test) = document.tests.iter().find(|t| t.code == e.test_code) else {
+        c.find(
+            &codes::TEST_NOT_IN_SPECIFICATION,
+            e.test_code.clone(),
+            "a test of the specification",
+            field("test_result_reported.test_code"),
+        );
+        return;
+    };
+    check_unit(c, result, test);
+    c.demand(
+        result.kind() == ResultKind::Invalid || is_incubated(e, test.min_incubation_seconds),
+        &codes::INCUBATION_INCOMPLETE,
+        || "inoculation and reading missing or too close".to_owned(),
+        || format!("{} s apart or more", test.min_incubation_seconds.unwrap_or(0)),
+        || field("test_result_reported.read_at"),
+    );
+    check_outcome(c, &lot, e, test);
+    let repeated = lot.results.iter().filter(|r| r.test_code == e.test_code).count();
+    let allowed = usize::try_from(document.max_retests.unwrap_or(0)).unwrap_or(usize::MAX);
+    c.demand(
+        repeated <= allowed,
+        &codes::RETESTS_EXCEEDED,
+        || format!("{} repetitions", repeated),
+        || format!("at most {allowed}"),
+        || field("test_result_reported.test_code"),
+    );
+}
+
+fn check_unit(c: &mut Context<'_>, result: &pb::TestResult, test: &pb::LotTest) {
+    let wanted = test.criterion.as_ref().and_then(|k| k.unit_ucum.clone());
+    let differs = result.kind() == ResultKind::Quantitative && wanted.is_some() && result.unit_ucum != wanted;
+    c.demand(
+        !differs,
+        &codes::RESULT_UNIT_DIFFERS,
+        || result.unit_ucum.clone().unwrap_or_default(),
+        || wanted.clone().unwrap_or_default(),
+        || field("test_result_reported.result.unit_ucum"),
+    );
+}
+
+fn check_outcome(c: &mut Context<'_>, lot: &Lot, e: &pb::TestResultReported, test: &pb::LotTest) {
+    if verdict(e, test) != Outcome::Failed {
+        return;
+    }
+    let found = describe(e);
+    let allowed = criterion_in_words(test);
+    c.find(&codes::OUT_OF_SPECIFICATION, found.clone(), allowed.clone(), field("test_result_reported.result"));
+    if let Some((record, pb::Disposition::Conditional | pb::Disposition::Final)) = lot.disposition {
+        c.find(&codes::POSITIVE_AFTER_RELEASE, found, allowed, vec![Look::Record(record)]);
+    }
+}
+
+/// A report in words.
+pub(crate) fn describe(e: &pb::TestResultReported) -> String {
+    let result = e.result.clone().unwrap_or_default();
+    let text = match result.kind() {
+        ResultKind::Quantitative => {
+            let sign = match result.comparator() {
+                Comparator::Less | Comparator::BelowQuantification => "<",
+                Comparator::Greater | Comparator::AboveQuantification => ">",
+                Comparator::Equal | Comparator::Unspecified => "",
+            };
+            format!("{sign}{} {}", result.value.unwrap_or_default(), result.unit_ucum.unwrap_or_default())
+        }
+        kind => crate::frame::words(kind.as_str_name()).replace("KIND_", "").to_lowercase(),
+    };
+    format!("{}: {text}", e.test_code)
+}
+
+/// A criterion in words.
+pub(crate) fn criterion_in_words(test: &pb::LotTest) -> String {
+    let criterion = test.criterion.clone().unwrap_or_default();
+    let limit = format!("{} {}", criterion.limit.clone().unwrap_or_default(), criterion.unit_ucum.clone().unwrap_or_default());
+    match criterion.kind() {
+        CriterionKind::AtLeast => format!("{limit} or more"),
+        CriterionKind::AtMost => format!("{limit} or less"),
+        CriterionKind::Absent => "absent".to_owned(),
+        CriterionKind::Present => "present".to_owned(),
+        CriterionKind::Reported | CriterionKind::Unspecified => "any valid result".to_owned(),
+    }
+}
+
+pub(super) fn reviewed(c: &mut Context<'_>, e: &pb::TestResultReviewed) {
+    let lot = lot(c);
+    let id = RecordId(id16(&e.reported_record_id));
+    let Some(result) = lot.results.iter().find(|r| r.record_id == id) else {
+        c.find(
+            &codes::RESULT_UNKNOWN,
+            format!("record {id}"),
+            "a result reported on this lot",
+            field("test_result_reviewed.reported_record_id"),
+        );
+        return;
+    };
+    if let Some((record, _)) = &result.review {
+        c.find(&codes::RESULT_ALREADY_REVIEWED, "a second review", "one", vec![Look::Record(*record)]);
+    }
+    let analysts: Vec<Id16> = result.analysts.iter().filter_map(|k| c.authority.person_of(k)).collect();
+    let reviews_own = c.people().any(|p| analysts.contains(&p));
+    c.demand(
+        !reviews_own,
+        &codes::ANALYST_IS_REVIEWER,
+        || "the analyst's own result".to_owned(),
+        || "another person's result".to_owned(),
+        || vec![Look::Record(id)],
+    );
+}
+
+/// Results of a test that were reviewed and accepted.
+pub(crate) fn accepted<'l>(lot: &'l Lot, code: &'l str) -> impl Iterator<Item = &'l ReportedResult> {
+    lot.results
+        .iter()
+        .filter(move |r| r.test_code == code && matches!(r.review, Some((_, ReviewDecision::Accepted))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(comparator: Comparator, value: &str) -> pb::TestResult {
+        pb::TestResult {
+            kind: ResultKind::Quantitative.into(),
+            value: Some(value.to_owned()),
+            unit_ucum: Some("%".to_owned()),
+            comparator: Some(comparator.into()),
+        }
+    }
+
+    fn limit(kind: CriterionKind, value: &str) -> pb::Criterion {
+        pb::Criterion {
+            kind: kind.into(),
+            limit: Some(value.to_owned()),
+            unit_ucum: Some("%".to_owned()),
+        }
+    }
+
+    #[test]
+    fn numbers_against_at_most() {
+        use Comparator::{AboveQuantification, BelowQuantification, Equal, Greater, Less};
+        let criterion = limit(CriterionKind::AtMost, "0.5");
+        for (comparator, value, expected) in [
+            (Equal, "0.5", Outcome::Satisfied),
+            (Equal, "0.50", Outcome::Satisfied),
+            (Equal, "0.51", Outcome::Failed),
+            (Less, "0.5", Outcome::Satisfied),
+            (Less, "1.0", Outcome::Indeterminate),
+            (BelowQuantification, "0.05", Outcome::Satisfied),
+            (BelowQuantification, "1", Outcome::Indeterminate),
+            (Greater, "0.5", Outcome::Failed),
+            (Greater, "0.4", Outcome::Indeterminate),
+            (AboveQuantification, "10", Outcome::Failed),
+        ] {
+            assert_eq!(outcome(&number(comparator, value), &criterion), expected, "{comparator:?} {value}");
+        }
+    }
+
+    #[test]
+    fn numbers_against_at_least() {
+        use Comparator::{Equal, Greater, Less};
+        let criterion = limit(CriterionKind::AtLeast, "95");
+        for (comparator, value, expected) in [
+            (Equal, "95.0", Outcome::Satisfied),
+            (Equal, "94.9", Outcome::Failed),
+            (Greater, "95", Outcome::Satisfied),
+            (Greater, "90", Outcome::Indeterminate),
+            (Less, "95", Outcome::Failed),
+            (Less, "99", Outcome::Indeterminate),
+        ] {
+            assert_eq!(outcome(&number(comparator, value), &criterion), expected, "{comparator:?} {value}");
+        }
+    }
+
+    #[test]
+    fn another_unit_or_an_invalid_result_says_nothing() {
+        let mut result = number(Comparator::Equal, "1");
+        result.unit_ucum = Some("mg/L".to_owned());
+        assert_eq!(outcome(&result, &limit(CriterionKind::AtMost, "5")), Outcome::Indeterminate);
+        let invalid = pb::TestResult {
+            kind: ResultKind::Invalid.into(),
+            ..Default::default()
+        };
+        assert_eq!(outcome(&invalid, &limit(CriterionKind::AtMost, "5")), Outcome::Indeterminate);
+    }
+}

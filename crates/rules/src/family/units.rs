@@ -1,0 +1,296 @@
+//! Units: filling, places, and whether one may be used.
+
+use std::collections::BTreeSet;
+
+use marrowline_record::id::Id16;
+use marrowline_record::pb;
+
+use super::lot::{check_cells, field, lot, percent, specification};
+use crate::codes::lot as codes;
+use crate::context::Context;
+use crate::finding::{Finding, Look};
+use crate::index::{CODE_UNIT, IndexKey, id16};
+use crate::state::Lot;
+use crate::state::lot::{Processing, Unit};
+use crate::view::View;
+
+pub(super) fn filled(c: &mut Context<'_>, e: &pb::UnitsFilled) {
+    let lot = lot(c);
+    let harvest_id = Id16(id16(&e.harvest_id));
+    match lot.harvests.get(&harvest_id) {
+        None => c.find(&codes::HARVEST_UNKNOWN, format!("harvest {harvest_id}"), "a harvest of the lot", field("units_filled.harvest_id")),
+        Some(harvest) => {
+            if let Some(record) = harvest.consumed_by {
+                c.find(&codes::HARVEST_ALREADY_FILLED, "a harvest that was filled", "a harvest that was not", vec![Look::Record(record)]);
+            }
+            let taken = e.cells.as_ref().map_or(0, |b| b.cells_in);
+            c.demand(
+                taken == harvest.total_cells,
+                &codes::STEP_INPUT_DIFFERS,
+                || format!("{taken} cells"),
+                || format!("{} cells, as harvested", harvest.total_cells),
+                || vec![Look::Field("units_filled.cells.cells_in".to_owned()), Look::Record(harvest.record_id)],
+            );
+        }
+    }
+    check_containers(c, e);
+    check_new_units(c, &lot, e);
+    if let Some(cells) = &e.cells {
+        check_cells(c, &lot, cells, "units_filled.cells");
+        let sum: u128 = e.units.iter().map(|u| u128::from(u.total_cells)).sum();
+        c.demand(
+            sum == u128::from(cells.cells_out.unwrap_or(0)),
+            &codes::UNIT_SUM_DIFFERS,
+            || format!("{sum} cells in the units"),
+            || format!("{} cells, as the balance passes on", cells.cells_out.unwrap_or(0)),
+            || field("units_filled.units"),
+        );
+    }
+    check_fill_limits(c, &lot, e);
+}
+
+fn check_containers(c: &mut Context<'_>, e: &pb::UnitsFilled) {
+    let filled = u64::try_from(e.units.len()).unwrap_or(u64::MAX);
+    let broken = u64::from(e.containers_broken.unwrap_or(0));
+    let returned = u64::from(e.containers_returned.unwrap_or(0));
+    c.demand(
+        filled.saturating_add(broken).saturating_add(returned) == u64::from(e.containers_taken),
+        &codes::CONTAINERS_NOT_CONSERVED,
+        || format!("{filled} filled + {broken} broken + {returned} returned"),
+        || format!("{} taken", e.containers_taken),
+        || field("units_filled.containers_taken"),
+    );
+}
+
+fn check_new_units(c: &mut Context<'_>, lot: &Lot, e: &pb::UnitsFilled) {
+    let mut seen = BTreeSet::new();
+    for (number, unit) in e.units.iter().enumerate() {
+        let id = Id16(id16(&unit.unit_id));
+        let code_holder = c.view.lookup(&IndexKey::Code { kind: CODE_UNIT, code: unit.unit_code.clone() });
+        let is_new = seen.insert(unit.unit_id.clone())
+            && seen.insert(unit.unit_code.clone().into_bytes())
+            && !lot.units.contains_key(&id)
+            && c.view.lookup(&IndexKey::Unit(id.0)).is_none()
+            && code_holder.is_none();
+        c.demand(
+            is_new,
+            &codes::CULTURE_ID_REUSED,
+            || format!("unit {} ({id}), which exists", unit.unit_code),
+            || "a new id and a new code".to_owned(),
+            || field(format!("units_filled.units[{number}]")),
+        );
+    }
+}
+
+fn check_fill_limits(c: &mut Context<'_>, lot: &Lot, e: &pb::UnitsFilled) {
+    let Some(document) = specification(c.view, lot) else { return };
+    for (number, unit) in e.units.iter().enumerate() {
+        c.demand(
+            (document.min_cells_per_unit..=document.max_cells_per_unit).contains(&unit.total_cells),
+            &codes::UNIT_CELLS_OUTSIDE_BAND,
+            || format!("{} cells in unit {}", unit.total_cells, unit.unit_code),
+            || format!("{} to {} cells", document.min_cells_per_unit, document.max_cells_per_unit),
+            || field(format!("units_filled.units[{number}].total_cells")),
+        );
+    }
+    let dmso = e.dmso_basis_points.unwrap_or(0);
+    let (min, max) = (document.min_dmso_basis_points.unwrap_or(0), document.max_dmso_basis_points.unwrap_or(0));
+    c.demand(
+        (min..=max).contains(&dmso),
+        &codes::DMSO_OUTSIDE_BAND,
+        || percent(dmso),
+        || format!("{} to {}", percent(min), percent(max)),
+        || field("units_filled.dmso_basis_points"),
+    );
+    let viability = e.viability_basis_points.unwrap_or(0);
+    c.demand(
+        viability >= document.min_fill_viability_basis_points,
+        &codes::FILL_VIABILITY_LOW,
+        || percent(viability),
+        || format!("{} or more", percent(document.min_fill_viability_basis_points)),
+        || field("units_filled.viability_basis_points"),
+    );
+}
+
+pub(super) fn moved(c: &mut Context<'_>, e: &pb::UnitsMoved) {
+    let lot = lot(c);
+    let mut places = BTreeSet::new();
+    for (number, place) in e.places.iter().enumerate() {
+        let path = format!("units_moved.places[{number}]");
+        let Some(location) = &place.location else { continue };
+        let facility = Id16(id16(&location.facility_id));
+        let known_rack = c.authority.facility(&facility).is_some_and(|f| f.racks.contains(&location.rack));
+        c.demand(
+            known_rack,
+            &codes::RACK_UNKNOWN,
+            || format!("rack {} of facility {facility}", location.rack),
+            || "a rack of the facility's list".to_owned(),
+            || field(format!("{path}.location")),
+        );
+        let id = Id16(id16(&place.unit_id));
+        let Some(unit) = lot.units.get(&id) else {
+            c.find(&codes::UNIT_UNKNOWN, format!("unit {id}"), "a unit of the lot", field(path));
+            continue;
+        };
+        c.demand(
+            unit.custody.holder() == Some(&facility),
+            &codes::MOVED_OUTSIDE_CUSTODY,
+            || format!("unit {} moved at {facility}", unit.code),
+            || "the facility that holds it".to_owned(),
+            || field(format!("{path}.location.facility_id")),
+        );
+        c.demand(
+            matches!(unit.processing, Processing::Filled | Processing::Stored | Processing::Allocated),
+            &codes::THAWED_UNIT_STORED,
+            || format!("unit {} is {:?}", unit.code, unit.processing).to_lowercase(),
+            || "a frozen unit".to_owned(),
+            || field(path.clone()),
+        );
+        let twice = !places.insert((location.rack.clone(), location.position.clone()));
+        if let Some(other) = occupant(c.view, &e.places, location, &id) {
+            taken(c, &other, &path);
+        } else if twice {
+            taken(c, "another unit of this record", &path);
+        }
+    }
+}
+
+fn taken(c: &mut Context<'_>, other: &str, path: &str) {
+    c.find(
+        &codes::LOCATION_TAKEN,
+        format!("a place that {other} is in"),
+        "a free place",
+        field(format!("{path}.location")),
+    );
+}
+
+/// The unit that is in a place now, unless this record moves it away.
+fn occupant(view: &dyn View, moving: &[pb::UnitPlace], location: &pb::Location, unit: &Id16) -> Option<String> {
+    let key = IndexKey::Place {
+        facility: id16(&location.facility_id),
+        rack: location.rack.clone(),
+        position: location.position.clone(),
+    };
+    let other = Id16(view.lookup(&key)?);
+    if other == *unit || moving.iter().any(|p| p.unit_id[..] == other.0) {
+        return None;
+    }
+    let lot = view.lot(&Id16(view.lookup(&IndexKey::Unit(other.0))?))?;
+    let there = lot.units.get(&other)?;
+    // A unit that was moved on, thawed or handed over has left its place.
+    (there.location.as_ref() == Some(location)).then(|| format!("unit {}", there.code))
+}
+
+/// Whether a unit may be used at a time: its lot released and not held, its donor eligible and not held, within its shelf life, made to
+/// a known specification, its lot's steps all signed, and in one facility's undisputed custody. Empty if so. Used for allocation, thaw
+/// orders, dispensing and the dose check.
+pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut find = |code, found_text: String, allowed: &str, look_at: Vec<Look>| {
+        found.push(Finding {
+            code,
+            found: found_text,
+            allowed: allowed.to_owned(),
+            look_at,
+        });
+    };
+    let thing = Look::Thing {
+        kind: "unit",
+        id: unit.code.clone(),
+    };
+    match lot.disposition {
+        Some((_, pb::Disposition::Conditional | pb::Disposition::Final)) => {}
+        other => find(
+            &codes::LOT_NOT_RELEASED,
+            format!("unit {}: lot {}", unit.code, if other.is_some() { "rejected" } else { "without disposition" }),
+            "a lot released conditionally or finally",
+            other.map_or_else(|| vec![thing.clone()], |(record, _)| vec![Look::Record(record)]),
+        ),
+    }
+    for hold in lot.upkeep.holds_on_unit(&unit.id) {
+        find(
+            &codes::UNIT_HELD,
+            format!("unit {}: {} ({})", unit.code, hold.reason, hold.code),
+            "no open hold",
+            vec![Look::Record(hold.record_id)],
+        );
+    }
+    for owed in &lot.upkeep.owed {
+        find(
+            &codes::UNIT_SIGNATURE_OWED,
+            format!("unit {}: slot {} of a step is not signed", unit.code, owed.slot),
+            "every signature",
+            vec![Look::Record(owed.record_id)],
+        );
+    }
+    match specification(view, lot) {
+        None => find(
+            &codes::UNIT_SPECIFICATION_UNKNOWN,
+            format!("unit {}: no published specification", unit.code),
+            "a published specification",
+            vec![thing.clone()],
+        ),
+        Some(document) => {
+            let expires_at_ms = expires_at_ms(unit, &document);
+            if at_ms > expires_at_ms {
+                find(
+                    &codes::UNIT_EXPIRED,
+                    format!("unit {} expired at {}", unit.code, marrowline_record::instant::format(expires_at_ms, 0)),
+                    "use within the shelf life",
+                    vec![Look::Record(unit.filled_by)],
+                );
+            }
+        }
+    }
+    if unit.custody.holder().is_none() {
+        find(
+            &codes::UNIT_CUSTODY_OPEN,
+            format!("unit {}: in transit or disputed", unit.code),
+            "undisputed custody of one facility",
+            vec![thing.clone()],
+        );
+    }
+    found.extend(donor_findings(view, lot, unit));
+    found
+}
+
+/// Last moment of a unit's shelf life, inclusive.
+pub fn expires_at_ms(unit: &Unit, document: &pb::SpecificationPublished) -> i64 {
+    unit.filled_at_ms.saturating_add(i64::from(document.shelf_life_seconds).saturating_mul(1_000))
+}
+
+fn donor_findings(view: &dyn View, lot: &Lot, unit: &Unit) -> Vec<Finding> {
+    let donor = lot.donor_id.and_then(|id| view.donor(&id));
+    let mut found = Vec::new();
+    let mut find = |text: String, look_at: Vec<Look>| {
+        found.push(Finding {
+            code: &codes::UNIT_DONOR_NOT_ELIGIBLE,
+            found: format!("unit {}: {text}", unit.code),
+            allowed: "an eligible donor without open hold".to_owned(),
+            look_at,
+        });
+    };
+    let Some(donor) = donor else {
+        find("no donor".to_owned(), Vec::new());
+        return found;
+    };
+    if !donor.is_eligible() {
+        let look = donor.eligibility.iter().map(|(record, _)| Look::Record(*record)).collect();
+        find("a donor who is not eligible".to_owned(), look);
+    }
+    for hold in donor.upkeep.open_holds() {
+        find(format!("donor held: {}", hold.reason), vec![Look::Record(hold.record_id)]);
+    }
+    // A donation number that a second donor was given holds both: the second by its own flag, the first by what the index says.
+    for collection in &donor.collections {
+        let din = &collection.event.din;
+        let users = [view.lookup(&IndexKey::Din(din.clone())), view.lookup(&IndexKey::DinLast(din.clone()))];
+        if users.into_iter().flatten().any(|user| user != donor.id.0) {
+            find(
+                format!("donation number {} belongs to another donor too", collection.event.din),
+                vec![Look::Record(collection.record_id)],
+            );
+        }
+    }
+    found
+}

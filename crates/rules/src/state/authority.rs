@@ -1,0 +1,200 @@
+//! Who may sign what: facilities, keys, roles, revocations.
+
+use std::collections::BTreeMap;
+
+use marrowline_record::entry::Entry;
+use marrowline_record::id::{Digest, Id16, KeyId, RecordId};
+use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{self, Role};
+
+use crate::index::id16;
+use crate::state::Upkeep;
+
+/// One role at one facility for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The role.
+    pub role: Role,
+    /// The facility.
+    pub facility_id: Id16,
+    /// First moment, Unix ms, inclusive.
+    pub valid_from_ms: i64,
+    /// Last moment, Unix ms, inclusive.
+    pub valid_until_ms: i64,
+}
+
+/// The end of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// The record.
+    pub record_id: RecordId,
+    /// Why.
+    pub reason: String,
+    /// Since when the key may have been in other hands.
+    pub compromised_since_ms: Option<i64>,
+}
+
+/// An enrolled key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Its id.
+    pub id: KeyId,
+    /// Its holder.
+    pub person_id: Id16,
+    /// Name as printed beside each signature.
+    pub printed_name: String,
+    /// Ed25519 public key.
+    pub public_key: [u8; 32],
+    /// Roles.
+    pub grants: Vec<Grant>,
+    /// The record that enrolled it.
+    pub granted_by: RecordId,
+    /// Its end.
+    pub revocation: Option<Revocation>,
+}
+
+/// The authority stream.
+#[derive(Clone, Debug, Default)]
+pub struct Authority {
+    /// The founding: record, its digest, and what it says.
+    pub founded: Option<(RecordId, Digest, pb::LedgerFounded)>,
+    /// Facilities by id.
+    pub facilities: BTreeMap<Id16, pb::Facility>,
+    /// Keys by id.
+    pub keys: BTreeMap<KeyId, Key>,
+    /// Holds, deviations, signatures.
+    pub upkeep: Upkeep,
+}
+
+impl Authority {
+    /// The person who holds a key, revoked or not.
+    pub fn person_of(&self, key: &KeyId) -> Option<Id16> {
+        self.keys.get(key).map(|k| k.person_id)
+    }
+
+    /// An enrolled key, revoked or not.
+    pub fn key(&self, key: &KeyId) -> Option<&Key> {
+        self.keys.get(key)
+    }
+
+    /// A facility.
+    pub fn facility(&self, id: &Id16) -> Option<&pb::Facility> {
+        self.facilities.get(id)
+    }
+
+    /// Whether the ledger was founded as TRAINING.
+    pub fn is_training(&self) -> bool {
+        self.founded.as_ref().is_some_and(|(_, _, e)| e.training)
+    }
+
+    /// Whether a key may sign in a role at a facility at this time.
+    pub fn holds_role(&self, key: &KeyId, role: Role, facility: &Id16, at_ms: i64) -> bool {
+        self.keys.get(key).is_some_and(|key| {
+            key.revocation.is_none()
+                && key.grants.iter().any(|g| {
+                    g.role == role && g.facility_id == *facility && g.valid_from_ms <= at_ms && at_ms <= g.valid_until_ms
+                })
+        })
+    }
+
+    /// Adds the next record.
+    pub fn fold(&mut self, entry: &Entry) {
+        self.upkeep.fold(entry);
+        match &entry.record.event {
+            Some(Event::LedgerFounded(e)) => {
+                if self.founded.is_none() {
+                    self.founded = Some((entry.record_id(), entry.digest, e.clone()));
+                }
+                if let Some(facility) = &e.first_facility {
+                    self.register(facility);
+                }
+                for grant in &e.grants {
+                    self.grant(entry.record_id(), grant);
+                }
+            }
+            Some(Event::FacilityRegistered(e)) => {
+                if let Some(facility) = &e.facility {
+                    self.register(facility);
+                }
+            }
+            Some(Event::KeyGranted(e)) => {
+                if let Some(grant) = &e.grant {
+                    self.grant(entry.record_id(), grant);
+                }
+            }
+            Some(Event::KeyRevoked(e)) => self.revoke(entry.record_id(), e),
+            _ => {}
+        }
+    }
+
+    fn register(&mut self, facility: &pb::Facility) {
+        self.facilities
+            .entry(Id16(id16(&facility.facility_id)))
+            .or_insert_with(|| facility.clone());
+    }
+
+    fn grant(&mut self, record_id: RecordId, grant: &pb::KeyGrant) {
+        let Some(key) = key_of(record_id, grant) else { return };
+        // Roles that are granted to a key that is enrolled already are added to it.
+        match self.keys.get_mut(&key.id) {
+            Some(enrolled) => enrolled.grants.extend(key.grants),
+            None => {
+                self.keys.insert(key.id, key);
+            }
+        }
+    }
+
+    fn revoke(&mut self, record_id: RecordId, e: &pb::KeyRevoked) {
+        let Ok(id) = e.key_id.as_slice().try_into().map(KeyId) else { return };
+        let Some(key) = self.keys.get_mut(&id) else { return };
+        let since = e.compromised_since.as_ref().map(|i| i.unix_ms);
+        match &mut key.revocation {
+            // A second revocation can only widen the doubt.
+            Some(revocation) => {
+                revocation.compromised_since_ms = match (revocation.compromised_since_ms, since) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+            }
+            None => {
+                key.revocation = Some(Revocation {
+                    record_id,
+                    reason: e.reason.clone(),
+                    compromised_since_ms: since,
+                });
+            }
+        }
+    }
+}
+
+/// A grant as a key; `None` if its public key has not 32 bytes, which the shape check refuses.
+pub(crate) fn key_of(record_id: RecordId, grant: &pb::KeyGrant) -> Option<Key> {
+    let public_key: [u8; 32] = grant.public_key.as_slice().try_into().ok()?;
+    Some(Key {
+        id: KeyId::of(&public_key),
+        person_id: Id16(id16(&grant.person_id)),
+        printed_name: grant.printed_name.clone(),
+        public_key,
+        grants: grant
+            .roles
+            .iter()
+            .map(|role| Grant {
+                role: role.role(),
+                facility_id: Id16(id16(&role.facility_id)),
+                valid_from_ms: role.valid_from.as_ref().map_or(i64::MAX, |i| i.unix_ms),
+                valid_until_ms: role.valid_until.as_ref().map_or(i64::MIN, |i| i.unix_ms),
+            })
+            .collect(),
+        granted_by: record_id,
+        revocation: None,
+    })
+}
+
+/// The person behind a key of a founding record, which carries its own keys.
+pub(crate) fn founding_person(event: &Event, key: &KeyId) -> Option<Id16> {
+    let Event::LedgerFounded(e) = event else { return None };
+    e.grants
+        .iter()
+        .find(|g| g.public_key.as_slice().try_into().is_ok_and(|k: [u8; 32]| KeyId::of(&k) == *key))
+        .map(|g| Id16(id16(&g.person_id)))
+}

@@ -1,0 +1,290 @@
+//! Folding a lot's records. Total: a flagged record that names an unknown unit or culture changes nothing of what is known.
+
+use marrowline_record::entry::Entry;
+use marrowline_record::id::Id16;
+use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{self, SampleSource, StreamKind};
+
+use super::{Allocation, Culture, Harvest, Lot, Processing, ReportedResult, Sample, Thaw, ThawOrder, Unit};
+use crate::index::id16;
+use crate::state::custody::Custody;
+
+fn id(bytes: &[u8]) -> Id16 {
+    Id16(id16(bytes))
+}
+
+pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
+    let Some(event) = &entry.record.event else { return };
+    match event {
+        Event::LotOpened(e) => {
+            if lot.opened.is_none() {
+                lot.opened = Some((entry.record_id(), e.clone()));
+                lot.facility_id = signing_facility(entry);
+                lot.donor_id = Some(Id16(entry.stream_id(StreamKind::Donor)));
+            }
+            operated(lot, entry);
+        }
+        Event::MncIsolated(e) => {
+            if lot.isolation.is_none() {
+                lot.isolation = Some((entry.record_id(), e.clone()));
+            }
+            operated(lot, entry);
+        }
+        Event::CultureSeeded(_) | Event::Passaged(_) | Event::Harvested(_) | Event::UnitsFilled(_) => {
+            manufacture(lot, entry, event);
+            operated(lot, entry);
+        }
+        // A signature that is added to a manufacturing step makes its signer one of the lot's operators.
+        Event::SignatureAdded(_) => {
+            if entry.record.slots.iter().any(|s| s.role() == pb::Role::VerifyingOperator) {
+                operated(lot, entry);
+            }
+        }
+        Event::SampleTaken(e) => sampled(lot, entry, e),
+        Event::TestResultReported(e) => lot.results.push(ReportedResult {
+            record_id: entry.record_id(),
+            sample_id: id(&e.sample_id),
+            test_code: e.test_code.clone(),
+            event: e.clone(),
+            analysts: entry.signings.iter().map(|s| s.key_id).collect(),
+            review: None,
+        }),
+        Event::TestResultReviewed(e) => {
+            let reported = id16(&e.reported_record_id);
+            for result in lot.results.iter_mut().filter(|r| r.record_id.0 == reported) {
+                result.review.get_or_insert((entry.record_id(), e.decision()));
+            }
+        }
+        Event::LotDispositionDecided(e) => lot.disposition = Some((entry.record_id(), e.disposition())),
+        _ => units(lot, entry, event),
+    }
+}
+
+/// The facility of the first slot that was signed: where the step was done.
+fn signing_facility(entry: &Entry) -> Option<Id16> {
+    let first = entry.signings.first()?;
+    let slot = entry.record.slots.get(usize::from(first.slot))?;
+    Some(id(&slot.facility_id))
+}
+
+fn operated(lot: &mut Lot, entry: &Entry) {
+    for signing in &entry.signings {
+        lot.operated_by.push((signing.key_id, entry.record_id()));
+    }
+}
+
+fn manufacture(lot: &mut Lot, entry: &Entry, event: &Event) {
+    match event {
+        Event::CultureSeeded(e) => {
+            lot.cultures.entry(id(&e.culture_id)).or_insert_with(|| Culture {
+                record_id: entry.record_id(),
+                parent_id: None,
+                passage: 0,
+                seeded_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
+                milli_doublings: 0,
+                consumed_by: None,
+            });
+        }
+        Event::Passaged(e) => {
+            let before = consume(lot, &id(&e.parent_culture_id), entry);
+            lot.cultures.entry(id(&e.culture_id)).or_insert_with(|| Culture {
+                record_id: entry.record_id(),
+                parent_id: Some(id(&e.parent_culture_id)),
+                passage: e.passage,
+                seeded_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
+                milli_doublings: before.saturating_add(i64::from(e.milli_doublings.unwrap_or(0))),
+                consumed_by: None,
+            });
+        }
+        Event::Harvested(e) => {
+            let before = consume(lot, &id(&e.parent_culture_id), entry);
+            lot.harvests.entry(id(&e.harvest_id)).or_insert_with(|| Harvest {
+                record_id: entry.record_id(),
+                total_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
+                viability_basis_points: e.viability_basis_points.unwrap_or(0),
+                milli_doublings: before.saturating_add(i64::from(e.milli_doublings.unwrap_or(0))),
+                consumed_by: None,
+            });
+        }
+        Event::UnitsFilled(e) => filled(lot, entry, e),
+        _ => {}
+    }
+}
+
+/// Marks a culture as used up and returns the doublings up to its seeding.
+fn consume(lot: &mut Lot, parent: &Id16, entry: &Entry) -> i64 {
+    lot.cultures.get_mut(parent).map_or(0, |culture| {
+        culture.consumed_by.get_or_insert(entry.record_id());
+        culture.milli_doublings
+    })
+}
+
+fn filled(lot: &mut Lot, entry: &Entry, e: &pb::UnitsFilled) {
+    if let Some(harvest) = lot.harvests.get_mut(&id(&e.harvest_id)) {
+        harvest.consumed_by.get_or_insert(entry.record_id());
+    }
+    let facility_id = signing_facility(entry).or(lot.facility_id).unwrap_or(Id16([0; 16]));
+    for unit in &e.units {
+        lot.units.entry(id(&unit.unit_id)).or_insert_with(|| Unit {
+            id: id(&unit.unit_id),
+            code: unit.unit_code.clone(),
+            filled_by: entry.record_id(),
+            filled_at_ms: entry.occurred_at_ms(),
+            total_cells: unit.total_cells,
+            volume_microlitres: unit.volume_microlitres,
+            fill_viability_basis_points: e.viability_basis_points.unwrap_or(0),
+            dmso_basis_points: e.dmso_basis_points.unwrap_or(0),
+            processing: Processing::Filled,
+            custody: Custody::Held { facility_id },
+            location: None,
+            allocation: None,
+            thaw_order: None,
+            thaw: None,
+            dose_id: None,
+        });
+    }
+}
+
+fn sampled(lot: &mut Lot, entry: &Entry, e: &pb::SampleTaken) {
+    lot.samples.entry(id(&e.sample_id)).or_insert_with(|| Sample {
+        record_id: entry.record_id(),
+        code: e.sample_code.clone(),
+        taken_at_ms: entry.occurred_at_ms(),
+    });
+    if e.source() == SampleSource::Unit {
+        if let Some(unit) = e.source_id.as_deref().and_then(|source| lot.units.get_mut(&id(source))) {
+            unit.processing = Processing::Sampled;
+            unit.location = None;
+        }
+    }
+}
+
+fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
+    match event {
+        Event::UnitsMoved(e) => moved(lot, e),
+        Event::CustodyRelinquished(e) => relinquished(lot, entry, e),
+        Event::CustodyAccepted(e) => accepted(lot, entry, e),
+        Event::UnitsAllocated(e) => {
+            let allocation = Allocation {
+                record_id: entry.record_id(),
+                order_id: id(&e.order_id),
+                subject_id: Id16(entry.stream_id(StreamKind::Subject)),
+            };
+            for unit in each(lot, &e.unit_ids) {
+                unit.allocation = Some(allocation);
+                advance(unit, Processing::Allocated);
+            }
+        }
+        Event::ThawOrdered(e) => {
+            for unit in each(lot, &e.unit_ids) {
+                unit.thaw_order = Some(ThawOrder {
+                    record_id: entry.record_id(),
+                    purpose: e.purpose(),
+                    order_id: e.order_id.as_deref().map(id),
+                });
+            }
+        }
+        Event::UnitsThawed(e) => thawed(lot, entry, e),
+        Event::DosePrepared(e) => {
+            for contribution in &e.contributions {
+                if let Some(unit) = lot.units.get_mut(&id(&contribution.unit_id)) {
+                    unit.dose_id = Some(id(&e.dose_id));
+                    advance(unit, Processing::Prepared);
+                }
+            }
+        }
+        Event::DoseDispensed(e) => of_dose(lot, &e.dose_id, Processing::Dispensed),
+        Event::InfusionStarted(e) => of_dose(lot, &e.dose_id, Processing::Infused),
+        Event::InfusionEnded(e) => of_dose(lot, &e.dose_id, Processing::Infused),
+        _ => {}
+    }
+}
+
+fn each<'l>(lot: &'l mut Lot, ids: &[Vec<u8>]) -> impl Iterator<Item = &'l mut Unit> {
+    let wanted: Vec<Id16> = ids.iter().map(|i| id(i)).collect();
+    lot.units.values_mut().filter(move |u| wanted.contains(&u.id))
+}
+
+/// A unit never goes back: thawed stays thawed, used up stays used up.
+fn advance(unit: &mut Unit, to: Processing) {
+    if to > unit.processing {
+        unit.processing = to;
+    }
+}
+
+fn of_dose(lot: &mut Lot, dose_id: &[u8], to: Processing) {
+    let dose = id(dose_id);
+    for unit in lot.units.values_mut().filter(|u| u.dose_id == Some(dose)) {
+        advance(unit, to);
+    }
+}
+
+fn moved(lot: &mut Lot, e: &pb::UnitsMoved) {
+    for place in &e.places {
+        if let Some(unit) = lot.units.get_mut(&id(&place.unit_id)) {
+            unit.location = place.location.clone();
+            advance(unit, Processing::Stored);
+        }
+    }
+}
+
+fn thawed(lot: &mut Lot, entry: &Entry, e: &pb::UnitsThawed) {
+    for thawed in &e.units {
+        if let Some(unit) = lot.units.get_mut(&id(&thawed.unit_id)) {
+            // The first thaw counts: its clock runs.
+            unit.thaw.get_or_insert(Thaw {
+                record_id: entry.record_id(),
+                thawed_at_ms: entry.occurred_at_ms(),
+                total_cells: thawed.total_cells.unwrap_or(0),
+                viability_basis_points: thawed.viability_basis_points.unwrap_or(0),
+            });
+            unit.location = None;
+            advance(unit, Processing::Thawed);
+        }
+    }
+}
+
+fn disputed(entry: &Entry, facility: Option<Id16>) -> Custody {
+    Custody::Disputed {
+        facility_id: facility.unwrap_or(Id16([0; 16])),
+        record_id: entry.record_id(),
+    }
+}
+
+fn relinquished(lot: &mut Lot, entry: &Entry, e: &pb::CustodyRelinquished) {
+    let from = signing_facility(entry);
+    for unit in each(lot, &e.unit_ids) {
+        unit.location = None;
+        unit.custody = match (&unit.custody, from) {
+            (Custody::Held { facility_id }, Some(from)) if *facility_id == from => Custody::InTransit {
+                transfer_id: id(&e.transfer_id),
+                from_facility_id: from,
+                to_facility_id: id(&e.to_facility_id),
+                seal: e.seal.clone(),
+            },
+            _ => disputed(entry, from),
+        };
+    }
+}
+
+fn accepted(lot: &mut Lot, entry: &Entry, e: &pb::CustodyAccepted) {
+    let at = signing_facility(entry);
+    let transfer = id(&e.transfer_id);
+    let counted: Vec<Id16> = e.unit_ids.iter().map(|u| id(u)).collect();
+    let sent: Vec<Id16> = lot
+        .units
+        .values()
+        .filter(|u| matches!(&u.custody, Custody::InTransit { transfer_id, .. } if *transfer_id == transfer))
+        .map(|u| u.id)
+        .collect();
+    for unit in lot.units.values_mut().filter(|u| counted.contains(&u.id) || sent.contains(&u.id)) {
+        let agrees = counted.contains(&unit.id)
+            && e.seal_intact
+            && matches!(&unit.custody, Custody::InTransit { transfer_id, to_facility_id, seal, .. }
+                if *transfer_id == transfer && Some(*to_facility_id) == at && *seal == e.seal);
+        unit.custody = match at {
+            Some(facility_id) if agrees => Custody::Held { facility_id },
+            _ => disputed(entry, at),
+        };
+    }
+}
