@@ -366,3 +366,6 @@ fn records(case: &Case<'_>) -> BTreeSet<RecordId> {
     }
     records
 }
+
+#[cfg(test)]
+mod tests;

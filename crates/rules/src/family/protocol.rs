@@ -15,7 +15,8 @@ const FIRST_OVERRIDABLE_CODE: u16 = 300;
 /// Words in the names of gates that no emergency passes: identity (whose it is, what it is), positive sterility, consent, death, keys.
 const NEVER_OVERRIDDEN: [&str; 15] = [
     "IDENTITY",
-    "UNKNOWN", "OF_NO_LOT",
+    "UNKNOWN",
+    "OF_NO_LOT",
     "ALLOCATED",
     "OTHER_DOSE",
     "DIFFER",

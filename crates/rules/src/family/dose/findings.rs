@@ -32,6 +32,15 @@ impl Findings {
         }
     }
 
+    /// Adds what another family found.
+    pub(in crate::family) fn extend(&mut self, findings: Vec<Finding>) {
+        #[cfg(feature = "testing")]
+        let findings = findings
+            .into_iter()
+            .filter(|finding| !crate::testing::is_disabled(finding.code));
+        self.0.extend(findings);
+    }
+
     /// Hands the findings to the record that is judged.
     pub(in crate::family) fn into_context(self, c: &mut Context<'_>) {
         c.findings.extend(self.0);

@@ -106,7 +106,7 @@ pub(in crate::family) fn fit_for_use(
     seen: &SeenUnit,
     at_ms: i64,
 ) {
-    f.0.extend(units::unit_findings(view, &seen.lot, &seen.unit, at_ms));
+    f.extend(units::unit_findings(view, &seen.lot, &seen.unit, at_ms));
 }
 
 /// The unit is in its place, untouched, and allocated to nobody.

@@ -127,7 +127,9 @@ fn infused(mut dose: Dose, started_at_ms: i64, volume_microlitres: u64) -> Dose 
 /// A subject of 70 kg with one order for it.
 fn subject() -> Subject {
     let mut subject = Subject::new(Id16([1; 16]));
-    subject.weighings.push(weighing(1, NOW_MS - HOUR_MS, 70_000));
+    subject
+        .weighings
+        .push(weighing(1, NOW_MS - HOUR_MS, 70_000));
     subject.orders.push(Order {
         id: Id16([200; 16]),
         record_id: RecordId([20; 16]),
@@ -233,7 +235,9 @@ fn the_window_of_24_hours_is_open_at_its_beginning() {
         (NOW_MS + 1, vec![]),
     ] {
         let mut subject = subject();
-        subject.doses.push(infused(dose(1, 140_000_000, 10_000), started_at_ms, 10_000));
+        subject
+            .doses
+            .push(infused(dose(1, 140_000_000, 10_000), started_at_ms, 10_000));
         let mut f = Findings::default();
         exposure::cap(&mut f, &standing(&subject), NOW_MS, Addition::dose(&added));
         assert_eq!(names(&f), expected, "{}", started_at_ms - NOW_MS);
@@ -292,9 +296,13 @@ fn the_lowest_weight_of_the_window_counts() {
     let added = dose(2, 140_000_000, 10_000);
     let mut subject = subject();
     assert_eq!(cap_findings(&subject, &added), 0);
-    subject.weighings.push(weighing(2, NOW_MS - 24 * HOUR_MS, 60_000));
+    subject
+        .weighings
+        .push(weighing(2, NOW_MS - 24 * HOUR_MS, 60_000));
     assert_eq!(cap_findings(&subject, &added), 0, "just outside the window");
-    subject.weighings.push(weighing(3, NOW_MS - 24 * HOUR_MS + 1, 69_999));
+    subject
+        .weighings
+        .push(weighing(3, NOW_MS - 24 * HOUR_MS + 1, 69_999));
     assert_eq!(cap_findings(&subject, &added), 1, "just inside the window");
 }
 
@@ -302,7 +310,9 @@ fn the_lowest_weight_of_the_window_counts() {
 fn the_interval_is_inclusive() {
     for (gap_ms, expected) in [(HOUR_MS, vec![]), (HOUR_MS - 1, vec!["INTERVAL_TOO_SHORT"])] {
         let mut subject = subject();
-        subject.doses.push(infused(dose(1, 1, 1), NOW_MS - gap_ms, 1));
+        subject
+            .doses
+            .push(infused(dose(1, 1, 1), NOW_MS - gap_ms, 1));
         let mut f = Findings::default();
         exposure::interval(&mut f, &standing(&subject), NOW_MS, None);
         assert_eq!(names(&f), expected);
@@ -314,7 +324,10 @@ fn the_interval_is_inclusive() {
 
 #[test]
 fn a_weighing_may_be_as_old_as_the_protocol_says() {
-    for (age_ms, expected) in [(24 * HOUR_MS, vec![]), (24 * HOUR_MS + 1, vec!["WEIGHING_TOO_OLD"])] {
+    for (age_ms, expected) in [
+        (24 * HOUR_MS, vec![]),
+        (24 * HOUR_MS + 1, vec!["WEIGHING_TOO_OLD"]),
+    ] {
         let mut subject = subject();
         subject.weighings = vec![weighing(1, NOW_MS - age_ms, 70_000)];
         let mut f = Findings::default();
@@ -334,7 +347,11 @@ fn a_tenth_of_the_weight_may_change() {
         let mut subject = subject();
         subject.weighings.push(weighing(2, NOW_MS, grams));
         let mut f = Findings::default();
-        weight::unchanged(&mut f, &standing(&subject), subject.weighing(&RecordId([1; 16])));
+        weight::unchanged(
+            &mut f,
+            &standing(&subject),
+            subject.weighing(&RecordId([1; 16])),
+        );
         assert_eq!(names(&f), expected, "{grams}");
     }
 }
