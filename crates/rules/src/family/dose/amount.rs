@@ -36,6 +36,11 @@ pub(in crate::family) fn cells(f: &mut Findings, case: &Case<'_>) {
         || "the same number".to_owned(),
         || vec![record(dose.record_id)],
     );
+    band(f, case);
+}
+
+fn band(f: &mut Findings, case: &Case<'_>) {
+    let dose = case.dose;
     let (Some(protocol), Some(weighing)) = (&case.standing.protocol, case.order_weighing()) else {
         return;
     };

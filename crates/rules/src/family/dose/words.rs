@@ -7,7 +7,7 @@ pub(in crate::family) fn grouped(number: impl Into<u128>) -> String {
     let digits = number.into().to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             out.push(' ');
         }
         out.push(digit);
@@ -26,7 +26,11 @@ pub(in crate::family) fn tenths(numerator: u128, denominator: u128) -> String {
     let denominator = denominator.max(1);
     let whole = numerator / denominator;
     let rest = (numerator % denominator).saturating_mul(10);
-    let more = if rest % denominator == 0 { "" } else { "…" };
+    let more = if rest.is_multiple_of(denominator) {
+        ""
+    } else {
+        "…"
+    };
     format!("{}.{}{more}", grouped(whole), rest / denominator)
 }
 

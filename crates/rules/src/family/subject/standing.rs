@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use marrowline_record::pb::{ConsentKind, ProtocolPublished};
 
-use super::{is_kind_allowed, kind_in_words, kinds_in_words, looks};
+use super::consent::{is_kind_allowed, kind_in_words, kinds_in_words};
+use super::looks;
 use crate::codes::subject as code;
 use crate::family::dose::findings::{Findings, record};
 use crate::family::dose::words::moment;
