@@ -5,7 +5,6 @@ use std::sync::Arc;
 use marrowline_record::id::{Digest, Id16, KeyId, RecordId};
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Meaning, Role, StreamKind};
-use marrowline_record::signing::Signing;
 
 use crate::codes::{Class, Code};
 use crate::finding::{Finding, Look};
@@ -50,7 +49,6 @@ pub struct Context<'a> {
     pub occurred_at_ms: i64,
     /// Who signed.
     pub signers: Vec<Signer>,
-    pub(crate) raw_signings: &'a [Signing],
     pub(crate) findings: Vec<Finding>,
 }
 

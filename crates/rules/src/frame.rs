@@ -203,7 +203,7 @@ fn check_signers(c: &mut Context<'_>, event: &Event) {
         Event::LedgerFounded(e) if c.authority.founded.is_none() => Some(founding_authority(c, e)),
         _ => None,
     };
-    let authority = founding.unwrap_or_else(|| (*c.authority).clone_for_signers());
+    let authority = founding.map_or_else(|| c.authority.clone(), std::sync::Arc::new);
     let signers = c.signers.clone();
     for signer in &signers {
         if !holds_slot(&authority, event, signer, c.recorded_at_ms) {
@@ -230,18 +230,6 @@ fn check_signers(c: &mut Context<'_>, event: &Event) {
                 "a different person in each slot",
                 vec![slot_field(signer.slot)],
             );
-        }
-    }
-}
-
-impl Authority {
-    /// The part of the authority that signers are looked up in.
-    fn clone_for_signers(&self) -> Authority {
-        Authority {
-            founded: None,
-            facilities: self.facilities.clone(),
-            keys: self.keys.clone(),
-            upkeep: Upkeep::default(),
         }
     }
 }

@@ -100,7 +100,6 @@ fn context<'a>(view: &'a dyn View, at: At, opened: &'a OpenedRecord) -> Option<C
         recorded_at_ms: at.recorded_at_ms,
         occurred_at_ms: record.occurred_at.as_ref().map_or(0, |i| i.unix_ms),
         signers,
-        raw_signings: opened.signings(),
         findings: Vec::new(),
     })
 }

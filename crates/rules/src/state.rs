@@ -3,6 +3,8 @@
 //! A state is computed from the accepted records of one stream alone, in their order, and can be thrown away and folded again. Folding
 //! is total: whatever was accepted, flagged or not, can be folded.
 
+use std::sync::Arc;
+
 use marrowline_record::entry::Entry;
 use marrowline_record::id::Id16;
 use marrowline_record::pb::StreamKind;
@@ -28,17 +30,17 @@ pub use upkeep::Upkeep;
 #[derive(Clone, Debug)]
 pub enum Stream {
     /// The authority stream.
-    Authority(Authority),
+    Authority(Arc<Authority>),
     /// A trial's protocol.
-    Protocol(Protocol),
+    Protocol(Arc<Protocol>),
     /// A product's specification.
-    Specification(Specification),
+    Specification(Arc<Specification>),
     /// A donor.
-    Donor(Donor),
+    Donor(Arc<Donor>),
     /// A lot.
-    Lot(Lot),
+    Lot(Arc<Lot>),
     /// A trial subject.
-    Subject(Subject),
+    Subject(Arc<Subject>),
     /// A stream whose own records come later; deviations may already be opened on it.
     Other(Upkeep),
 }
@@ -47,12 +49,12 @@ impl Stream {
     /// A stream before its first record.
     pub fn new(kind: StreamKind, id: Id16) -> Stream {
         match kind {
-            StreamKind::Authority => Stream::Authority(Authority::default()),
-            StreamKind::Protocol => Stream::Protocol(Protocol::new(id)),
-            StreamKind::Specification => Stream::Specification(Specification::new(id)),
-            StreamKind::Donor => Stream::Donor(Donor::new(id)),
-            StreamKind::Lot => Stream::Lot(Lot::new(id)),
-            StreamKind::Subject => Stream::Subject(Subject::new(id)),
+            StreamKind::Authority => Stream::Authority(Arc::new(Authority::default())),
+            StreamKind::Protocol => Stream::Protocol(Arc::new(Protocol::new(id))),
+            StreamKind::Specification => Stream::Specification(Arc::new(Specification::new(id))),
+            StreamKind::Donor => Stream::Donor(Arc::new(Donor::new(id))),
+            StreamKind::Lot => Stream::Lot(Arc::new(Lot::new(id))),
+            StreamKind::Subject => Stream::Subject(Arc::new(Subject::new(id))),
             StreamKind::Facility | StreamKind::Equipment | StreamKind::Unspecified => {
                 Stream::Other(Upkeep::new(kind))
             }
@@ -62,12 +64,12 @@ impl Stream {
     /// Adds the stream's next record.
     pub fn fold(&mut self, entry: &Entry) {
         match self {
-            Stream::Authority(state) => state.fold(entry),
-            Stream::Protocol(state) => state.fold(entry),
-            Stream::Specification(state) => state.fold(entry),
-            Stream::Donor(state) => state.fold(entry),
-            Stream::Lot(state) => state.fold(entry),
-            Stream::Subject(state) => state.fold(entry),
+            Stream::Authority(state) => Arc::make_mut(state).fold(entry),
+            Stream::Protocol(state) => Arc::make_mut(state).fold(entry),
+            Stream::Specification(state) => Arc::make_mut(state).fold(entry),
+            Stream::Donor(state) => Arc::make_mut(state).fold(entry),
+            Stream::Lot(state) => Arc::make_mut(state).fold(entry),
+            Stream::Subject(state) => Arc::make_mut(state).fold(entry),
             Stream::Other(state) => state.fold(entry),
         }
     }

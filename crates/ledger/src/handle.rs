@@ -1,0 +1,445 @@
+//! The ledger's handle: what servers, tests and tools hold.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread;
+use std::time::Instant;
+
+use ed25519_dalek::SigningKey;
+use marrowline_merkle::{Edge, Hash, SignedCheckpoint, TlogProof, TreeReader, VerifierKey, consistency_proof, inclusion_proof};
+use marrowline_proof::Receipt;
+use marrowline_record::OpenedRecord;
+use marrowline_record::entry::Entry;
+use marrowline_record::id::{Id16, KeyId, RecordId};
+use marrowline_record::key::KeyRef;
+use marrowline_record::leaf::Leaf;
+use marrowline_record::origin::Origin;
+use marrowline_record::pb::StreamKind;
+use marrowline_record::pb::record::Event;
+use marrowline_record::stream::{AUTHORITY_ID, stream_key};
+use marrowline_rules::state::Stream;
+use marrowline_rules::{At, Verdict, View};
+use tokio::sync::{oneshot, watch};
+
+use crate::clock::{Clock, Reading, TimeSource};
+use crate::committer::{Committer, Order};
+use crate::refusal::Refusal;
+use crate::sequencer::{Job, Sequencer};
+use crate::shared::{Appended, Committed, PublishedCheckpoint, Shared, StoredTiles, lock, read};
+use crate::snapshot::Snapshot;
+use crate::store::{NoteKind, Reader, Store, StoreError};
+
+/// Requests that may wait for the sequencer.
+const QUEUE: usize = 4_096;
+
+/// The queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many records are waiting; try again in {retry_after_ms} ms")]
+pub struct Busy {
+    /// When to try again.
+    pub retry_after_ms: u64,
+}
+
+/// Why a ledger does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFailure {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is stored does not lead to the checkpoint that was signed.
+    #[error("the store has {size} records, the last checkpoint says {checkpoint}: {next}")]
+    Behind {
+        /// Size of the store.
+        size: u64,
+        /// Size of the checkpoint.
+        checkpoint: u64,
+        /// What to do.
+        next: String,
+    },
+    /// The tree has another root than the checkpoint that was signed.
+    #[error("the tree at size {size} has another root than the checkpoint that was signed: restore from a backup")]
+    RootDiffers {
+        /// The checkpoint's size.
+        size: u64,
+    },
+    /// The key is not the one that the ledger was founded with.
+    #[error("the checkpoint key is not the one that the ledger was founded with")]
+    KeyDiffers,
+    /// A checkpoint or an origin is malformed, or not signed by this key.
+    #[error("{0}")]
+    Malformed(String),
+    /// A thread could not be started.
+    #[error("a thread could not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A running ledger. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+    jobs: SyncSender<Job>,
+    orders: SyncSender<Order>,
+}
+
+impl Ledger {
+    /// Opens a ledger on a store, empty or not. The first record of an empty one founds it.
+    pub fn open(mut store: Box<dyn Store>, log_key: SigningKey, time: Box<dyn TimeSource>) -> Result<Ledger, OpenFailure> {
+        let epoch = store.claim()?;
+        let reader = store.reader();
+        let size = reader.size();
+        let edge = rebuild(reader.as_ref(), size)?;
+        let founding = founding(reader.as_ref())?;
+        let origin = founding.as_ref().map(|(origin, _)| origin.clone());
+        if let Some((_, event)) = &founding {
+            if event.log_public_key != log_key.verifying_key().as_bytes() {
+                return Err(OpenFailure::KeyDiffers);
+            }
+        }
+        let last_ms = last_recorded_ms(reader.as_ref(), size)?;
+        let clock = match founding.as_ref().map(|(_, e)| e.training) {
+            Some(true) => Clock::Simulated {
+                now_ms: simulated_ms(reader.as_ref())?.max(last_ms),
+            },
+            _ => Clock::wall(time.as_ref(), last_ms),
+        };
+        let shared = Arc::new(Shared {
+            reader,
+            committed: RwLock::new(Committed {
+                edge: edge.clone(),
+                checkpoint: Arc::new(PublishedCheckpoint {
+                    size: 0,
+                    root: marrowline_merkle::empty_root(),
+                    note: String::new(),
+                }),
+            }),
+            streams: Shared::cache(),
+            keyring: RwLock::new(Arc::new(HashMap::new())),
+            clock: Mutex::new(clock),
+            time,
+            last_recorded_ms: AtomicI64::new(last_ms),
+            stopped: Mutex::new(None),
+            read_only: Mutex::new(None),
+            origin: RwLock::new(origin),
+            log_key,
+            waiting: AtomicU64::new(0),
+            watch: watch::Sender::new(size),
+        });
+        if size > 0 {
+            let checkpoint = shared.sign(&edge).map_err(OpenFailure::Malformed)?;
+            crate::shared::write(&shared.committed).checkpoint = Arc::new(checkpoint);
+            check_published(&shared)?;
+            if let Some(Stream::Authority(a)) = shared.stream(StreamKind::Authority, &Id16(AUTHORITY_ID), size)?.as_deref() {
+                shared.renew_keyring(a);
+            }
+        }
+        start(shared, store, epoch)
+    }
+
+    /// Hands records to the sequencer: all are appended in order, or none.
+    pub fn submit(&self, records: Vec<OpenedRecord>) -> Result<oneshot::Receiver<Result<Vec<Appended>, Refusal>>, Busy> {
+        let (reply, answer) = oneshot::channel();
+        let waiting = self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        match self.jobs.try_send(Job { records, reply }) {
+            Ok(()) => Ok(answer),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                // About 10 000 records a second pass.
+                let retry_after_ms = (waiting / 10).clamp(50, 5_000);
+                Err(Busy { retry_after_ms })
+            }
+        }
+    }
+
+    /// What [`Ledger::submit`] would say now; nothing is kept.
+    pub fn judge(&self, record: &OpenedRecord) -> Result<(Verdict, Reading), Refusal> {
+        let view = self.snapshot();
+        let last = self.shared.last_recorded_ms.load(Ordering::SeqCst);
+        let at = At {
+            index: self.size(),
+            recorded_at_ms: view.now_ms().max(last),
+        };
+        let rule_set = view.authority().founded.as_ref().map_or(marrowline_rules::RULE_SET, |(_, _, e)| e.rule_set);
+        let verdict = marrowline_rules::judge(rule_set, &view, at, record);
+        match (view.failure(), verdict) {
+            (None, Some(verdict)) => Ok((
+                verdict,
+                Reading {
+                    now_ms: at.recorded_at_ms,
+                    trusted: view.clock_trusted(),
+                },
+            )),
+            (failure, _) => Err(Refusal::CannotJudge {
+                reason: failure.unwrap_or_else(|| format!("rule set {rule_set} is unknown")),
+            }),
+        }
+    }
+
+    /// Committed state, as of the last checkpoint.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::committed(&self.shared)
+    }
+
+    /// The keys that may sign: those granted in a commit before.
+    pub fn keyring(&self) -> Arc<HashMap<KeyId, KeyRef>> {
+        Arc::clone(&read(&self.shared.keyring))
+    }
+
+    /// The last signed checkpoint. Its note is empty before the founding.
+    pub fn checkpoint(&self) -> Arc<PublishedCheckpoint> {
+        Arc::clone(&read(&self.shared.committed).checkpoint)
+    }
+
+    /// Number of records under the last checkpoint.
+    pub fn size(&self) -> u64 {
+        self.shared.size()
+    }
+
+    /// The receipt of a leaf at a checkpoint. Size, root and proof come from this one checkpoint.
+    pub fn receipt(&self, index: u64, checkpoint: &PublishedCheckpoint) -> Result<Receipt, StoreError> {
+        let (leaf, record) = self.shared.reader.entry(index)?.ok_or_else(|| missing(index))?;
+        let edge = read(&self.shared.committed).edge.clone();
+        let tiles = StoredTiles(self.shared.reader.as_ref());
+        let mut reader = TreeReader::new(&edge, &tiles);
+        let hashes = inclusion_proof(index, checkpoint.size, &mut reader).map_err(|e| StoreError::Failed(e.to_string()))?;
+        let proof = TlogProof::new(index, hashes, &checkpoint.note).map_err(|e| StoreError::Failed(e.to_string()))?;
+        Ok(Receipt {
+            index,
+            leaf,
+            record,
+            tlog_proof: proof.to_string(),
+        })
+    }
+
+    /// Hashes that prove that the tree of `new` leaves continues the one of `old`.
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, StoreError> {
+        let edge = read(&self.shared.committed).edge.clone();
+        let tiles = StoredTiles(self.shared.reader.as_ref());
+        let mut reader = TreeReader::new(&edge, &tiles);
+        consistency_proof(old, new, &mut reader).map_err(|e| StoreError::Failed(e.to_string()))
+    }
+
+    /// A committed record.
+    pub fn entry(&self, index: u64) -> Result<Option<Entry>, StoreError> {
+        if index >= self.size() {
+            return Ok(None);
+        }
+        self.shared.entry(index)
+    }
+
+    /// Leaf and record of a committed record, verbatim.
+    pub fn verbatim(&self, index: u64) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+        if index >= self.size() {
+            return Ok(None);
+        }
+        self.shared.reader.entry(index)
+    }
+
+    /// Index of a record.
+    pub fn index_of(&self, id: &RecordId) -> Result<Option<u64>, StoreError> {
+        Ok(self.shared.reader.index_of(id)?.filter(|i| *i < self.size()))
+    }
+
+    /// Records of a stream from number `from_seq` (from 1) on, at most `limit`.
+    pub fn stream_entries(&self, kind: StreamKind, id: &Id16, from_seq: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let key = stream_key(kind as u8, &id.0);
+        let length = self.shared.length_at(&key, self.size())?;
+        (from_seq.max(1)..=length).take(limit).map(|seq| self.shared.stream_entry(&key, seq)).collect()
+    }
+
+    /// Notified with the committed size after each commit.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.watch.subscribe()
+    }
+
+    /// The ledger's origin, once it is founded.
+    pub fn origin(&self) -> Option<Origin> {
+        read(&self.shared.origin).clone()
+    }
+
+    /// Whether the ledger is a TRAINING ledger.
+    pub fn is_training(&self) -> bool {
+        matches!(*lock(&self.shared.clock), Clock::Simulated { .. })
+    }
+
+    /// The key that verifies this log's checkpoints.
+    pub fn verifier_key(&self) -> Option<VerifierKey> {
+        VerifierKey::new(&self.origin()?.to_string(), self.shared.log_key.verifying_key()).ok()
+    }
+
+    /// The ledger's time.
+    pub fn reading(&self) -> Reading {
+        self.shared.reading()
+    }
+
+    /// Moves the simulated clock of a TRAINING ledger forward; what it was moved to survives a restart. `None` for a ledger that is not
+    /// TRAINING, or a time before the current one.
+    pub async fn advance_clock(&self, to_ms: i64) -> Result<Option<i64>, Refusal> {
+        if !self.is_training() || to_ms < self.reading().now_ms {
+            return Ok(None);
+        }
+        self.note(vec![(NoteKind::Clock, to_ms.to_be_bytes().to_vec())]).await?;
+        let mut clock = lock(&self.shared.clock);
+        if let Clock::Simulated { now_ms } = &mut *clock {
+            *now_ms = to_ms.max(*now_ms);
+        }
+        Ok(Some(to_ms))
+    }
+
+    /// Keeps entries in the second journal; returns when they are durable.
+    pub async fn note(&self, notes: Vec<(NoteKind, Vec<u8>)>) -> Result<(), Refusal> {
+        let stopped = || Refusal::Stopped {
+            reason: "the ledger was shut down".to_owned(),
+        };
+        let (reply, answer) = oneshot::channel();
+        let orders = self.orders.clone();
+        tokio::task::spawn_blocking(move || orders.send(Order::Note(notes, reply)))
+            .await
+            .map_err(|_| stopped())?
+            .map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Entries of the second journal.
+    pub fn notes(&self, kind: NoteKind, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.shared.reader.notes(kind, from, limit)
+    }
+
+    /// Tells the ledger which checkpoint a client holds. One that is validly signed and ahead makes the ledger read-only: its history was
+    /// rolled back.
+    pub fn seen_checkpoint(&self, note: &str) {
+        let Some(log) = self.verifier_key() else { return };
+        let Ok(seen) = SignedCheckpoint::open(note, &log) else { return };
+        let own = self.checkpoint();
+        let seen = seen.checkpoint();
+        if seen.size() > own.size && seen.size() > self.shared.reader.size() {
+            lock(&self.shared.read_only).get_or_insert_with(|| {
+                format!("a client holds a checkpoint of {} records, this ledger has {}", seen.size(), own.size)
+            });
+        }
+    }
+
+    /// Why the ledger takes no records, if it does not.
+    pub fn stopped(&self) -> Option<String> {
+        lock(&self.shared.stopped).clone().or_else(|| lock(&self.shared.read_only).clone())
+    }
+
+    /// Finishes what is on its way and closes the store. Blocks.
+    pub fn shutdown(&self) {
+        // An empty job passes the queue like any other: when it is answered, everything before it was.
+        if let Ok(answer) = self.submit(Vec::new()) {
+            let _ = answer.blocking_recv();
+        }
+        let (reply, answer) = oneshot::channel();
+        if self.orders.send(Order::Close(reply)).is_ok() {
+            let _ = answer.blocking_recv();
+        }
+    }
+}
+
+fn missing(index: u64) -> StoreError {
+    StoreError::Damaged {
+        what: "the store".to_owned(),
+        place: format!("record {index} is missing"),
+        next: "run fsck; rebuild the projection".to_owned(),
+    }
+}
+
+fn start(shared: Arc<Shared>, store: Box<dyn Store>, epoch: crate::store::Epoch) -> Result<Ledger, OpenFailure> {
+    let (jobs, job_queue) = sync_channel(QUEUE);
+    // One batch is written, one waits, one is judged.
+    let (orders, order_queue) = sync_channel(1);
+    let (done, done_queue) = channel();
+    let sequencer = Sequencer::new(Arc::clone(&shared), job_queue, orders.clone(), done_queue);
+    let published = shared.size();
+    let committer = Committer {
+        shared: Arc::clone(&shared),
+        store,
+        epoch,
+        orders: order_queue,
+        done,
+        generation: 0,
+        published: if published == 0 { 0 } else { u64::MAX },
+        last_publish: Instant::now(),
+    };
+    thread::Builder::new()
+        .name("sequencer".to_owned())
+        .spawn(move || sequencer.run())
+        .map_err(OpenFailure::Thread)?;
+    thread::Builder::new()
+        .name("committer".to_owned())
+        .spawn(move || committer.run())
+        .map_err(OpenFailure::Thread)?;
+    Ok(Ledger { shared, jobs, orders })
+}
+
+fn rebuild(reader: &dyn Reader, size: u64) -> Result<Edge, OpenFailure> {
+    let tiles = StoredTiles(reader);
+    Edge::rebuild(
+        size,
+        |index| reader.leaf_hash(index)?.ok_or_else(|| missing(index)),
+        |level, index| marrowline_merkle::TileSource::full_tile(&tiles, level, index),
+    )
+    .map_err(|e: marrowline_merkle::RebuildError<StoreError>| OpenFailure::Malformed(e.to_string()))
+}
+
+fn founding(reader: &dyn Reader) -> Result<Option<(Origin, marrowline_record::pb::LedgerFounded)>, OpenFailure> {
+    let Some((leaf, record)) = reader.entry(0)? else { return Ok(None) };
+    let entry = crate::shared::decode_entry(0, &leaf, &record)?;
+    match entry.event() {
+        Some(Event::LedgerFounded(e)) => {
+            let origin = Origin::new(&e.name, &entry.digest).map_err(|e| OpenFailure::Malformed(e.to_string()))?;
+            Ok(Some((origin, e.clone())))
+        }
+        _ => Err(OpenFailure::Malformed("the first record is not a founding".to_owned())),
+    }
+}
+
+fn last_recorded_ms(reader: &dyn Reader, size: u64) -> Result<i64, OpenFailure> {
+    let Some(last) = size.checked_sub(1) else { return Ok(0) };
+    let (leaf, _) = reader.entry(last)?.ok_or_else(|| missing(last))?;
+    Leaf::decode(&leaf)
+        .map(|l| l.recorded_at_ms)
+        .map_err(|e| OpenFailure::Malformed(e.to_string()))
+}
+
+/// Where the simulated clock was moved to last.
+fn simulated_ms(reader: &dyn Reader) -> Result<i64, OpenFailure> {
+    let mut from = 0;
+    let mut now = 0;
+    loop {
+        let notes = reader.notes(NoteKind::Clock, from, 1_000)?;
+        let Some((last, _)) = notes.last() else { return Ok(now) };
+        from = last.saturating_add(1);
+        for (_, bytes) in &notes {
+            now = bytes.as_slice().try_into().map(i64::from_be_bytes).unwrap_or(0).max(now);
+        }
+    }
+}
+
+/// The last checkpoint that was signed must be a prefix of what is stored.
+fn check_published(shared: &Shared) -> Result<(), OpenFailure> {
+    let Some(note) = shared.reader.checkpoint()? else { return Ok(()) };
+    let origin = read(&shared.origin).as_ref().map(ToString::to_string).unwrap_or_default();
+    let log = VerifierKey::new(&origin, shared.log_key.verifying_key()).map_err(|e| OpenFailure::Malformed(e.to_string()))?;
+    let signed = SignedCheckpoint::open(&note, &log).map_err(|e| OpenFailure::Malformed(format!("the checkpoint file: {e}")))?;
+    let size = shared.reader.size();
+    let published = signed.checkpoint();
+    if published.size() > size {
+        return Err(OpenFailure::Behind {
+            size,
+            checkpoint: published.size(),
+            next: "records that were acknowledged are missing; restore from a backup".to_owned(),
+        });
+    }
+    let edge = read(&shared.committed).edge.clone();
+    let tiles = StoredTiles(shared.reader.as_ref());
+    let root = TreeReader::new(&edge, &tiles)
+        .root_at(published.size())
+        .map_err(|e| OpenFailure::Malformed(e.to_string()))?;
+    if root != *published.root() {
+        return Err(OpenFailure::RootDiffers { size: published.size() });
+    }
+    Ok(())
+}
