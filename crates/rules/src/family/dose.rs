@@ -22,4 +22,8 @@ pub(super) use preparation::prepared;
 pub(super) use thaw::{thaw_ordered, units_thawed};
 
 #[cfg(test)]
+mod record_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(in crate::family) mod world;
