@@ -338,6 +338,11 @@ impl Ledger {
     }
 }
 
+/// The index changes that a stored record brings, for a store that rebuilds its indexes.
+pub fn index_values(index: u64, leaf: &[u8], record: &[u8]) -> Result<Vec<crate::store::IndexedValue>, StoreError> {
+    Ok(crate::sequencer::index_writes(&crate::shared::decode_entry(index, leaf, record)?))
+}
+
 fn missing(index: u64) -> StoreError {
     StoreError::Damaged {
         what: "the store".to_owned(),

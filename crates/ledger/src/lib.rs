@@ -17,7 +17,7 @@ mod snapshot;
 pub mod store;
 
 pub use clock::{SystemTimeSource, TimeSource};
-pub use handle::{Busy, Ledger, OpenFailure};
+pub use handle::{Busy, Ledger, OpenFailure, index_values};
 pub use refusal::{Moved, Refusal};
 pub use shared::{Appended, PublishedCheckpoint};
 pub use snapshot::Snapshot;
