@@ -15,6 +15,8 @@ use crate::finding::Look;
 use crate::state::Subject;
 
 pub(in crate::family) mod consent;
+#[cfg(test)]
+mod record_tests;
 pub(in crate::family) mod standing;
 
 pub(super) use consent::consented;

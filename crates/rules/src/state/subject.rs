@@ -298,3 +298,6 @@ impl Subject {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
