@@ -126,7 +126,7 @@ fn targets_are_inclusive() {
 
 #[test]
 fn an_order_is_refused_for_each_reason() {
-    let spoiled: &[(&[&str], fn(&mut World))] = &[
+    let spoiled: &[Spoil<World>] = &[
         (&["ORDER_ID_USED"], |w| {
             w.subject().orders = subject().orders
         }),
@@ -214,7 +214,7 @@ fn a_free_unit_is_allocated_once() {
 
 #[test]
 fn an_allocation_is_refused_for_each_reason() {
-    let spoiled: &[(&[&str], fn(&mut World))] = &[
+    let spoiled: &[Spoil<World>] = &[
         (&["ORDER_UNKNOWN"], |w| w.subject().orders.clear()),
         (&["ORDER_CLOSED"], |w| {
             w.subject().orders[0].dose_id = Some(DOSE)
@@ -377,7 +377,7 @@ fn a_preparation_is_flagged_for_each_reason() {
         prepared(&world, NOW_MS, 99_999_999),
         ["CONTRIBUTIONS_DIFFER_FROM_TOTAL"]
     );
-    let spoiled: &[(&[&str], fn(&mut World))] = &[
+    let spoiled: &[Spoil<World>] = &[
         (&["DOSE_ID_USED"], |w| {
             w.lookups.insert(IndexKey::Dose(DOSE.0), OTHER.0);
         }),
@@ -474,7 +474,7 @@ fn started(world: &World) -> Vec<&'static str> {
 #[test]
 fn an_infusion_is_flagged_for_each_reason() {
     assert!(started(&before_infusion()).is_empty());
-    let spoiled: &[(&[&str], fn(&mut World))] = &[
+    let spoiled: &[Spoil<World>] = &[
         (&["DOSE_NOT_DISPENSED"], |w| w.dose().dispensed = None),
         (&["INFUSION_UNCHECKED"], |w| w.dose().checks.clear()),
         (&["INFUSION_AFTER_MISMATCH"], |w| {

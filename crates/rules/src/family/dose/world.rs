@@ -364,6 +364,9 @@ impl World {
     }
 }
 
+/// The codes that are expected, and what is spoiled for them.
+pub(in crate::family) type Spoil<T> = (&'static [&'static str], fn(&mut T));
+
 /// Codes that a record of this event earns at a moment, ascending. Its one signatory is this person in this role for the hospital.
 pub(in crate::family) fn judged(
     world: &World,

@@ -35,9 +35,7 @@ fn everything_holds_is_green_and_says_what_it_rests_on() {
     }
 }
 
-type Spoil = (&'static [&'static str], fn(&mut World));
-
-const SPOILED: &[Spoil] = &[
+const SPOILED: &[Spoil<World>] = &[
     (&["TRIAL_NOT_OPEN"], |w| {
         w.subject().consents[0]
             .event

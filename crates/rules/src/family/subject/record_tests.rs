@@ -62,7 +62,7 @@ fn a_consent_is_flagged_for_each_reason() {
             offset_minutes: 0,
         })
     };
-    let spoiled: &[(&[&str], fn(&mut pb::SubjectConsented))] = &[
+    let spoiled: &[Spoil<pb::SubjectConsented>] = &[
         (&["SUBJECT_PROTOCOL_UNKNOWN"], |e| {
             e.protocol.as_mut().unwrap().version = 2
         }),
@@ -235,7 +235,7 @@ fn randomised(world: &World, protocol: Id16, e: pb::SubjectRandomised) -> Vec<&'
 fn a_subject_is_given_the_next_committed_slot() {
     let (world, e) = before_randomisation();
     assert!(randomised(&world, PROTOCOL, e.clone()).is_empty());
-    let wrong: &[(&[&str], fn(&mut pb::SubjectRandomised))] = &[
+    let wrong: &[Spoil<pb::SubjectRandomised>] = &[
         (&["SLOT_NOT_COMMITTED"], |e| e.arm = 1),
         (&["SLOT_NOT_COMMITTED"], |e| e.salt = vec![3; 32]),
         (&["SLOT_NOT_COMMITTED"], |e| e.inclusion_proof.clear()),
@@ -270,7 +270,7 @@ fn a_subject_is_given_the_next_committed_slot() {
 
 #[test]
 fn a_randomisation_is_refused_for_each_reason() {
-    let spoiled: &[(&[&str], fn(&mut World))] = &[
+    let spoiled: &[Spoil<World>] = &[
         (&["SUBJECT_NOT_ELIGIBLE"], |w| {
             w.subject().consents[0].event.age_years = Some(76)
         }),
@@ -351,7 +351,7 @@ fn a_protocol_is_refused_for_each_reason() {
         band(&mut e, limits);
         assert_eq!(published(&world(), e), expected);
     }
-    let spoiled: &[(&[&str], fn(&mut pb::ProtocolPublished))] = &[
+    let spoiled: &[Spoil<pb::ProtocolPublished>] = &[
         (&["PROTOCOL_VERSION_NOT_NEXT"], |e| e.version = 3),
         (&["PROTOCOL_VERSION_NOT_NEXT"], |e| e.version = 1),
         (&["PROTOCOL_ARM_REPEATED"], |e| e.arms[0].arm = 2),
