@@ -1,5 +1,6 @@
 //! What every stream keeps: open holds, open deviations, signatures owed, and who signed each of its records.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use marrowline_record::entry::Entry;
@@ -108,6 +109,8 @@ pub struct Upkeep {
     pub signed: Arc<Vec<SignedRecord>>,
     /// Signatures that were added later: the target's digest and the keys.
     pub added: Vec<(Digest, Vec<KeyId>)>,
+    /// Facilities that a record of the stream was signed for.
+    pub facilities: BTreeSet<Id16>,
 }
 
 impl Default for Upkeep {
@@ -127,6 +130,7 @@ impl Upkeep {
             owed: Vec::new(),
             signed: Arc::new(Vec::new()),
             added: Vec::new(),
+            facilities: BTreeSet::new(),
         }
     }
 
@@ -154,6 +158,8 @@ impl Upkeep {
     /// Adds the stream's next record.
     pub fn fold(&mut self, entry: &Entry) {
         self.length = self.length.saturating_add(1);
+        self.facilities
+            .extend(entry.record.slots.iter().map(|slot| Id16(id16(&slot.facility_id))));
         Arc::make_mut(&mut self.signed).push(SignedRecord {
             record_id: entry.record_id(),
             digest: entry.digest,

@@ -1,0 +1,259 @@
+//! The one map from our errors to google.rpc.Status. Exhaustive: a new error does not compile until it has a place here.
+//!
+//! Every refusal carries ErrorInfo (reason = stable code, domain `marrowline`, metadata found, allowed, next), and, where it applies,
+//! PreconditionFailure with all violations, BadRequest with field paths, RetryInfo.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use marrowline_ledger::store::StoreError;
+use marrowline_ledger::{Busy, Moved, Refusal};
+use marrowline_record::{Malformed, OpenError};
+use marrowline_rules::{Finding, codes};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::ERROR_DOMAIN;
+
+/// What every refusal says: code, what was found, what is allowed, what to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words<'a> {
+    /// Stable code.
+    pub code: &'a str,
+    /// What was found.
+    pub found: String,
+    /// What is allowed.
+    pub allowed: String,
+    /// What to do next.
+    pub next: &'a str,
+}
+
+fn details(words: &Words<'_>) -> ErrorDetails {
+    let metadata: HashMap<String, String> = [("found", words.found.as_str()), ("allowed", words.allowed.as_str()), ("next", words.next)]
+        .into_iter()
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(key, text)| (key.to_owned(), text.to_owned()))
+        .collect();
+    ErrorDetails::with_error_info(words.code, ERROR_DOMAIN, metadata)
+}
+
+/// A status with these words and nothing more.
+pub fn status(code: Code, words: &Words<'_>) -> Status {
+    let message = format!("{}: found {}; allowed {}; next: {}", words.code, words.found, words.allowed, words.next);
+    Status::with_error_details(code, message, details(words))
+}
+
+/// A malformed field.
+pub fn malformed(error: &Malformed) -> Status {
+    bad_field(error.code.as_str(), &error.path, &error.found, &error.allowed)
+}
+
+/// A field that is not what it must be.
+pub fn bad_field(code: &str, path: &str, found: &str, allowed: &str) -> Status {
+    let words = Words {
+        code,
+        found: found.to_owned(),
+        allowed: allowed.to_owned(),
+        next: "correct the field, then build and sign the record again",
+    };
+    let mut details = details(&words);
+    details.add_bad_request_violation(path, format!("found {found}; allowed {allowed}"));
+    let message = format!("{code} at {path}: found {found}; allowed {allowed}");
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// A record that could not be opened: malformed, or not authentic.
+pub fn open(error: &OpenError) -> Status {
+    if let OpenError::Malformed(error) = error {
+        return malformed(error);
+    }
+    let words = Words {
+        code: error.code(),
+        found: error.to_string(),
+        allowed: "each slot signed once, by an enrolled key, in the slot's role and meaning".to_owned(),
+        next: "let the people named by the slots sign the record's digest again",
+    };
+    let mut details = details(&words);
+    if let Some(slot) = error.slot() {
+        details.add_bad_request_violation(format!("slots[{slot}]"), error.to_string());
+    }
+    Status::with_error_details(Code::PermissionDenied, format!("{}: {error}", error.code()), details)
+}
+
+/// The queue is full.
+pub fn busy(busy: &Busy) -> Status {
+    let words = Words {
+        code: "QUEUE_FULL",
+        found: busy.to_string(),
+        allowed: "fewer records at once".to_owned(),
+        next: "send the same record again after the delay",
+    };
+    let mut details = details(&words);
+    details.set_retry_info(Some(Duration::from_millis(busy.retry_after_ms)));
+    Status::with_error_details(Code::ResourceExhausted, busy.to_string(), details)
+}
+
+/// A record that the ledger refuses.
+pub fn refusal(refusal: &Refusal) -> Status {
+    match refusal {
+        Refusal::Violations { violations, moved } => violations_status(violations, moved),
+        Refusal::AlreadyExistsDifferent { .. } => plain(Code::AlreadyExists, refusal, "a record id of its own", "make a new record id"),
+        Refusal::SigningsDiffer { .. } => plain(
+            Code::AlreadyExists,
+            refusal,
+            "the signatures that the log holds",
+            "add the missing signature with a SignatureAdded record",
+        ),
+        Refusal::ClockUntrusted => plain(
+            Code::FailedPrecondition,
+            refusal,
+            "a wall clock that agrees with the time that has passed",
+            "facts are accepted; let an administrator set the server's clock, then decide again",
+        ),
+        Refusal::ReadOnly { .. } => plain(
+            Code::FailedPrecondition,
+            refusal,
+            "a ledger that no client is ahead of",
+            "restore the newest backup; records that were acknowledged are missing",
+        ),
+        Refusal::StoreFull { .. } => {
+            let words = words(refusal, "free space on the ledger's disk", "free some space; appends go on by themselves");
+            let mut details = details(&words);
+            details.set_retry_info(Some(Duration::from_secs(30)));
+            Status::with_error_details(Code::ResourceExhausted, refusal.to_string(), details)
+        }
+        Refusal::Stopped { .. } => plain(Code::Unavailable, refusal, "a running ledger", "start the ledger again; send the same record again"),
+        Refusal::CannotJudge { .. } => plain(Code::Unavailable, refusal, "a store that answers", "send the same record again; if it repeats, run fsck"),
+    }
+}
+
+fn words<'a>(refusal: &Refusal, allowed: &str, next: &'a str) -> Words<'a> {
+    Words {
+        code: refusal.code(),
+        found: refusal.to_string(),
+        allowed: allowed.to_owned(),
+        next,
+    }
+}
+
+fn plain(code: Code, refusal: &Refusal, allowed: &str, next: &str) -> Status {
+    status(code, &words(refusal, allowed, next))
+}
+
+/// Codes whose refusal says that the signatories may not sign this, rather than that something does not hold.
+fn is_about_authority(finding: &Finding) -> bool {
+    [&codes::frame::SIGNER_WITHOUT_AUTHORITY, &codes::frame::SIGNERS_NOT_DIFFERENT, &codes::authority::REVOKER_NOT_ENTITLED]
+        .contains(&finding.code)
+}
+
+fn is_about_form(finding: &Finding) -> bool {
+    [
+        &codes::frame::ORIGIN_DIFFERS,
+        &codes::frame::SLOTS_WRONG,
+        &codes::frame::STREAMS_WRONG,
+        &codes::frame::EVENT_AHEAD,
+        &codes::frame::SIGNED_AHEAD,
+    ]
+    .contains(&finding.code)
+}
+
+fn violations_status(violations: &[Finding], moved: &[Moved]) -> Status {
+    let only_moved = violations.iter().all(|f| f.code == &codes::frame::HEAD_MOVED);
+    let code = if only_moved {
+        Code::Aborted
+    } else if violations.iter().any(is_about_authority) {
+        Code::PermissionDenied
+    } else if violations.iter().all(is_about_form) {
+        Code::InvalidArgument
+    } else {
+        Code::FailedPrecondition
+    };
+    let Some(first) = violations.first() else {
+        return Status::internal("a refusal without violations");
+    };
+    let mut details = details(&Words {
+        code: first.code.name,
+        found: first.found.clone(),
+        allowed: first.allowed.clone(),
+        next: first.code.next,
+    });
+    for finding in violations {
+        details.add_precondition_failure_violation(
+            finding.code.name,
+            look_at(finding),
+            format!("found {}; allowed {}; next: {}", finding.found, finding.allowed, finding.code.next),
+        );
+    }
+    for moved in moved {
+        details.add_precondition_failure_violation(
+            "HEAD_MOVED_BY",
+            format!("record {}", moved.record_id),
+            format!("record {} of the stream: {}", moved.seq, moved.event),
+        );
+    }
+    let names: Vec<&str> = violations.iter().map(|f| f.code.name).collect();
+    Status::with_error_details(code, format!("refused: {}", names.join(", ")), details)
+}
+
+fn look_at(finding: &Finding) -> String {
+    finding.look_at.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A store that could not answer.
+pub fn store(error: &StoreError) -> Status {
+    let (code, name, next) = match error {
+        StoreError::Full { .. } => (Code::ResourceExhausted, "STORE_FULL", "free some space"),
+        StoreError::Fenced { .. } => (Code::Unavailable, "STORE_FENCED", "ask the node that has taken over"),
+        StoreError::OutOfOrder { .. } => (Code::Internal, "STORE_OUT_OF_ORDER", "run fsck"),
+        StoreError::Damaged { .. } => (Code::DataLoss, "STORE_DAMAGED", "run fsck; restore from a backup if it says so"),
+        StoreError::Failed(_) => (Code::Unavailable, "STORE_FAILED", "start the ledger again; if it repeats, run fsck"),
+    };
+    status(
+        code,
+        &Words {
+            code: name,
+            found: error.to_string(),
+            allowed: "a store that answers".to_owned(),
+            next,
+        },
+    )
+}
+
+/// There is no such thing.
+pub fn not_found(kind: &str, id: &str) -> Status {
+    status(
+        Code::NotFound,
+        &Words {
+            code: "NOT_FOUND",
+            found: format!("{kind} `{id}`, which this ledger does not hold"),
+            allowed: format!("a {kind}'s code or id"),
+            next: "check the code; scan it again",
+        },
+    )
+}
+
+/// A token that is missing or wrong.
+pub fn token(code: &str, found: &str) -> Status {
+    status(
+        Code::Unauthenticated,
+        &Words {
+            code,
+            found: found.to_owned(),
+            allowed: "a token signed by an enrolled key for this ledger, valid now and for 12 hours at most".to_owned(),
+            next: "make a new token with your key",
+        },
+    )
+}
+
+/// A reader who may not see this.
+pub fn read_not_permitted(what: &str, who_may: &str) -> Status {
+    status(
+        Code::PermissionDenied,
+        &Words {
+            code: "READ_NOT_PERMITTED",
+            found: format!("a reader who may not see {what}"),
+            allowed: who_may.to_owned(),
+            next: "ask someone who may, or the key administrator for the role",
+        },
+    )
+}

@@ -1,0 +1,62 @@
+//! The simulated clock of a TRAINING ledger.
+
+use marrowline_api::v1::clock_service_server::ClockService;
+use marrowline_api::v1::{AdvanceClockRequest, AdvanceClockResponse, GetClockRequest, GetClockResponse};
+use marrowline_api::errors::{self, Words};
+use marrowline_ledger::Ledger;
+use marrowline_record::pb::Role;
+use tonic::{Code, Request, Response, Status};
+
+use crate::auth::Auth;
+
+/// The service.
+pub struct Service {
+    ledger: Ledger,
+    auth: Auth,
+}
+
+impl Service {
+    /// Of this ledger.
+    pub fn new(ledger: Ledger, auth: Auth) -> Service {
+        Service { ledger, auth }
+    }
+}
+
+#[tonic::async_trait]
+impl ClockService for Service {
+    async fn advance_clock(&self, request: Request<AdvanceClockRequest>) -> Result<Response<AdvanceClockResponse>, Status> {
+        let person = self.auth.person(request.metadata())?;
+        if !person.is(Role::KeyAdministrator) {
+            return Err(errors::read_not_permitted("the clock", "a key administrator"));
+        }
+        let now = self.ledger.reading().now_ms;
+        let to = request.get_ref().to_unix_ms;
+        match self.ledger.advance_clock(to).await.map_err(|e| errors::refusal(&e))? {
+            Some(now_unix_ms) => Ok(Response::new(AdvanceClockResponse { now_unix_ms })),
+            None => Err(errors::status(
+                Code::FailedPrecondition,
+                &Words {
+                    code: "CLOCK_NOT_MOVABLE",
+                    found: if self.ledger.is_training() {
+                        format!("a time before the current one ({to} before {now})")
+                    } else {
+                        "a ledger that is not TRAINING".to_owned()
+                    },
+                    allowed: "a later time, on a TRAINING ledger".to_owned(),
+                    next: "nothing; the clock stays as it is",
+                },
+            )),
+        }
+    }
+
+    async fn get_clock(&self, request: Request<GetClockRequest>) -> Result<Response<GetClockResponse>, Status> {
+        self.auth.key(request.metadata())?;
+        let reading = self.ledger.reading();
+        Ok(Response::new(GetClockResponse {
+            now_unix_ms: reading.now_ms,
+            training: self.ledger.is_training(),
+            trusted: reading.trusted,
+            origin: self.ledger.origin().map(|o| o.to_string()).unwrap_or_default(),
+        }))
+    }
+}

@@ -1,0 +1,193 @@
+//! What people are shown, computed from folded streams.
+
+use marrowline_api::v1;
+use marrowline_ledger::{Ledger, Snapshot};
+use marrowline_record::EventKind;
+use marrowline_record::entry::Entry;
+use marrowline_record::id::{Id16, StreamKey};
+use marrowline_record::pb::{self, Instant, StreamKind};
+use marrowline_record::stream::stream_key;
+use marrowline_rules::state::custody::Custody;
+use marrowline_rules::state::lot::Unit;
+use marrowline_rules::state::subject::Dose;
+use marrowline_rules::state::upkeep::Hold;
+use marrowline_rules::state::{Authority, Donor, Lot, Subject, Upkeep};
+use marrowline_rules::{View, codes};
+
+/// Most steps of a stream in one view; more are read with ListRecords.
+const MAX_STEPS: usize = 1_000;
+
+fn hold(hold: &Hold) -> v1::HoldView {
+    v1::HoldView {
+        hold_id: hold.id.to_vec(),
+        code: hold.code.to_owned(),
+        reason: hold.reason.clone(),
+        record_id: hold.record_id.0.to_vec(),
+        unit_ids: hold.unit_ids.iter().map(|u| u.0.to_vec()).collect(),
+        dose_id: hold.dose_id.map(|d| d.0.to_vec()).unwrap_or_default(),
+        lifted_by: hold.lifted_by.map(|r| r.0.to_vec()).unwrap_or_default(),
+    }
+}
+
+/// A record in words.
+pub fn step(entry: &Entry, authority: &Authority) -> v1::StepView {
+    v1::StepView {
+        index: entry.index,
+        record_id: entry.record_id().0.to_vec(),
+        event: entry.event().map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
+        occurred_at: entry.record.occurred_at,
+        recorded_at_ms: entry.recorded_at_ms,
+        signatures: entry
+            .signings
+            .iter()
+            .map(|s| v1::SignatureView {
+                printed_name: authority.key(&s.key_id).map_or_else(|| s.key_id.to_string(), |k| k.printed_name.clone()),
+                role: i32::from(s.role),
+                meaning: i32::from(s.meaning),
+                signed_at: Some(Instant {
+                    unix_ms: s.signed_at_ms,
+                    offset_minutes: i32::from(s.offset_minutes),
+                }),
+            })
+            .collect(),
+        flags: entry
+            .flags
+            .iter()
+            .map(|n| codes::by_number(*n).map_or_else(|| n.to_string(), |c| c.name.to_owned()))
+            .collect(),
+    }
+}
+
+/// What every stream has, with its records in words.
+pub fn stream(ledger: &Ledger, snapshot: &Snapshot, kind: StreamKind, id: &Id16, upkeep: &Upkeep) -> v1::StreamView {
+    let authority = snapshot.authority();
+    let key: StreamKey = stream_key(kind as u8, &id.0);
+    let entries = ledger.stream_entries(kind, id, 1, MAX_STEPS).unwrap_or_default();
+    v1::StreamView {
+        kind: kind.into(),
+        id: id.0.to_vec(),
+        length: upkeep.length,
+        head: snapshot.head(&key).map(|(_, hash)| hash.to_vec()).unwrap_or_default(),
+        holds: upkeep.holds.iter().map(hold).collect(),
+        deviations: upkeep
+            .deviations
+            .iter()
+            .map(|d| v1::DeviationView {
+                deviation_id: d.id.to_vec(),
+                code: d.code.to_owned(),
+                severity: d.severity.into(),
+                description: d.description.clone(),
+                record_id: d.record_id.0.to_vec(),
+                closed_by: d.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
+            })
+            .collect(),
+        owed: upkeep
+            .owed
+            .iter()
+            .map(|o| v1::OwedView {
+                record_id: o.record_id.0.to_vec(),
+                digest: o.digest.0.to_vec(),
+                slot: u32::from(o.slot),
+                role: o.role.into(),
+                meaning: o.meaning.into(),
+            })
+            .collect(),
+        steps: entries.iter().map(|e| step(e, &authority)).collect(),
+    }
+}
+
+/// A donor.
+pub fn donor(ledger: &Ledger, snapshot: &Snapshot, donor: &Donor) -> v1::DonorView {
+    v1::DonorView {
+        stream: Some(stream(ledger, snapshot, StreamKind::Donor, &donor.id, &donor.upkeep)),
+        donor_code: donor.registered.as_ref().map(|(_, e)| e.donor_code.clone()).unwrap_or_default(),
+        eligibility: donor.eligibility.map_or(0, |(_, e)| e.into()),
+        dins: donor.collections.iter().map(|c| c.event.din.clone()).collect(),
+        lot_ids: donor.lots.iter().map(|l| l.0.to_vec()).collect(),
+    }
+}
+
+/// A unit; the subject that it is assigned to only if the reader may see it.
+pub fn unit(snapshot: &Snapshot, lot: &Lot, unit: &Unit, shows_subject: bool) -> v1::UnitView {
+    let (custody, facility) = match &unit.custody {
+        Custody::Held { facility_id } => ("held", facility_id),
+        Custody::InTransit { to_facility_id, .. } => ("in transit", to_facility_id),
+        Custody::Disputed { facility_id, .. } => ("disputed", facility_id),
+    };
+    let subject = unit.allocation.filter(|_| shows_subject).map(|a| a.subject_id.0.to_vec());
+    v1::UnitView {
+        unit_id: unit.id.0.to_vec(),
+        unit_code: unit.code.clone(),
+        lot_id: lot.id.0.to_vec(),
+        lot_code: lot.opened.as_ref().map(|(_, e)| e.lot_code.clone()).unwrap_or_default(),
+        processing: format!("{:?}", unit.processing).to_lowercase(),
+        custody: custody.to_owned(),
+        facility_id: facility.0.to_vec(),
+        location: unit.location.clone(),
+        total_cells: unit.total_cells,
+        viability_basis_points: unit.fill_viability_basis_points,
+        subject_id: subject.unwrap_or_default(),
+        dose_id: unit.dose_id.map(|d| d.0.to_vec()).unwrap_or_default(),
+        holds: lot.upkeep.holds_on_unit(&unit.id).map(hold).collect(),
+        expires_at_ms: specification(snapshot, lot).map_or(0, |s| marrowline_rules::family::units::expires_at_ms(unit, &s)),
+    }
+}
+
+fn specification(snapshot: &Snapshot, lot: &Lot) -> Option<std::sync::Arc<pb::SpecificationPublished>> {
+    let document = lot.specification()?;
+    let id = Id16(document.id.as_slice().try_into().ok()?);
+    snapshot.specification(&id)?.version(document.version).cloned()
+}
+
+/// A lot.
+pub fn lot(ledger: &Ledger, snapshot: &Snapshot, lot: &Lot) -> v1::LotView {
+    v1::LotView {
+        stream: Some(stream(ledger, snapshot, StreamKind::Lot, &lot.id, &lot.upkeep)),
+        lot_code: lot.opened.as_ref().map(|(_, e)| e.lot_code.clone()).unwrap_or_default(),
+        specification: lot.specification().cloned(),
+        donor_id: lot.donor_id.map(|d| d.0.to_vec()).unwrap_or_default(),
+        din: lot.opened.as_ref().map(|(_, e)| e.din.clone()).unwrap_or_default(),
+        disposition: lot.disposition().map_or(0, Into::into),
+        passage: lot.passage(),
+        milli_doublings: lot.milli_doublings(),
+        units: lot.units.values().map(|u| unit(snapshot, lot, u, false)).collect(),
+    }
+}
+
+/// A dose.
+pub fn dose(snapshot: &Snapshot, subject: &Subject, dose: &Dose) -> v1::DoseView {
+    let check = marrowline_rules::family::dose_check::check(snapshot, &dose.id, snapshot.now_ms());
+    v1::DoseView {
+        dose_id: dose.id.0.to_vec(),
+        dose_code: dose.code.clone(),
+        subject_id: subject.id.0.to_vec(),
+        order_id: dose.order_id.0.to_vec(),
+        state: format!("{:?}", dose.state()).to_lowercase(),
+        unit_ids: dose.portions.iter().map(|p| p.unit_id.0.to_vec()).collect(),
+        total_cells: dose.total_cells,
+        viability_basis_points: dose.viability_basis_points,
+        viable_cells_per_kg: check.viable_cells_per_kg.unwrap_or(0),
+        expires_at_ms: dose.expires_at_ms,
+    }
+}
+
+/// A subject.
+pub fn subject(ledger: &Ledger, snapshot: &Snapshot, subject: &Subject) -> v1::SubjectView {
+    let protocol = subject.protocol();
+    let arm = subject.randomised.as_ref().and_then(|r| {
+        let (id, version) = protocol?;
+        let document = snapshot.protocol(&id)?.version(version).cloned()?;
+        document.arms.iter().find(|a| a.arm == r.arm).map(|a| a.code.clone())
+    });
+    v1::SubjectView {
+        stream: Some(stream(ledger, snapshot, StreamKind::Subject, &subject.id, &subject.upkeep)),
+        subject_code: subject.consents.first().map(|c| c.event.subject_code.clone()).unwrap_or_default(),
+        protocol: protocol.map(|(id, version)| pb::VersionRef {
+            id: id.0.to_vec(),
+            version,
+        }),
+        arm: arm.unwrap_or_default(),
+        weight_grams: subject.latest_weighing().map_or(0, |w| w.weight_grams),
+        doses: subject.doses.iter().map(|d| dose(snapshot, subject, d)).collect(),
+    }
+}
