@@ -1,1 +1,11 @@
-//! Marrowline client.
+//! The client: keys, tokens, building and signing records, appending them, and verifying every receipt before anything is reported done.
+
+mod build;
+mod connection;
+mod keyfile;
+
+pub use build::{Draft, new_id, now};
+pub use connection::{Acknowledged, Client, ClientError, Trust};
+pub use keyfile::{KeyFileError, decrypt, encrypt, generate};
+
+pub use marrowline_api::{Problem, v1};

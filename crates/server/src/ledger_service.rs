@@ -5,14 +5,15 @@ use std::pin::Pin;
 use marrowline_api::errors;
 use marrowline_api::v1::ledger_service_server::LedgerService;
 use marrowline_api::v1::{
-    AppendBatchRequest, AppendBatchResponse, AppendRequest, AppendResponse, Finding, GetRecordRequest, GetRecordResponse, JudgeRequest,
+    AppendBatchRequest, AppendBatchResponse, AppendRequest, AppendResponse, Finding, GetRecordRequest, GetRecordResponse, GetStreamHeadRequest, GetStreamHeadResponse, JudgeRequest,
     JudgeResponse, ListRecordsRequest, ListRecordsResponse, LoggedRecord, SignedRecord, StepView, WatchRequest, WatchResponse,
 };
 use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Appended, Ledger, Refusal};
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId};
-use marrowline_record::pb::StreamKind;
+use marrowline_record::pb::{Head, StreamKind};
+use marrowline_record::stream::stream_key;
 use marrowline_record::{OpenedRecord, open};
 use marrowline_rules::{Verdict, View};
 use tokio::sync::{mpsc, watch};
@@ -251,6 +252,24 @@ impl LedgerService for Service {
             receipt: Some(receipt.into()),
             step: Some(step),
         }))
+    }
+
+    async fn get_stream_head(&self, request: Request<GetStreamHeadRequest>) -> Result<Response<GetStreamHeadResponse>, Status> {
+        self.auth.key(request.metadata())?;
+        let request = request.get_ref();
+        let id: [u8; 16] = request
+            .id
+            .as_slice()
+            .try_into()
+            .map_err(|_| errors::bad_field("BYTES_LENGTH_WRONG", "id", "another length", "16 bytes"))?;
+        let snapshot = self.ledger.snapshot();
+        let head = snapshot.head(&stream_key(request.kind() as u8, &id));
+        match snapshot.failure() {
+            Some(reason) => Err(Status::unavailable(reason)),
+            None => Ok(Response::new(GetStreamHeadResponse {
+                head: head.filter(|(seq, _)| *seq > 0).map(|(seq, hash)| Head { seq, hash: hash.to_vec() }),
+            })),
+        }
     }
 
     async fn list_records(&self, request: Request<ListRecordsRequest>) -> Result<Response<ListRecordsResponse>, Status> {

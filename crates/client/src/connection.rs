@@ -1,0 +1,295 @@
+//! Talking to a ledger, and trusting nothing that its key has not signed.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use marrowline_api::v1::clock_service_client::ClockServiceClient;
+use marrowline_api::v1::custody_service_client::CustodyServiceClient;
+use marrowline_api::v1::ledger_service_client::LedgerServiceClient;
+use marrowline_api::v1::transparency_service_client::TransparencyServiceClient;
+use marrowline_api::{Problem, token, v1};
+use marrowline_merkle::{SignedCheckpoint, VerifierKey, hash_from_slice, verify_consistency};
+use marrowline_proof::{Receipt, ReceiptError, VerifiedReceipt};
+use marrowline_record::digest;
+use marrowline_record::pb::{Head, StreamKind};
+use marrowline_record::signing::Signing;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Request, Status};
+
+/// What a client must be given by other means than the server.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// The log's verification key.
+    pub log: VerifierKey,
+    /// The certificate authority of the server's certificate, PEM.
+    pub ca_pem: String,
+}
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server refused, with reasons.
+    #[error("{0}")]
+    Refused(Box<Problem>),
+    /// The server cannot be reached, or is not the one that the authority vouches for.
+    #[error("the server cannot be reached, or its certificate is not signed by the authority that was given: {0}")]
+    Transport(String),
+    /// The server's receipt does not hold: do not treat the record as appended.
+    #[error("the server's receipt does not hold: {0}")]
+    Receipt(#[from] ReceiptError),
+    /// The server's log does not continue the one that this client has seen.
+    #[error("the server shows another history than before: {0}")]
+    History(String),
+    /// An answer lacks what it must have.
+    #[error("the server's answer lacks {0}")]
+    Incomplete(&'static str),
+}
+
+impl From<Status> for ClientError {
+    fn from(status: Status) -> Self {
+        ClientError::Refused(Box::new(Problem::from_status(&status)))
+    }
+}
+
+/// A record that is in the log, its receipt verified.
+#[derive(Clone, Debug)]
+pub struct Acknowledged {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// What it says, verified.
+    pub verified: VerifiedReceipt,
+    /// What was found and did not stop it.
+    pub flags: Vec<v1::Finding>,
+}
+
+#[derive(Clone)]
+struct Bearer(MetadataValue<Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+type Wire = InterceptedService<Channel, Bearer>;
+
+/// A connection of one person to one ledger.
+pub struct Client {
+    trust: Trust,
+    ledger: LedgerServiceClient<Wire>,
+    custody: CustodyServiceClient<Wire>,
+    transparency: TransparencyServiceClient<Wire>,
+    clock: ClockServiceClient<Wire>,
+    /// The newest checkpoint that was verified.
+    last: Mutex<Option<SignedCheckpoint>>,
+}
+
+impl Client {
+    /// Connects and shows a token of this key, valid for `seconds` from the wall clock's time on.
+    pub async fn connect(endpoint: &str, trust: Trust, key: &SigningKey, seconds: i64) -> Result<Client, ClientError> {
+        let transport = |e: tonic::transport::Error| ClientError::Transport(describe(&e));
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&trust.ca_pem));
+        let channel = Endpoint::from_shared(endpoint.to_owned())
+            .map_err(transport)?
+            .tls_config(tls)
+            .map_err(transport)?
+            .connect_timeout(Duration::from_secs(5))
+            .tcp_nodelay(true)
+            .connect()
+            .await
+            .map_err(transport)?;
+        let now_s = crate::now(0).unix_ms / 1_000;
+        let bearer = format!("Bearer {}", token::make(key, trust.log.name(), now_s, seconds));
+        let bearer = Bearer(bearer.parse().map_err(|_| ClientError::Incomplete("a token that fits a header"))?);
+        let limit = 64 * 1024 * 1024;
+        Ok(Client {
+            ledger: LedgerServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(limit),
+            custody: CustodyServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(limit),
+            transparency: TransparencyServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            clock: ClockServiceClient::with_interceptor(channel, bearer),
+            trust,
+            last: Mutex::new(None),
+        })
+    }
+
+    /// The ledger's origin.
+    pub fn origin(&self) -> &str {
+        self.trust.log.name()
+    }
+
+    /// The services, for calls that need no verification.
+    pub fn custody(&self) -> CustodyServiceClient<InterceptedService<Channel, impl Interceptor + Clone + use<>>> {
+        self.custody.clone()
+    }
+
+    /// Appends a record; returns when the receipt is verified.
+    pub async fn append(&self, record: Vec<u8>, signings: &[Signing]) -> Result<Acknowledged, ClientError> {
+        let sent = digest(&record);
+        let request = v1::AppendRequest {
+            record: Some(signed(record, signings)),
+            last_checkpoint: self.last_note(),
+        };
+        let response = self.ledger.clone().append(request).await?.into_inner();
+        self.acknowledge(response, Some((sent, signings))).await
+    }
+
+    /// Appends several records, all or none; returns when every receipt is verified.
+    pub async fn append_batch(&self, records: Vec<(Vec<u8>, Vec<Signing>)>) -> Result<Vec<Acknowledged>, ClientError> {
+        let sent: Vec<_> = records.iter().map(|(bytes, signings)| (digest(bytes), signings.clone())).collect();
+        let request = v1::AppendBatchRequest {
+            records: records.into_iter().map(|(bytes, signings)| signed(bytes, &signings)).collect(),
+            last_checkpoint: self.last_note(),
+        };
+        let responses = self.ledger.clone().append_batch(request).await?.into_inner().responses;
+        if responses.len() != sent.len() {
+            return Err(ClientError::Incomplete("a receipt for each record"));
+        }
+        let mut acknowledged = Vec::with_capacity(sent.len());
+        for (response, (digest, signings)) in responses.into_iter().zip(&sent) {
+            acknowledged.push(self.acknowledge(response, Some((*digest, signings))).await?);
+        }
+        Ok(acknowledged)
+    }
+
+    async fn acknowledge(
+        &self,
+        response: v1::AppendResponse,
+        sent: Option<(marrowline_record::id::Digest, &[Signing])>,
+    ) -> Result<Acknowledged, ClientError> {
+        let receipt: Receipt = response.receipt.ok_or(ClientError::Incomplete("a receipt"))?.into();
+        let verified = self.verify(&receipt, sent.map(|(digest, _)| digest)).await?;
+        if let Some((_, signings)) = sent {
+            if signings.iter().any(|s| !verified.leaf().signings.contains(s)) {
+                return Err(ClientError::Incomplete("a leaf with the signatures that were sent"));
+            }
+        }
+        Ok(Acknowledged {
+            receipt,
+            verified,
+            flags: response.flags,
+        })
+    }
+
+    /// Verifies a receipt against the log's key, and its checkpoint against the newest one seen before.
+    pub async fn verify(
+        &self,
+        receipt: &Receipt,
+        expected: Option<marrowline_record::id::Digest>,
+    ) -> Result<VerifiedReceipt, ClientError> {
+        let verified = receipt.verify(&self.trust.log, expected)?;
+        self.follow(verified.note()).await?;
+        Ok(verified)
+    }
+
+    /// Checks that a checkpoint continues, or is continued by, the newest one that was seen.
+    async fn follow(&self, note: &str) -> Result<(), ClientError> {
+        let history = |e: &dyn std::fmt::Display| ClientError::History(e.to_string());
+        let next = SignedCheckpoint::open(note, &self.trust.log).map_err(|e| history(&e))?;
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(last) = &last {
+            let (a, b) = (last.checkpoint(), next.checkpoint());
+            let (old, new) = if a.size() <= b.size() { (a, b) } else { (b, a) };
+            if old.size() == new.size() {
+                if old.root() != new.root() {
+                    return Err(ClientError::History(format!("two roots for {} records", old.size())));
+                }
+            } else {
+                let request = v1::GetConsistencyProofRequest {
+                    old_size: old.size(),
+                    new_size: new.size(),
+                };
+                let proof = self.transparency.clone().get_consistency_proof(request).await?.into_inner();
+                let hashes = proof
+                    .hashes
+                    .iter()
+                    .map(|h| hash_from_slice(h).map_err(|e| history(&e)))
+                    .collect::<Result<Vec<_>, _>>()?;
+                verify_consistency(old.size(), new.size(), old.root(), new.root(), &hashes).map_err(|e| history(&e))?;
+            }
+        }
+        let mut newest = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.as_ref().is_none_or(|n| n.checkpoint().size() < next.checkpoint().size()) {
+            *newest = Some(next);
+        }
+        Ok(())
+    }
+
+    fn last_note(&self) -> String {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|c| c.note().to_string()).unwrap_or_default()
+    }
+
+    /// What Append would say now.
+    pub async fn judge(&self, record: Vec<u8>, signings: &[Signing]) -> Result<v1::JudgeResponse, ClientError> {
+        let request = v1::JudgeRequest {
+            record: Some(signed(record, signings)),
+        };
+        Ok(self.ledger.clone().judge(request).await?.into_inner())
+    }
+
+    /// The head of a stream, as records that extend it must have seen it; `None` if it has no records.
+    pub async fn head(&self, kind: StreamKind, id: [u8; 16]) -> Result<Option<Head>, ClientError> {
+        let request = v1::GetStreamHeadRequest {
+            kind: kind.into(),
+            id: id.to_vec(),
+        };
+        Ok(self.ledger.clone().get_stream_head(request).await?.into_inner().head)
+    }
+
+    /// A record by its leaf's number, with its receipt verified.
+    pub async fn record_at(&self, index: u64) -> Result<(VerifiedReceipt, v1::StepView), ClientError> {
+        let request = v1::GetRecordRequest {
+            record_id: Vec::new(),
+            index: Some(index),
+        };
+        let response = self.ledger.clone().get_record(request).await?.into_inner();
+        let receipt: Receipt = response.receipt.ok_or(ClientError::Incomplete("a receipt"))?.into();
+        let verified = self.verify(&receipt, None).await?;
+        Ok((verified, response.step.unwrap_or_default()))
+    }
+
+    /// Records of a stream, or of the whole log, in pages.
+    pub async fn list(&self, request: v1::ListRecordsRequest) -> Result<v1::ListRecordsResponse, ClientError> {
+        Ok(self.ledger.clone().list_records(request).await?.into_inner())
+    }
+
+    /// Records from an index on, then each new one.
+    pub async fn watch(&self, from_index: u64) -> Result<tonic::Streaming<v1::WatchResponse>, ClientError> {
+        Ok(self.ledger.clone().watch(v1::WatchRequest { from_index }).await?.into_inner())
+    }
+
+    /// The ledger's time, and whether it is TRAINING.
+    pub async fn clock(&self) -> Result<v1::GetClockResponse, ClientError> {
+        Ok(self.clock.clone().get_clock(v1::GetClockRequest {}).await?.into_inner())
+    }
+
+    /// Moves the simulated clock of a TRAINING ledger.
+    pub async fn advance_clock(&self, to_unix_ms: i64) -> Result<(), ClientError> {
+        self.clock.clone().advance_clock(v1::AdvanceClockRequest { to_unix_ms }).await?;
+        Ok(())
+    }
+}
+
+fn signed(record: Vec<u8>, signings: &[Signing]) -> v1::SignedRecord {
+    v1::SignedRecord {
+        record,
+        signings: signings.iter().map(v1::Signing::from).collect(),
+    }
+}
+
+/// An error with its causes: "transport error" alone helps nobody.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
