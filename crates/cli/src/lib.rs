@@ -1,1 +1,65 @@
-//! Marrowline cli.
+//! The command line: one binary for people, scripts and the server.
+//!
+//! stdout is data, stderr is words. Failures are JSON too with `--output json`.
+
+mod args;
+mod ask;
+mod demo;
+mod exit;
+mod failure;
+mod fsck;
+mod home;
+mod json;
+mod keys;
+mod pki;
+mod serve;
+mod write;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Command, Output};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = arguments.output;
+    match run(arguments) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            match output {
+                Output::Json => println!("{:#}", failure.to_json()),
+                Output::Table => eprintln!("{failure}"),
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    match arguments.command {
+        Command::Demo(demo) => runtime()?.block_on(demo::run(demo)),
+        Command::Init(init) => serve::init(&init).map(|()| Exit::Done),
+        Command::Serve(options) => serve::run(&options).map(|()| Exit::Done),
+        Command::Key(key) => keys::run(&key).map(|()| Exit::Done),
+        Command::Fsck { data } => fsck::run(&data).map(|()| Exit::Done),
+        Command::Append(append) => runtime()?.block_on(write::run(append, arguments.output)),
+        Command::Lot(show) => runtime()?.block_on(ask::show(ask::Thing::Lot, show, arguments.output)),
+        Command::Unit(show) => runtime()?.block_on(ask::show(ask::Thing::Unit, show, arguments.output)),
+        Command::Dose(show) => runtime()?.block_on(ask::show(ask::Thing::Dose, show, arguments.output)),
+        Command::Subject(show) => runtime()?.block_on(ask::show(ask::Thing::Subject, show, arguments.output)),
+        Command::Donor(show) => runtime()?.block_on(ask::show(ask::Thing::Donor, show, arguments.output)),
+        Command::Trace(trace) => runtime()?.block_on(ask::trace(trace, arguments.output)),
+        Command::Check(check) => runtime()?.block_on(ask::check(check, arguments.output)),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::unexpected)
+}

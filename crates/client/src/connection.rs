@@ -253,6 +253,17 @@ impl Client {
         Ok((verified, response.step.unwrap_or_default()))
     }
 
+    /// The digest of a record, from its verified receipt.
+    pub async fn digest_of(&self, record_id: [u8; 16]) -> Result<[u8; 32], ClientError> {
+        let request = v1::GetRecordRequest {
+            record_id: record_id.to_vec(),
+            index: None,
+        };
+        let response = self.ledger.clone().get_record(request).await?.into_inner();
+        let receipt: Receipt = response.receipt.ok_or(ClientError::Incomplete("a receipt"))?.into();
+        Ok(self.verify(&receipt, None).await?.leaf().digest.0)
+    }
+
     /// Records of a stream, or of the whole log, in pages.
     pub async fn list(&self, request: v1::ListRecordsRequest) -> Result<v1::ListRecordsResponse, ClientError> {
         Ok(self.ledger.clone().list_records(request).await?.into_inner())

@@ -36,7 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const ONLY_HOME: &[(&str, &[&str])] = &[
     ("sled", &["store"]),
     ("bincode", &["store"]),
-    ("tonic", &["api", "server", "client"]),
+    ("tonic", &["api", "server", "client", "cli"]),
     ("prost", &["record", "rules", "api", "server", "client", "cli"]),
 ];
 

@@ -27,6 +27,7 @@ const fn person(handle: &'static str, name: &'static str, lab: &'static [Role], 
 pub const CAST: &[Person] = &[
     person("key", "Vera Sokolova", &[Role::KeyAdministrator], &[]),
     person("qa", "Dmitri Abramov", &[Role::QualityAssurance], &[Role::QualityAssurance]),
+    person("qa2", "Svetlana Guseva", &[Role::QualityAssurance], &[]),
     person("qp", "Irina Lebedeva", &[Role::QualifiedPerson], &[]),
     person("phy", "Oleg Markov", &[Role::DonorPhysician], &[]),
     person("col", "Nina Orlova", &[Role::Collector], &[]),

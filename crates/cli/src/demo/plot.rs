@@ -63,17 +63,12 @@ fn randomisation_list(stage: &mut Stage) -> Result<Vec<Slot>, DemoError> {
             0 | 1 => CELLS,
             2 => STANDARD,
             n if n % 2 == 0 => CELLS,
-            3 => STANDARD,
             _ => STANDARD,
         };
         slots.push(Slot {
             arm,
             salt: stage.random_32()?,
         });
-    }
-    // Two cells at the start and one standard: slot 4 evens it out.
-    if let Some(slot) = slots.get_mut(4) {
-        slot.arm = STANDARD;
     }
     Ok(slots)
 }

@@ -1,0 +1,260 @@
+//! The command line's words.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A ledger for cell-therapy lots, from donor to infusion.
+#[derive(Parser)]
+#[command(name = "marrowline", version, about, after_help = "Begin with: marrowline demo")]
+pub struct Arguments {
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
+    pub output: Output,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Play one lot from donor to infusion on a real TRAINING ledger.
+    Demo(Demo),
+    /// Found a ledger: keys, certificates, the first record.
+    Init(Init),
+    /// Serve a ledger over gRPC with TLS.
+    Serve(Serve),
+    /// Make and show keys.
+    Key(Key),
+    /// Append any event.
+    Append(Append),
+    /// Show a lot.
+    Lot(Show),
+    /// Show a unit.
+    Unit(Show),
+    /// Show a dose.
+    Dose(Show),
+    /// Show a trial subject.
+    Subject(Show),
+    /// Show a donor.
+    Donor(Show),
+    /// Trace a dose back to its donor.
+    Trace(Trace),
+    /// May this dose be released?
+    Check(Check),
+    /// Compute everything again from the journal of a ledger that nobody serves.
+    Fsck {
+        /// The ledger's folder.
+        #[arg(long)]
+        data: PathBuf,
+    },
+}
+
+/// `demo`
+#[derive(Args)]
+pub struct Demo {
+    /// Keep everything in this folder; it must not exist or be empty.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// End when the story has ended; status 0 only if all of it held.
+    #[arg(long)]
+    pub exit: bool,
+}
+
+/// `init`
+#[derive(Args)]
+pub struct Init {
+    /// The ledger's folder.
+    #[arg(long)]
+    pub data: PathBuf,
+    /// The founding, JSON; `--template` prints one.
+    #[arg(long, required_unless_present = "template")]
+    pub founding: Option<PathBuf>,
+    /// Print a founding to fill in.
+    #[arg(long)]
+    pub template: bool,
+    /// File with the passphrase of the founders' keys; asked for otherwise.
+    #[arg(long)]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// `serve`
+#[derive(Args)]
+pub struct Serve {
+    /// The ledger's folder.
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:7443")]
+    pub listen: String,
+}
+
+/// `key`
+#[derive(Args)]
+pub struct Key {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeyCommand,
+}
+
+/// `key …`
+#[derive(Subcommand)]
+pub enum KeyCommand {
+    /// Make a key, encrypted with a passphrase.
+    New {
+        /// File to write; must not exist.
+        #[arg(long)]
+        out: PathBuf,
+        /// File with the passphrase; asked for otherwise.
+        #[arg(long)]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Show a key's public half and its id.
+    Show {
+        /// The key file.
+        file: PathBuf,
+        /// File with the passphrase; asked for otherwise.
+        #[arg(long)]
+        passphrase_file: Option<PathBuf>,
+    },
+}
+
+/// Which ledger, and as whom.
+#[derive(Args, Clone)]
+pub struct Connection {
+    /// Address of the server.
+    #[arg(long, default_value = "https://127.0.0.1:7443", env = "MARROWLINE_SERVER")]
+    pub server: String,
+    /// Certificate authority of the server, PEM.
+    #[arg(long, default_value = "ca.pem", env = "MARROWLINE_CA")]
+    pub ca: PathBuf,
+    /// The log's verification key.
+    #[arg(long, default_value = "log.vkey", env = "MARROWLINE_LOG")]
+    pub log: PathBuf,
+    /// Your key file.
+    #[arg(long, env = "MARROWLINE_KEY")]
+    pub key: PathBuf,
+    /// File with the passphrase; asked for otherwise.
+    #[arg(long, env = "MARROWLINE_PASSPHRASE_FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// `append`
+#[derive(Args)]
+pub struct Append {
+    /// Print this event's fields and end.
+    #[arg(long, value_name = "EVENT", num_args = 0..=1, default_missing_value = "")]
+    pub template: Option<String>,
+    /// The event, JSON: `{"subject_weighed": {"weight_grams": 70000, "method": "MEASURED"}}`; `-` reads stdin.
+    #[arg(long, required_unless_present = "template")]
+    pub event: Option<PathBuf>,
+    /// A stream that it extends, `KIND:UUID`, e.g. `lot:0197…`; repeat for more.
+    #[arg(long = "on", value_name = "KIND:ID")]
+    pub on: Vec<String>,
+    /// A signatory beside the connection's key, in slot order: a key file.
+    #[arg(long = "sign", value_name = "KEYFILE")]
+    pub sign: Vec<PathBuf>,
+    /// Facility that the signatures are for, UUID.
+    #[arg(long)]
+    pub facility: Option<String>,
+    /// When it happened, `2026-11-23 09:10 +03:00`; now otherwise.
+    #[arg(long)]
+    pub at: Option<String>,
+    /// A record to cite, UUID; repeat for more.
+    #[arg(long)]
+    pub cite: Vec<String>,
+    /// A remark.
+    #[arg(long)]
+    pub note: Option<String>,
+    /// Only say what the ledger would say.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Role for slots where several would do, e.g. PHARMACIST; repeat in slot order.
+    #[arg(long)]
+    pub role: Vec<String>,
+    /// Which ledger, and as whom.
+    #[command(flatten)]
+    pub connection: OptionalConnection,
+}
+
+/// A connection that `--template` does not need.
+#[derive(Args, Clone)]
+pub struct OptionalConnection {
+    /// Address of the server.
+    #[arg(long, default_value = "https://127.0.0.1:7443", env = "MARROWLINE_SERVER")]
+    pub server: String,
+    /// Certificate authority of the server, PEM.
+    #[arg(long, default_value = "ca.pem", env = "MARROWLINE_CA")]
+    pub ca: PathBuf,
+    /// The log's verification key.
+    #[arg(long, default_value = "log.vkey", env = "MARROWLINE_LOG")]
+    pub log: PathBuf,
+    /// Your key file: the first signatory.
+    #[arg(long, env = "MARROWLINE_KEY", required_unless_present = "template")]
+    pub key: Option<PathBuf>,
+    /// File with the passphrase; asked for otherwise.
+    #[arg(long, env = "MARROWLINE_PASSPHRASE_FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// `lot show`, `unit show`, …
+#[derive(Args)]
+pub struct Show {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ShowCommand,
+}
+
+/// `show`
+#[derive(Subcommand)]
+pub enum ShowCommand {
+    /// Show one.
+    Show {
+        /// Code or UUID.
+        id: String,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// `trace`
+#[derive(Args)]
+pub struct Trace {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TraceCommand,
+}
+
+/// `trace back`
+#[derive(Subcommand)]
+pub enum TraceCommand {
+    /// From a dose back to its donor.
+    Back {
+        /// Code or UUID of the dose.
+        dose: String,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// `check`
+#[derive(Args)]
+pub struct Check {
+    /// Code or UUID of the dose.
+    pub dose: String,
+    /// Which ledger, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
+}
