@@ -446,7 +446,7 @@ const LATE: Case = Case {
     viability_basis_points: 8_000,
     infused_at: (18, 10),
     refused_target: None,
-    flags: &["INFUSION_AFTER_ONSET_WINDOW"],
+    flags: &["INFUSION_LATE"],
 };
 
 /// What a treated subject leaves for the questions at the end.
@@ -531,7 +531,7 @@ async fn treat(stage: &mut Stage, story: &Story, case: &Case) -> Result<Treated,
     if let Some(target) = case.refused_target {
         let id = stage.new_id();
         stage
-            .refuse(Step::new("dose of 2.1 million per kg ordered", order(target, id)).by(&["inv"]).on(Subject, subject), &["DOSE_TARGET_OUTSIDE_BAND"])
+            .refuse(Step::new("dose of 2.1 million per kg ordered", order(target, id)).by(&["inv"]).on(Subject, subject), &["TARGET_OUTSIDE_BAND"])
             .await?;
     }
     let order_id = stage.new_id();
@@ -645,7 +645,7 @@ async fn control(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
     stage
         .refuse(
             Step::new("a unit allocated to the standard arm", allocated).by(&["pha1", "pha2"]).on(Subject, subject).on(Lot, story.lot),
-            &["ARM_RECEIVES_NO_CELLS"],
+            &["ARM_WITHOUT_CELLS"],
         )
         .await
 }
