@@ -34,8 +34,13 @@ impl v1::Signing {
             role: u8::try_from(self.role).map_err(|_| "role")?,
             meaning: u8::try_from(self.meaning).map_err(|_| "meaning")?,
             signed_at_ms: signed_at.unix_ms,
-            offset_minutes: i16::try_from(signed_at.offset_minutes).map_err(|_| "signed_at.offset_minutes")?,
-            signature: self.signature.as_slice().try_into().map_err(|_| "signature")?,
+            offset_minutes: i16::try_from(signed_at.offset_minutes)
+                .map_err(|_| "signed_at.offset_minutes")?,
+            signature: self
+                .signature
+                .as_slice()
+                .try_into()
+                .map_err(|_| "signature")?,
         })
     }
 }

@@ -102,16 +102,29 @@ pub fn make(key: &SigningKey, origin: &str, now_s: i64, seconds: i64) -> String 
 }
 
 /// Checks a token.
-pub fn check(token: &str, origin: &str, now_s: i64, keys: &dyn Keyring) -> Result<Token, TokenError> {
+pub fn check(
+    token: &str,
+    origin: &str,
+    now_s: i64,
+    keys: &dyn Keyring,
+) -> Result<Token, TokenError> {
     if token.len() > MAX_BYTES {
         return Err(TokenError::Malformed);
     }
     let (body, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
     let (header, claims) = body.split_once('.').ok_or(TokenError::Malformed)?;
-    let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed);
-    let header: Header = serde_json::from_slice(&bytes(header)?).map_err(|_| TokenError::Malformed)?;
-    let claims: Claims = serde_json::from_slice(&bytes(claims)?).map_err(|_| TokenError::Malformed)?;
-    let signature: [u8; 64] = bytes(signature)?.try_into().map_err(|_| TokenError::Malformed)?;
+    let bytes = |part: &str| {
+        URL_SAFE_NO_PAD
+            .decode(part)
+            .map_err(|_| TokenError::Malformed)
+    };
+    let header: Header =
+        serde_json::from_slice(&bytes(header)?).map_err(|_| TokenError::Malformed)?;
+    let claims: Claims =
+        serde_json::from_slice(&bytes(claims)?).map_err(|_| TokenError::Malformed)?;
+    let signature: [u8; 64] = bytes(signature)?
+        .try_into()
+        .map_err(|_| TokenError::Malformed)?;
     if header.alg != "EdDSA" || header.typ != "JWT" {
         return Err(TokenError::Malformed);
     }
@@ -156,11 +169,20 @@ mod tests {
         let token = make(&key, ORIGIN, 1_000, MAX_SECONDS);
         assert!(check(&token, ORIGIN, 1_000, &ring).is_ok());
         assert!(check(&token, ORIGIN, 1_000 + MAX_SECONDS - 1, &ring).is_ok());
-        assert_eq!(check(&token, ORIGIN, 1_000 + MAX_SECONDS, &ring), Err(TokenError::Expired));
+        assert_eq!(
+            check(&token, ORIGIN, 1_000 + MAX_SECONDS, &ring),
+            Err(TokenError::Expired)
+        );
         assert!(check(&token, ORIGIN, 940, &ring).is_ok());
         assert_eq!(check(&token, ORIGIN, 939, &ring), Err(TokenError::Expired));
-        assert_eq!(check(&token, "lab/ff", 1_000, &ring), Err(TokenError::AudienceWrong));
-        assert_eq!(check(&token, ORIGIN, 1_000, &HashMap::new()), Err(TokenError::KeyUnknown));
+        assert_eq!(
+            check(&token, "lab/ff", 1_000, &ring),
+            Err(TokenError::AudienceWrong)
+        );
+        assert_eq!(
+            check(&token, ORIGIN, 1_000, &HashMap::new()),
+            Err(TokenError::KeyUnknown)
+        );
         let long = make(&key, ORIGIN, 1_000, MAX_SECONDS + 1);
         assert_eq!(check(&long, ORIGIN, 1_000, &ring), Err(TokenError::TooLong));
     }
@@ -174,7 +196,10 @@ mod tests {
                 let mut changed = token.clone();
                 changed.replace_range(at..=at, other);
                 if changed != token {
-                    assert!(check(&changed, ORIGIN, 1_000, &ring).is_err(), "{at} {other}");
+                    assert!(
+                        check(&changed, ORIGIN, 1_000, &ring).is_err(),
+                        "{at} {other}"
+                    );
                 }
             }
         }

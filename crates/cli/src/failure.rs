@@ -58,7 +58,10 @@ impl Failure {
     pub fn store(error: &StoreError) -> Failure {
         let exit = match error {
             StoreError::Damaged { .. } => Exit::IntegrityBroken,
-            StoreError::Full { .. } | StoreError::Fenced { .. } | StoreError::OutOfOrder { .. } | StoreError::Failed(_) => Exit::Unexpected,
+            StoreError::Full { .. }
+            | StoreError::Fenced { .. }
+            | StoreError::OutOfOrder { .. }
+            | StoreError::Failed(_) => Exit::Unexpected,
         };
         Failure::new(exit, error)
     }
@@ -76,7 +79,11 @@ impl Failure {
             Code::Unauthenticated | Code::PermissionDenied => Exit::KeyOrAuthority,
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Exit::NoAnswer,
             Code::DataLoss => Exit::IntegrityBroken,
-            Code::FailedPrecondition | Code::InvalidArgument | Code::AlreadyExists | Code::OutOfRange | Code::ResourceExhausted => Exit::Refused,
+            Code::FailedPrecondition
+            | Code::InvalidArgument
+            | Code::AlreadyExists
+            | Code::OutOfRange
+            | Code::ResourceExhausted => Exit::Refused,
             Code::Ok | Code::Unknown | Code::Internal | Code::Unimplemented => Exit::Unexpected,
         };
         Failure {
@@ -88,9 +95,11 @@ impl Failure {
 
     /// The failure as JSON.
     pub fn to_json(&self) -> serde_json::Value {
-        let reasons = self.problem.iter().flat_map(|p| &p.reasons).map(|r| {
-            json!({"code": r.code, "look_at": r.look_at, "words": r.words})
-        });
+        let reasons = self
+            .problem
+            .iter()
+            .flat_map(|p| &p.reasons)
+            .map(|r| json!({"code": r.code, "look_at": r.look_at, "words": r.words}));
         json!({"exit": self.exit as u8, "error": self.words, "reasons": reasons.collect::<Vec<_>>()})
     }
 }
@@ -105,7 +114,9 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused(problem) => Failure::problem(*problem),
-            ClientError::Transport(_) | ClientError::Incomplete(_) => Failure::new(Exit::NoAnswer, error),
+            ClientError::Transport(_) | ClientError::Incomplete(_) => {
+                Failure::new(Exit::NoAnswer, error)
+            }
             ClientError::Receipt(_) | ClientError::History(_) => Failure::integrity(error),
         }
     }

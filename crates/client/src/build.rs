@@ -30,7 +30,9 @@ pub fn new_id() -> [u8; 16] {
 
 /// The machine's time with this offset.
 pub fn now(offset_minutes: i32) -> pb::Instant {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     pb::Instant {
         unix_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
         offset_minutes,
@@ -72,7 +74,9 @@ impl Draft {
             id: id.to_vec(),
             head,
         });
-        self.record.streams.sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
+        self.record
+            .streams
+            .sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
         self
     }
 
@@ -102,7 +106,13 @@ impl Draft {
     }
 
     /// Signs a slot of the encoded record.
-    pub fn sign(&self, bytes: &[u8], slot: u8, key: &SigningKey, signed_at: &pb::Instant) -> Signing {
+    pub fn sign(
+        &self,
+        bytes: &[u8],
+        slot: u8,
+        key: &SigningKey,
+        signed_at: &pb::Instant,
+    ) -> Signing {
         let asked = self.record.slots.get(usize::from(slot));
         signing::sign(
             key,

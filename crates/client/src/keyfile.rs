@@ -40,7 +40,8 @@ pub fn encrypt(key: &SigningKey, passphrase: &str) -> Result<String, KeyFileErro
 
 /// The key in an encrypted PEM.
 pub fn decrypt(pem: &str, passphrase: &str) -> Result<SigningKey, KeyFileError> {
-    SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes()).map_err(|_| KeyFileError::Unreadable)
+    SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes())
+        .map_err(|_| KeyFileError::Unreadable)
 }
 
 #[cfg(test)]

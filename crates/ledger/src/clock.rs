@@ -25,13 +25,17 @@ pub struct SystemTimeSource {
 
 impl Default for SystemTimeSource {
     fn default() -> Self {
-        SystemTimeSource { start: Instant::now() }
+        SystemTimeSource {
+            start: Instant::now(),
+        }
     }
 }
 
 impl TimeSource for SystemTimeSource {
     fn wall_ms(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
@@ -91,7 +95,8 @@ impl Clock {
                 floor_ms,
             } => {
                 let (wall, elapsed) = (source.wall_ms(), source.elapsed_ms());
-                let expected = anchor_wall_ms.saturating_add(elapsed.saturating_sub(*anchor_elapsed_ms));
+                let expected =
+                    anchor_wall_ms.saturating_add(elapsed.saturating_sub(*anchor_elapsed_ms));
                 let agree = wall.saturating_sub(expected).saturating_abs() <= AGREEMENT_MS;
                 if agree {
                     *anchor_wall_ms = wall;
@@ -140,9 +145,21 @@ mod tests {
         fake.pass(1_000_000, 0);
         let mut clock = Clock::wall(&fake, 0);
         fake.pass(10_000 + AGREEMENT_MS, 10_000);
-        assert_eq!(clock.read(&fake), Reading { now_ms: 1_015_000, trusted: true });
+        assert_eq!(
+            clock.read(&fake),
+            Reading {
+                now_ms: 1_015_000,
+                trusted: true
+            }
+        );
         fake.pass(10_001 + AGREEMENT_MS, 10_000);
-        assert_eq!(clock.read(&fake), Reading { now_ms: 1_025_000, trusted: false });
+        assert_eq!(
+            clock.read(&fake),
+            Reading {
+                now_ms: 1_025_000,
+                trusted: false
+            }
+        );
     }
 
     #[test]
@@ -151,9 +168,21 @@ mod tests {
         fake.pass(1_000_000, 0);
         let mut clock = Clock::wall(&fake, 0);
         fake.pass(86_400_000, 1_000);
-        assert_eq!(clock.read(&fake), Reading { now_ms: 1_001_000, trusted: false });
+        assert_eq!(
+            clock.read(&fake),
+            Reading {
+                now_ms: 1_001_000,
+                trusted: false
+            }
+        );
         fake.pass(-86_399_000, 0);
-        assert_eq!(clock.read(&fake), Reading { now_ms: 1_001_000, trusted: true });
+        assert_eq!(
+            clock.read(&fake),
+            Reading {
+                now_ms: 1_001_000,
+                trusted: true
+            }
+        );
     }
 
     #[test]
@@ -171,6 +200,12 @@ mod tests {
         let fake = Fake::default();
         let mut clock = Clock::Simulated { now_ms: 5 };
         fake.pass(1_000, 7);
-        assert_eq!(clock.read(&fake), Reading { now_ms: 5, trusted: true });
+        assert_eq!(
+            clock.read(&fake),
+            Reading {
+                now_ms: 5,
+                trusted: true
+            }
+        );
     }
 }

@@ -39,7 +39,10 @@ pub(crate) struct Staged {
 /// What the committer is asked to do.
 pub(crate) enum Order {
     Commit(Box<Staged>),
-    Note(Vec<(NoteKind, Vec<u8>)>, tokio::sync::oneshot::Sender<Result<(), Refusal>>),
+    Note(
+        Vec<(NoteKind, Vec<u8>)>,
+        tokio::sync::oneshot::Sender<Result<(), Refusal>>,
+    ),
     Close(tokio::sync::oneshot::Sender<()>),
 }
 
@@ -69,7 +72,10 @@ impl Committer {
             match self.orders.recv_timeout(PUBLISH_EVERY) {
                 Ok(Order::Commit(staged)) => self.commit(*staged),
                 Ok(Order::Note(notes, reply)) => {
-                    let result = self.store.note(self.epoch, &notes).map_err(|e| self.refusal(e));
+                    let result = self
+                        .store
+                        .note(self.epoch, &notes)
+                        .map_err(|e| self.refusal(e));
                     let _ = reply.send(result);
                 }
                 Ok(Order::Close(reply)) => {
@@ -101,7 +107,10 @@ impl Committer {
     fn publish(&mut self) {
         self.last_publish = Instant::now();
         let checkpoint = Arc::clone(&crate::shared::read(&self.shared.committed).checkpoint);
-        if checkpoint.size == self.published || checkpoint.size == 0 || lock(&self.shared.stopped).is_some() {
+        if checkpoint.size == self.published
+            || checkpoint.size == 0
+            || lock(&self.shared.stopped).is_some()
+        {
             return;
         }
         match self.store.publish(self.epoch, &checkpoint.note) {
@@ -114,9 +123,13 @@ impl Committer {
 
     fn commit(&mut self, staged: Staged) {
         if staged.generation != self.generation {
-            return self.fail(staged, Refusal::Stopped {
-                reason: "a batch before this one could not be written; send the record again".to_owned(),
-            });
+            return self.fail(
+                staged,
+                Refusal::Stopped {
+                    reason: "a batch before this one could not be written; send the record again"
+                        .to_owned(),
+                },
+            );
         }
         if staged.batch.records.is_empty() {
             let checkpoint = Arc::clone(&crate::shared::read(&self.shared.committed).checkpoint);
@@ -135,7 +148,8 @@ impl Committer {
         match self.shared.sign(&staged.edge) {
             Ok(checkpoint) => self.show(staged, Arc::new(checkpoint)),
             Err(reason) => {
-                *lock(&self.shared.stopped) = Some(format!("the checkpoint could not be signed: {reason}"));
+                *lock(&self.shared.stopped) =
+                    Some(format!("the checkpoint could not be signed: {reason}"));
                 self.fail(staged, Refusal::Stopped { reason });
             }
         }

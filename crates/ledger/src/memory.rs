@@ -60,13 +60,20 @@ impl Store for MemoryStore {
             });
         }
         if batch.records.is_empty() || batch.records.len() > MAX_BATCH {
-            return Err(StoreError::Failed(format!("a batch of {} records", batch.records.len())));
+            return Err(StoreError::Failed(format!(
+                "a batch of {} records",
+                batch.records.len()
+            )));
         }
         for record in &batch.records {
-            state.entries.push((record.leaf.clone(), record.record.to_vec()));
+            state
+                .entries
+                .push((record.leaf.clone(), record.record.to_vec()));
             state.ids.insert(record.record_id, record.index);
             for (key, seq) in &record.links {
-                state.links.insert((*key, *seq), (record.index, record.signed_hash));
+                state
+                    .links
+                    .insert((*key, *seq), (record.index, record.signed_hash));
                 state.heads.insert(*key, (*seq, record.signed_hash));
             }
             for write in &record.index_writes {
@@ -76,7 +83,9 @@ impl Store for MemoryStore {
             }
         }
         for tile in &batch.tiles {
-            state.tiles.insert((tile.level, tile.index), tile.hashes.clone());
+            state
+                .tiles
+                .insert((tile.level, tile.index), tile.hashes.clone());
         }
         Ok(())
     }
@@ -149,7 +158,12 @@ impl Reader for MemoryStore {
             .collect())
     }
 
-    fn notes(&self, kind: NoteKind, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    fn notes(
+        &self,
+        kind: NoteKind,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         Ok((0u64..)
             .zip(&self.read().notes)
             .filter(|(number, (k, _))| *number >= from && *k == kind)

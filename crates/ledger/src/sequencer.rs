@@ -68,7 +68,12 @@ struct Building {
 }
 
 impl Sequencer {
-    pub fn new(shared: Arc<Shared>, jobs: Receiver<Job>, orders: SyncSender<Order>, done: Receiver<Done>) -> Sequencer {
+    pub fn new(
+        shared: Arc<Shared>,
+        jobs: Receiver<Job>,
+        orders: SyncSender<Order>,
+        done: Receiver<Done>,
+    ) -> Sequencer {
         let edge = read(&shared.committed).edge.clone();
         Sequencer {
             shared,
@@ -126,7 +131,11 @@ impl Sequencer {
             }
             self.judge_job(&mut building, job);
             let full = building.records.len() >= MAX_BATCH;
-            next = match if full { Err(TryRecvError::Empty) } else { self.jobs.try_recv() } {
+            next = match if full {
+                Err(TryRecvError::Empty)
+            } else {
+                self.jobs.try_recv()
+            } {
                 Ok(job) => Some(job),
                 Err(_) => None,
             };
@@ -179,9 +188,16 @@ impl Sequencer {
             tiles: Vec::new(),
             results: Vec::new(),
         };
-        let outcome = job.records.iter().try_for_each(|record| self.judge_record(&mut attempt, record));
+        let outcome = job
+            .records
+            .iter()
+            .try_for_each(|record| self.judge_record(&mut attempt, record));
         // The batch's own overlay comes back; with what this job added, if it was accepted.
-        let mut overlay = attempt.base.pop().and_then(Arc::into_inner).unwrap_or_default();
+        let mut overlay = attempt
+            .base
+            .pop()
+            .and_then(Arc::into_inner)
+            .unwrap_or_default();
         match outcome {
             Ok(()) => {
                 merge(&mut overlay, attempt.own);
@@ -204,10 +220,16 @@ impl Sequencer {
         if let Some(reason) = lock(&self.shared.stopped).clone() {
             return Some(Refusal::Stopped { reason });
         }
-        lock(&self.shared.read_only).clone().map(|reason| Refusal::ReadOnly { reason })
+        lock(&self.shared.read_only)
+            .clone()
+            .map(|reason| Refusal::ReadOnly { reason })
     }
 
-    fn judge_record(&mut self, attempt: &mut Attempt, opened: &OpenedRecord) -> Result<(), Refusal> {
+    fn judge_record(
+        &mut self,
+        attempt: &mut Attempt,
+        opened: &OpenedRecord,
+    ) -> Result<(), Refusal> {
         if let Some(result) = self.known(attempt, opened)? {
             attempt.results.push(result);
             return Ok(());
@@ -255,7 +277,11 @@ impl Sequencer {
     }
 
     /// A record that is in the log, or on its way into it: its place, or why this one is another.
-    fn known(&self, attempt: &Attempt, opened: &OpenedRecord) -> Result<Option<(u64, Vec<Finding>, bool)>, Refusal> {
+    fn known(
+        &self,
+        attempt: &Attempt,
+        opened: &OpenedRecord,
+    ) -> Result<Option<(u64, Vec<Finding>, bool)>, Refusal> {
         let view = attempt.view(&self.shared);
         let Some(entry) = view.entry(&opened.record_id()) else {
             return match view.failure() {
@@ -267,7 +293,11 @@ impl Sequencer {
         if entry.digest != opened.digest() {
             return Err(Refusal::AlreadyExistsDifferent { record_id, index });
         }
-        if opened.signings().iter().any(|s| !entry.signings.contains(s)) {
+        if opened
+            .signings()
+            .iter()
+            .any(|s| !entry.signings.contains(s))
+        {
             return Err(Refusal::SigningsDiffer { record_id, index });
         }
         Ok(Some((index, Vec::new(), true)))
@@ -313,22 +343,37 @@ impl Sequencer {
         if let Some(reason) = view.failure() {
             return Err(cannot(reason));
         }
-        let existing: Vec<bool> = index_writes.iter().map(|w| attempt.has_index(&self.shared, &w.key)).collect();
+        let existing: Vec<bool> = index_writes
+            .iter()
+            .map(|w| attempt.has_index(&self.shared, &w.key))
+            .collect();
         if let Some(Event::LedgerFounded(e)) = entry.event() {
             let origin = Origin::new(&e.name, &entry.digest).map_err(|e| cannot(e.to_string()))?;
             *crate::shared::write(&self.shared.origin) = Some(origin);
         }
-        self.edge.append(marrowline_merkle::leaf_hash(&bytes), &mut attempt.tiles);
-        self.shared.last_recorded_ms.store(at.recorded_at_ms, Ordering::SeqCst);
+        self.edge
+            .append(marrowline_merkle::leaf_hash(&bytes), &mut attempt.tiles);
+        self.shared
+            .last_recorded_ms
+            .store(at.recorded_at_ms, Ordering::SeqCst);
         for link in &links {
-            attempt.own.heads.insert(link.stream_key, (link.seq, signed_hash));
-            attempt.own.links.insert((link.stream_key, link.seq), signed_hash);
+            attempt
+                .own
+                .heads
+                .insert(link.stream_key, (link.seq, signed_hash));
+            attempt
+                .own
+                .links
+                .insert((link.stream_key, link.seq), signed_hash);
         }
         attempt.own.streams.extend(folded);
         for (write, existing) in index_writes.iter().zip(existing) {
             attempt.own.set_index(write, existing);
         }
-        attempt.own.entries.insert(opened.record_id(), Arc::new(entry));
+        attempt
+            .own
+            .entries
+            .insert(opened.record_id(), Arc::new(entry));
         attempt.records.push(StagedRecord {
             index: at.index,
             leaf: bytes,
@@ -424,7 +469,12 @@ fn rule_set(view: &Snapshot, event: &Event) -> u32 {
 }
 
 /// What came after the heads that a record has seen.
-fn moved(view: &Snapshot, shared: &Shared, opened: &OpenedRecord, violations: &[Finding]) -> Vec<Moved> {
+fn moved(
+    view: &Snapshot,
+    shared: &Shared,
+    opened: &OpenedRecord,
+    violations: &[Finding],
+) -> Vec<Moved> {
     if !violations.iter().any(|f| f.code.name == "HEAD_MOVED") {
         return Vec::new();
     }
@@ -433,13 +483,19 @@ fn moved(view: &Snapshot, shared: &Shared, opened: &OpenedRecord, violations: &[
         let id: [u8; 16] = extended.id.as_slice().try_into().unwrap_or([0; 16]);
         let key = stream::stream_key(extended.kind() as u8, &id);
         let seen = extended.head.as_ref().map_or(0, |h| h.seq);
-        let Some((length, _)) = view.head(&key) else { continue };
+        let Some((length, _)) = view.head(&key) else {
+            continue;
+        };
         for seq in seen.saturating_add(1)..=length {
-            let Ok(entry) = shared.stream_entry(&key, seq) else { continue };
+            let Ok(entry) = shared.stream_entry(&key, seq) else {
+                continue;
+            };
             since.push(Moved {
                 seq,
                 record_id: entry.record_id(),
-                event: entry.event().map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
+                event: entry
+                    .event()
+                    .map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
             });
         }
     }

@@ -112,7 +112,11 @@ impl VerifiedReceipt {
 impl Receipt {
     /// Checks inclusion, the checkpoint's signature by `log`, and that leaf and record belong together and to this ledger. `expected` is
     /// the digest of the record that was sent, where the caller sent one.
-    pub fn verify(&self, log: &VerifierKey, expected: Option<Digest>) -> Result<VerifiedReceipt, ReceiptError> {
+    pub fn verify(
+        &self,
+        log: &VerifierKey,
+        expected: Option<Digest>,
+    ) -> Result<VerifiedReceipt, ReceiptError> {
         let proof = TlogProof::parse(&self.tlog_proof)?;
         if proof.index() != self.index {
             return Err(ReceiptError::IndexDiffers {
@@ -132,7 +136,9 @@ impl Receipt {
         }
         let record = marrowline_record::decode(&self.record).map_err(ReceiptError::Record)?;
         let origin = match &record.event {
-            Some(Event::LedgerFounded(e)) => Origin::new(&e.name, &found).map(|o| o.to_string()).unwrap_or_default(),
+            Some(Event::LedgerFounded(e)) => Origin::new(&e.name, &found)
+                .map(|o| o.to_string())
+                .unwrap_or_default(),
             _ => record.origin.clone(),
         };
         if origin != checkpoint.origin() {

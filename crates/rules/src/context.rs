@@ -67,7 +67,13 @@ impl<'a> Context<'a> {
     }
 
     /// Adds a finding. Whether it refuses or flags is decided at the end, by the code's class and the record's category.
-    pub fn find(&mut self, code: &'static Code, found: impl Into<String>, allowed: impl Into<String>, look_at: Vec<Look>) {
+    pub fn find(
+        &mut self,
+        code: &'static Code,
+        found: impl Into<String>,
+        allowed: impl Into<String>,
+        look_at: Vec<Look>,
+    ) {
         #[cfg(feature = "testing")]
         if crate::testing::is_disabled(code) {
             return;
@@ -110,7 +116,9 @@ impl<'a> Context<'a> {
 
     /// Whether this person signed the record.
     pub fn signed_by(&self, person: &Id16) -> bool {
-        self.signers.iter().any(|s| s.person_id.as_ref() == Some(person))
+        self.signers
+            .iter()
+            .any(|s| s.person_id.as_ref() == Some(person))
     }
 
     /// The people who signed.

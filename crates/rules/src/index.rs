@@ -132,8 +132,13 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
     };
     use marrowline_record::pb::StreamKind::{Donor, Lot, Protocol, Specification, Subject};
     match event {
-        Event::ProtocolPublished(e) => first(code(CODE_TRIAL, &e.registration), entry.stream_id(Protocol)),
-        Event::SpecificationPublished(e) => first(code(CODE_PRODUCT, &e.product_code), entry.stream_id(Specification)),
+        Event::ProtocolPublished(e) => {
+            first(code(CODE_TRIAL, &e.registration), entry.stream_id(Protocol))
+        }
+        Event::SpecificationPublished(e) => first(
+            code(CODE_PRODUCT, &e.product_code),
+            entry.stream_id(Specification),
+        ),
         Event::DonorRegistered(e) => first(code(CODE_DONOR, &e.donor_code), entry.stream_id(Donor)),
         Event::MarrowCollected(e) => {
             first(IndexKey::Din(e.din.clone()), entry.stream_id(Donor));
@@ -144,7 +149,10 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
             });
         }
         Event::LotOpened(e) => first(code(CODE_LOT, &e.lot_code), entry.stream_id(Lot)),
-        Event::SubjectConsented(e) => first(code(CODE_SUBJECT, &e.subject_code), entry.stream_id(Subject)),
+        Event::SubjectConsented(e) => first(
+            code(CODE_SUBJECT, &e.subject_code),
+            entry.stream_id(Subject),
+        ),
         Event::UnitsFilled(e) => {
             for unit in &e.units {
                 let id = id16(&unit.unit_id);

@@ -5,8 +5,9 @@ use marrowline_record::pb::{Disposition, Eligibility, Meaning, Role, StreamKind}
 
 use Meaning::{Accepted, Approved, Certified, Performed, Relinquished, Reviewed, Verified};
 use Role::{
-    Auditor, Collector, Courier, Cryobank, Device, DonorPhysician, Investigator, KeyAdministrator, Nurse, Operator, Pharmacist,
-    QcAnalyst, QcReviewer, QualifiedPerson, QualityAssurance, Randomiser, VerifyingOperator,
+    Auditor, Collector, Courier, Cryobank, Device, DonorPhysician, Investigator, KeyAdministrator,
+    Nurse, Operator, Pharmacist, QcAnalyst, QcReviewer, QualifiedPerson, QualityAssurance,
+    Randomiser, VerifyingOperator,
 };
 
 /// How a record is treated.
@@ -56,11 +57,19 @@ const fn slot(roles: &'static [Role], meaning: Meaning) -> SlotRule {
 }
 
 const fn one(kind: StreamKind) -> StreamRule {
-    StreamRule { kind, min: 1, max: 1 }
+    StreamRule {
+        kind,
+        min: 1,
+        max: 1,
+    }
 }
 
 const fn some(kind: StreamKind) -> StreamRule {
-    StreamRule { kind, min: 1, max: 8 }
+    StreamRule {
+        kind,
+        min: 1,
+        max: 8,
+    }
 }
 
 const AUTHORITY: &[StreamRule] = &[one(StreamKind::Authority)];
@@ -76,9 +85,18 @@ const SUBJECT_LOTS: &[StreamRule] = &[one(StreamKind::Subject), some(StreamKind:
 /// Any one stream: which kinds are allowed is in [`any_stream`].
 const ANY: &[StreamRule] = &[];
 
-const KEY_QA: &[SlotRule] = &[slot(&[KeyAdministrator], Approved), slot(&[QualityAssurance], Approved)];
-const OP_VF: &[SlotRule] = &[slot(&[Operator], Performed), slot(&[VerifyingOperator], Verified)];
-const RN_2: &[SlotRule] = &[slot(&[Nurse], Performed), slot(&[Nurse, Investigator], Verified)];
+const KEY_QA: &[SlotRule] = &[
+    slot(&[KeyAdministrator], Approved),
+    slot(&[QualityAssurance], Approved),
+];
+const OP_VF: &[SlotRule] = &[
+    slot(&[Operator], Performed),
+    slot(&[VerifyingOperator], Verified),
+];
+const RN_2: &[SlotRule] = &[
+    slot(&[Nurse], Performed),
+    slot(&[Nurse, Investigator], Verified),
+];
 const QR: &[SlotRule] = &[slot(&[QcReviewer], Reviewed)];
 const HOLDER: &[Role] = &[Cryobank, Courier, Pharmacist, Nurse];
 /// Every role that people or devices are granted.
@@ -125,19 +143,36 @@ pub fn row_of(event: &Event) -> Row {
         // KEY, QA or the holder in whatever role; the rule checks which.
         Event::KeyRevoked(_) => row(const { &[slot(EVERY_ROLE, Approved)] }, AUTHORITY),
         Event::ProtocolPublished(_) => row(
-            const { &[slot(&[QualityAssurance], Approved), slot(&[Investigator], Approved)] },
+            const {
+                &[
+                    slot(&[QualityAssurance], Approved),
+                    slot(&[Investigator], Approved),
+                ]
+            },
             PROTOCOL,
         ),
         Event::SpecificationPublished(_) => row(
-            const { &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Approved)] },
+            const {
+                &[
+                    slot(&[QualityAssurance], Approved),
+                    slot(&[QualifiedPerson], Approved),
+                ]
+            },
             SPECIFICATION,
         ),
-        Event::DonorRegistered(_) => opening(const { &[slot(&[DonorPhysician], Performed)] }, DONOR),
+        Event::DonorRegistered(_) => {
+            opening(const { &[slot(&[DonorPhysician], Performed)] }, DONOR)
+        }
         Event::DonorConsented(_) => row(const { &[slot(&[DonorPhysician], Performed)] }, DONOR),
         Event::DonorTestReported(_) => row(const { &[slot(&[QcAnalyst], Performed)] }, DONOR),
         Event::DonorTestReviewed(_) => row(QR, DONOR),
         Event::DonorEligibilityDetermined(_) => row(
-            const { &[slot(&[DonorPhysician], Approved), slot(&[QualityAssurance], Approved)] },
+            const {
+                &[
+                    slot(&[DonorPhysician], Approved),
+                    slot(&[QualityAssurance], Approved),
+                ]
+            },
             DONOR,
         ),
         Event::MarrowCollected(_) => row(const { &[slot(&[Collector], Performed)] }, DONOR),
@@ -147,7 +182,14 @@ pub fn row_of(event: &Event) -> Row {
         | Event::Passaged(_)
         | Event::Harvested(_)
         | Event::UnitsFilled(_)
-        | Event::UnitsThawed(_) => row(OP_VF, if matches!(event, Event::UnitsThawed(_)) { LOTS } else { LOT }),
+        | Event::UnitsThawed(_) => row(
+            OP_VF,
+            if matches!(event, Event::UnitsThawed(_)) {
+                LOTS
+            } else {
+                LOT
+            },
+        ),
         Event::UnitsMoved(_) => row(const { &[slot(&[Cryobank], Performed)] }, LOT),
         Event::SampleTaken(_) => row(const { &[slot(&[Operator], Performed)] }, LOT),
         Event::TestResultReported(_) => row(const { &[slot(&[QcAnalyst], Performed)] }, LOT),
@@ -156,11 +198,21 @@ pub fn row_of(event: &Event) -> Row {
         Event::DeviationClosed(_) => row(const { &[slot(&[QualityAssurance], Approved)] }, ANY),
         Event::HoldSet(_) => row(const { &[slot(EVERY_ROLE, Approved)] }, ANY),
         Event::HoldLifted(_) => row(
-            const { &[slot(&[QualityAssurance], Approved), slot(EVERY_ROLE, Approved)] },
+            const {
+                &[
+                    slot(&[QualityAssurance], Approved),
+                    slot(EVERY_ROLE, Approved),
+                ]
+            },
             ANY,
         ),
         Event::LotDispositionDecided(_) => row(
-            const { &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Certified)] },
+            const {
+                &[
+                    slot(&[QualityAssurance], Approved),
+                    slot(&[QualifiedPerson], Certified),
+                ]
+            },
             LOT,
         ),
         Event::CustodyRelinquished(_) => row(const { &[slot(HOLDER, Relinquished)] }, LOTS),
@@ -171,18 +223,38 @@ pub fn row_of(event: &Event) -> Row {
 
 fn subject_row(event: &Event) -> Row {
     match event {
-        Event::SubjectConsented(_) => opening(const { &[slot(&[Investigator], Performed)] }, SUBJECT),
+        Event::SubjectConsented(_) => {
+            opening(const { &[slot(&[Investigator], Performed)] }, SUBJECT)
+        }
         Event::SubjectScreened(_) => row(const { &[slot(&[Investigator], Performed)] }, SUBJECT),
-        Event::SubjectRandomised(_) => row(const { &[slot(&[Randomiser], Approved)] }, SUBJECT_PROTOCOL),
-        Event::SubjectWeighed(_) => row(const { &[slot(&[Nurse, Investigator], Performed)] }, SUBJECT),
+        Event::SubjectRandomised(_) => {
+            row(const { &[slot(&[Randomiser], Approved)] }, SUBJECT_PROTOCOL)
+        }
+        Event::SubjectWeighed(_) => row(
+            const { &[slot(&[Nurse, Investigator], Performed)] },
+            SUBJECT,
+        ),
         Event::DoseOrdered(_) => row(const { &[slot(&[Investigator], Approved)] }, SUBJECT),
         Event::UnitsAllocated(_) => row(
-            const { &[slot(&[Pharmacist], Approved), slot(&[QualityAssurance, Pharmacist], Approved)] },
+            const {
+                &[
+                    slot(&[Pharmacist], Approved),
+                    slot(&[QualityAssurance, Pharmacist], Approved),
+                ]
+            },
             SUBJECT_LOTS,
         ),
-        Event::ThawOrdered(_) => row(const { &[slot(&[Pharmacist, QualityAssurance], Approved)] }, LOTS),
+        Event::ThawOrdered(_) => row(
+            const { &[slot(&[Pharmacist, QualityAssurance], Approved)] },
+            LOTS,
+        ),
         Event::DosePrepared(_) => row(
-            const { &[slot(&[Operator, Pharmacist], Performed), slot(&[VerifyingOperator], Verified)] },
+            const {
+                &[
+                    slot(&[Operator, Pharmacist], Performed),
+                    slot(&[VerifyingOperator], Verified),
+                ]
+            },
             SUBJECT_LOTS,
         ),
         Event::DoseDispensed(_) => row(const { &[slot(&[Pharmacist], Approved)] }, SUBJECT_LOTS),
@@ -197,7 +269,10 @@ fn subject_row(event: &Event) -> Row {
 pub fn any_stream(event: &Event, kind: StreamKind) -> bool {
     match event {
         Event::HoldSet(_) | Event::HoldLifted(_) => {
-            matches!(kind, StreamKind::Lot | StreamKind::Donor | StreamKind::Subject)
+            matches!(
+                kind,
+                StreamKind::Lot | StreamKind::Donor | StreamKind::Subject
+            )
         }
         _ => kind != StreamKind::Unspecified,
     }

@@ -26,8 +26,14 @@ pub fn may_read(person: &Person, kind: StreamKind, upkeep: &Upkeep) -> bool {
     }
     let takes_part = |facility: &Id16| upkeep.facilities.contains(facility);
     match kind {
-        StreamKind::Subject => person.roles.iter().any(|(role, facility)| SUBJECT_ROLES.contains(role) && takes_part(facility)),
-        StreamKind::Donor | StreamKind::Lot => person.roles.iter().any(|(_, facility)| takes_part(facility)),
+        StreamKind::Subject => person
+            .roles
+            .iter()
+            .any(|(role, facility)| SUBJECT_ROLES.contains(role) && takes_part(facility)),
+        StreamKind::Donor | StreamKind::Lot => person
+            .roles
+            .iter()
+            .any(|(_, facility)| takes_part(facility)),
         _ => !person.roles.is_empty(),
     }
 }
@@ -42,7 +48,10 @@ pub fn check(person: &Person, kind: StreamKind, upkeep: &Upkeep) -> Result<(), S
             "this subject",
             "an investigator, randomiser, nurse, pharmacist or QA of the trial's sites, or an auditor",
         ),
-        _ => errors::read_not_permitted("this", "someone with a role at a facility that took part, or an auditor"),
+        _ => errors::read_not_permitted(
+            "this",
+            "someone with a role at a facility that took part, or an auditor",
+        ),
     })
 }
 
@@ -54,7 +63,9 @@ pub fn may_read_entry(person: &Person, snapshot: &Snapshot, entry: &Entry) -> bo
     let mut any = false;
     for extended in &entry.record.streams {
         let id = Id16(extended.id.as_slice().try_into().unwrap_or([0; 16]));
-        let Some(stream) = snapshot.stream(extended.kind(), &id) else { return false };
+        let Some(stream) = snapshot.stream(extended.kind(), &id) else {
+            return false;
+        };
         let may = may_read(person, extended.kind(), stream.upkeep());
         if !may && extended.kind() == StreamKind::Subject {
             return false;
@@ -66,5 +77,9 @@ pub fn may_read_entry(person: &Person, snapshot: &Snapshot, entry: &Entry) -> bo
 
 /// Whether the record is about a subject.
 pub fn is_about_subject(entry: &Entry) -> bool {
-    entry.record.streams.iter().any(|s| s.kind() == StreamKind::Subject)
+    entry
+        .record
+        .streams
+        .iter()
+        .any(|s| s.kind() == StreamKind::Subject)
 }

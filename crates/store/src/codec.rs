@@ -1,6 +1,6 @@
 //! The one home of bincode: small values of the projection, which can be thrown away and rebuilt. Never anything signed or hashed.
 
-use bincode::config::{Configuration, Fixint, LittleEndian, Limit};
+use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use marrowline_ledger::store::StoreError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,13 +10,18 @@ const VERSION: u8 = 1;
 const LIMIT: usize = 1_024;
 
 fn configuration() -> Configuration<LittleEndian, Fixint, Limit<LIMIT>> {
-    bincode::config::standard().with_fixed_int_encoding().with_limit::<LIMIT>()
+    bincode::config::standard()
+        .with_fixed_int_encoding()
+        .with_limit::<LIMIT>()
 }
 
 /// A value as bytes, with the version in front.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
     let mut bytes = vec![VERSION];
-    bytes.extend(bincode::serde::encode_to_vec(value, configuration()).map_err(|e| StoreError::Failed(e.to_string()))?);
+    bytes.extend(
+        bincode::serde::encode_to_vec(value, configuration())
+            .map_err(|e| StoreError::Failed(e.to_string()))?,
+    );
     Ok(bytes)
 }
 
@@ -27,9 +32,16 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
         place: format!("{} bytes", bytes.len()),
         next: "move the folder `sled` away; it is rebuilt from the journal".to_owned(),
     };
-    let Some((&VERSION, rest)) = bytes.split_first() else { return Err(damaged()) };
-    let (value, consumed) = bincode::serde::decode_from_slice(rest, configuration()).map_err(|_| damaged())?;
-    if consumed == rest.len() { Ok(value) } else { Err(damaged()) }
+    let Some((&VERSION, rest)) = bytes.split_first() else {
+        return Err(damaged());
+    };
+    let (value, consumed) =
+        bincode::serde::decode_from_slice(rest, configuration()).map_err(|_| damaged())?;
+    if consumed == rest.len() {
+        Ok(value)
+    } else {
+        Err(damaged())
+    }
 }
 
 #[cfg(test)]

@@ -95,10 +95,16 @@ impl Frame {
         let hash = body.array()?;
         let mut items = Vec::new();
         for _ in 0..count {
-            let head = if magic == NOTES { body.bytes(1)? } else { body.counted()? };
+            let head = if magic == NOTES {
+                body.bytes(1)?
+            } else {
+                body.counted()?
+            };
             items.push((head.to_vec(), body.counted()?.to_vec()));
         }
-        body.0.is_empty().then_some((Frame { first, hash, items }, whole + CHECKSUM))
+        body.0
+            .is_empty()
+            .then_some((Frame { first, hash, items }, whole + CHECKSUM))
     }
 }
 
@@ -134,7 +140,10 @@ mod tests {
         Frame {
             first: 3,
             hash: [7; 32],
-            items: vec![(b"leaf".to_vec(), b"record".to_vec()), (b"l".to_vec(), Vec::new())],
+            items: vec![
+                (b"leaf".to_vec(), b"record".to_vec()),
+                (b"l".to_vec(), Vec::new()),
+            ],
         }
     }
 
@@ -144,7 +153,10 @@ mod tests {
         let length = bytes.len();
         bytes.extend_from_slice(&[0; 100]);
         assert_eq!(Frame::decode(RECORDS, &bytes), Ok((frame(), length)));
-        assert_eq!(Frame::decode(RECORDS, &bytes[length..]), Err(NoFrame::Empty));
+        assert_eq!(
+            Frame::decode(RECORDS, &bytes[length..]),
+            Err(NoFrame::Empty)
+        );
         assert_eq!(Frame::decode(NOTES, &bytes), Err(NoFrame::Broken));
     }
 
@@ -155,7 +167,10 @@ mod tests {
             for bit in 0..8 {
                 let mut other = bytes.clone();
                 other[at] ^= 1 << bit;
-                assert!(Frame::decode(RECORDS, &other).is_err(), "byte {at} bit {bit}");
+                assert!(
+                    Frame::decode(RECORDS, &other).is_err(),
+                    "byte {at} bit {bit}"
+                );
             }
             assert!(Frame::decode(RECORDS, &bytes[..at]).is_err());
         }

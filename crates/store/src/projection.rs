@@ -56,7 +56,11 @@ impl Projection {
     pub fn open(folder: &Path) -> Result<Projection, StoreError> {
         let existed = folder.exists();
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()
+            sled::Config::new()
+                .path(folder)
+                .cache_capacity(CACHE_BYTES)
+                .flush_every_ms(None)
+                .open()
         }));
         let db = opened
             .map_err(|_| StoreError::Failed("sled panicked while opening".to_owned()))?
@@ -71,7 +75,9 @@ impl Projection {
                 File::open(folder.join("conf"))?.sync_all()?;
                 File::open(folder)?.sync_all()
             };
-            sync().map_err(|e| StoreError::Failed(format!("cannot sync {}: {e}", folder.display())))?;
+            sync().map_err(|e| {
+                StoreError::Failed(format!("cannot sync {}: {e}", folder.display()))
+            })?;
         }
         Ok(projection)
     }
@@ -96,11 +102,17 @@ impl Projection {
     pub fn apply(&self, pending: &PendingBatch) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         for record in &pending.batch.records {
-            let mut value = u32::try_from(record.leaf.len()).unwrap_or(u32::MAX).to_be_bytes().to_vec();
+            let mut value = u32::try_from(record.leaf.len())
+                .unwrap_or(u32::MAX)
+                .to_be_bytes()
+                .to_vec();
             value.extend_from_slice(&record.leaf);
             value.extend_from_slice(&record.record);
             batch.insert(key(b'L', &[&record.index.to_be_bytes()]), value);
-            batch.insert(key(b'R', &[&record.record_id.0]), codec::encode(&record.index)?);
+            batch.insert(
+                key(b'R', &[&record.record_id.0]),
+                codec::encode(&record.index)?,
+            );
         }
         for ((stream, seq), link) in &pending.links {
             batch.insert(link_key(stream, *seq), codec::encode(link)?);
@@ -117,14 +129,19 @@ impl Projection {
         for tile in &pending.batch.tiles {
             batch.insert(tile_key(tile.level, tile.index), tile.hashes.concat());
         }
-        let size = pending.batch.first.saturating_add(u64::try_from(pending.batch.records.len()).unwrap_or(0));
+        let size = pending
+            .batch
+            .first
+            .saturating_add(u64::try_from(pending.batch.records.len()).unwrap_or(0));
         batch.insert(APPLIED, codec::encode(&(size, pending.batch.root_after))?);
         self.db.apply_batch(batch).map_err(failed)
     }
 
     /// Puts notes in.
     pub fn apply_notes(&self, notes: &[Numbered]) -> Result<(), StoreError> {
-        let Some((last, _, _)) = notes.last() else { return Ok(()) };
+        let Some((last, _, _)) = notes.last() else {
+            return Ok(());
+        };
         let mut batch = sled::Batch::default();
         for (number, kind, body) in notes {
             batch.insert(note_key(*kind, *number), body.as_slice());
@@ -143,7 +160,13 @@ impl Projection {
     }
 
     pub fn entry(&self, index: u64) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let Some(value) = self.db.get(key(b'L', &[&index.to_be_bytes()])).map_err(failed)? else { return Ok(None) };
+        let Some(value) = self
+            .db
+            .get(key(b'L', &[&index.to_be_bytes()]))
+            .map_err(failed)?
+        else {
+            return Ok(None);
+        };
         let split = value.split_first_chunk::<4>().and_then(|(length, rest)| {
             let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
             rest.split_at_checked(length)
@@ -161,27 +184,46 @@ impl Projection {
         self.value(&key(b'H', &[&stream.0]))
     }
 
-    pub fn link(&self, stream: &StreamKey, seq: u64) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+    pub fn link(
+        &self,
+        stream: &StreamKey,
+        seq: u64,
+    ) -> Result<Option<(u64, [u8; 32])>, StoreError> {
         self.value(&link_key(stream, seq))
     }
 
     pub fn lookup(&self, index_key: &[u8]) -> Result<Option<[u8; 16]>, StoreError> {
-        let Some(value) = self.db.get(key(b'I', &[index_key])).map_err(failed)? else { return Ok(None) };
-        value.as_ref().try_into().map(Some).map_err(|_| damaged("an index value".to_owned()))
+        let Some(value) = self.db.get(key(b'I', &[index_key])).map_err(failed)? else {
+            return Ok(None);
+        };
+        value
+            .as_ref()
+            .try_into()
+            .map(Some)
+            .map_err(|_| damaged("an index value".to_owned()))
     }
 
-    pub fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, [u8; 16])>, StoreError> {
+    pub fn scan(
+        &self,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, [u8; 16])>, StoreError> {
         let mut found = Vec::new();
         for item in self.db.scan_prefix(key(b'I', &[prefix])).take(limit) {
             let (index_key, value) = item.map_err(failed)?;
-            let value = value.as_ref().try_into().map_err(|_| damaged("an index value".to_owned()))?;
+            let value = value
+                .as_ref()
+                .try_into()
+                .map_err(|_| damaged("an index value".to_owned()))?;
             found.push((index_key.get(1..).unwrap_or_default().to_vec(), value));
         }
         Ok(found)
     }
 
     pub fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<Hash>>, StoreError> {
-        let Some(value) = self.db.get(tile_key(level, index)).map_err(failed)? else { return Ok(None) };
+        let Some(value) = self.db.get(tile_key(level, index)).map_err(failed)? else {
+            return Ok(None);
+        };
         let (hashes, rest) = value.as_chunks::<32>();
         if hashes.len() != marrowline_merkle::TILE_WIDTH || !rest.is_empty() {
             return Err(damaged(format!("tile {level}/{index}")));
@@ -189,13 +231,24 @@ impl Projection {
         Ok(Some(hashes.to_vec()))
     }
 
-    pub fn notes(&self, kind: NoteKind, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    pub fn notes(
+        &self,
+        kind: NoteKind,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         let mut found = Vec::new();
         let range = note_key(kind, from)..=note_key(kind, u64::MAX);
         for item in self.db.range(range).take(limit) {
             let (note_key, value) = item.map_err(failed)?;
-            let number = note_key.get(2..).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes);
-            found.push((number.ok_or_else(|| damaged("a note's key".to_owned()))?, value.to_vec()));
+            let number = note_key
+                .get(2..)
+                .and_then(|n| n.try_into().ok())
+                .map(u64::from_be_bytes);
+            found.push((
+                number.ok_or_else(|| damaged("a note's key".to_owned()))?,
+                value.to_vec(),
+            ));
         }
         Ok(found)
     }

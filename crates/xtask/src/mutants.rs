@@ -13,7 +13,9 @@ pub fn run(only: Option<&str>) -> Result<Vec<String>, ChoreError> {
     let binaries = test_binaries()?;
     let mut complaints = Vec::new();
     if !all_pass(&binaries, None)? {
-        return Ok(vec!["the tests of the rules fail with all rules on".to_owned()]);
+        return Ok(vec![
+            "the tests of the rules fail with all rules on".to_owned(),
+        ]);
     }
     let mut switched = 0usize;
     for code in codes::all().filter(|c| only.is_none_or(|o| o == c.name)) {
@@ -22,7 +24,10 @@ pub fn run(only: Option<&str>) -> Result<Vec<String>, ChoreError> {
         }
         switched += 1;
     }
-    println!("{switched} rules switched off one at a time, {} missed by no test", complaints.len());
+    println!(
+        "{switched} rules switched off one at a time, {} missed by no test",
+        complaints.len()
+    );
     Ok(complaints)
 }
 
@@ -33,7 +38,14 @@ fn test_binaries() -> Result<Vec<PathBuf>, ChoreError> {
         what,
     };
     let output = Command::new(env!("CARGO"))
-        .args(["test", "--package", "marrowline-rules", "--no-run", "--message-format", "json"])
+        .args([
+            "test",
+            "--package",
+            "marrowline-rules",
+            "--no-run",
+            "--message-format",
+            "json",
+        ])
         .current_dir(tree::root())
         .stderr(Stdio::inherit())
         .output()
@@ -45,7 +57,11 @@ fn test_binaries() -> Result<Vec<PathBuf>, ChoreError> {
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter(|m| m.pointer("/profile/test").and_then(|t| t.as_bool()) == Some(true))
-        .filter_map(|m| m.get("executable").and_then(|e| e.as_str()).map(PathBuf::from))
+        .filter_map(|m| {
+            m.get("executable")
+                .and_then(|e| e.as_str())
+                .map(PathBuf::from)
+        })
         .collect())
 }
 

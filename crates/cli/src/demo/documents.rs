@@ -2,7 +2,9 @@
 //! limits of the pharmacopoeia and of ISCT 2006. The laboratory's own values are invented and say so.
 
 use marrowline_record::pb;
-use marrowline_record::pb::{ConsentKind, CountAnalyte, CriterionKind, ReleaseStage, ResultKind, TestKind};
+use marrowline_record::pb::{
+    ConsentKind, CountAnalyte, CriterionKind, ReleaseStage, ResultKind, TestKind,
+};
 
 /// One slot of the randomisation list: arm and salt.
 pub struct Slot {
@@ -105,24 +107,105 @@ pub struct DemoTest {
 /// The tests of the specification, each with the (synthetic) result of the demo's lot.
 pub fn lot_tests() -> Vec<DemoTest> {
     let mut tests = vec![
-        absent("STERILITY_D7", "sterility, interim reading", "Ph. Eur. 2.6.27", TestKind::Sterility, ReleaseStage::Conditional, Some(7 * 86_400)),
-        absent("MYCOPLASMA", "mycoplasma", "Ph. Eur. 2.6.7", TestKind::Mycoplasma, ReleaseStage::Conditional, None),
-        at_most("ENDOTOXIN", "bacterial endotoxin", "Ph. Eur. 2.6.14", TestKind::Endotoxin, "0.5", "[EU]/mL", "0.25"),
-        absent("GRAM", "Gram stain", "microscopy", TestKind::Other, ReleaseStage::Conditional, None),
-        at_least("VIABILITY", "viability before freezing", "trypan blue", TestKind::Viability, "80", "%", "94.2"),
+        absent(
+            "STERILITY_D7",
+            "sterility, interim reading",
+            "Ph. Eur. 2.6.27",
+            TestKind::Sterility,
+            ReleaseStage::Conditional,
+            Some(7 * 86_400),
+        ),
+        absent(
+            "MYCOPLASMA",
+            "mycoplasma",
+            "Ph. Eur. 2.6.7",
+            TestKind::Mycoplasma,
+            ReleaseStage::Conditional,
+            None,
+        ),
+        at_most(
+            "ENDOTOXIN",
+            "bacterial endotoxin",
+            "Ph. Eur. 2.6.14",
+            TestKind::Endotoxin,
+            "0.5",
+            "[EU]/mL",
+            "0.25",
+        ),
+        absent(
+            "GRAM",
+            "Gram stain",
+            "microscopy",
+            TestKind::Other,
+            ReleaseStage::Conditional,
+            None,
+        ),
+        at_least(
+            "VIABILITY",
+            "viability before freezing",
+            "trypan blue",
+            TestKind::Viability,
+            "80",
+            "%",
+            "94.2",
+        ),
     ];
     for (marker, found) in [("CD73", "99.1"), ("CD90", "98.7"), ("CD105", "97.9")] {
-        tests.push(at_least(marker, "surface marker", "flow cytometry", TestKind::Identity, "95", "%", found));
+        tests.push(at_least(
+            marker,
+            "surface marker",
+            "flow cytometry",
+            TestKind::Identity,
+            "95",
+            "%",
+            found,
+        ));
     }
-    for (marker, found) in [("CD34", "0.4"), ("CD45", "0.6"), ("CD11B", "0.3"), ("CD19", "0.2"), ("HLADR", "1.1")] {
-        tests.push(at_most(marker, "surface marker", "flow cytometry", TestKind::Identity, "2", "%", found));
+    for (marker, found) in [
+        ("CD34", "0.4"),
+        ("CD45", "0.6"),
+        ("CD11B", "0.3"),
+        ("CD19", "0.2"),
+        ("HLADR", "1.1"),
+    ] {
+        tests.push(at_most(
+            marker,
+            "surface marker",
+            "flow cytometry",
+            TestKind::Identity,
+            "2",
+            "%",
+            found,
+        ));
     }
-    tests.push(at_least("POTENCY", "inhibition of PBMC proliferation", "co-culture", TestKind::Potency, "20", "%", "46"));
-    tests.push(absent("STERILITY_D14", "sterility, final reading", "Ph. Eur. 2.6.27", TestKind::Sterility, ReleaseStage::Final, Some(14 * 86_400)));
+    tests.push(at_least(
+        "POTENCY",
+        "inhibition of PBMC proliferation",
+        "co-culture",
+        TestKind::Potency,
+        "20",
+        "%",
+        "46",
+    ));
+    tests.push(absent(
+        "STERILITY_D14",
+        "sterility, final reading",
+        "Ph. Eur. 2.6.27",
+        TestKind::Sterility,
+        ReleaseStage::Final,
+        Some(14 * 86_400),
+    ));
     tests
 }
 
-fn absent(code: &str, name: &str, method: &str, kind: TestKind, stage: ReleaseStage, incubation: Option<u32>) -> DemoTest {
+fn absent(
+    code: &str,
+    name: &str,
+    method: &str,
+    kind: TestKind,
+    stage: ReleaseStage,
+    incubation: Option<u32>,
+) -> DemoTest {
     DemoTest {
         test: pb::LotTest {
             code: code.to_owned(),
@@ -147,12 +230,36 @@ fn absent(code: &str, name: &str, method: &str, kind: TestKind, stage: ReleaseSt
     }
 }
 
-fn at_most(code: &str, name: &str, method: &str, kind: TestKind, limit: &str, unit: &str, found: &str) -> DemoTest {
-    limited(CriterionKind::AtMost, [code, name, method, limit, unit, found], kind)
+fn at_most(
+    code: &str,
+    name: &str,
+    method: &str,
+    kind: TestKind,
+    limit: &str,
+    unit: &str,
+    found: &str,
+) -> DemoTest {
+    limited(
+        CriterionKind::AtMost,
+        [code, name, method, limit, unit, found],
+        kind,
+    )
 }
 
-fn at_least(code: &str, name: &str, method: &str, kind: TestKind, limit: &str, unit: &str, found: &str) -> DemoTest {
-    limited(CriterionKind::AtLeast, [code, name, method, limit, unit, found], kind)
+fn at_least(
+    code: &str,
+    name: &str,
+    method: &str,
+    kind: TestKind,
+    limit: &str,
+    unit: &str,
+    found: &str,
+) -> DemoTest {
+    limited(
+        CriterionKind::AtLeast,
+        [code, name, method, limit, unit, found],
+        kind,
+    )
 }
 
 fn limited(criterion: CriterionKind, words: [&str; 6], kind: TestKind) -> DemoTest {
@@ -186,7 +293,9 @@ pub fn specification() -> pb::SpecificationPublished {
     pb::SpecificationPublished {
         version: 1,
         product_code: "BM-MSC".to_owned(),
-        product_name: "allogeneic bone-marrow mesenchymal stromal cells, frozen (synthetic specification)".to_owned(),
+        product_name:
+            "allogeneic bone-marrow mesenchymal stromal cells, frozen (synthetic specification)"
+                .to_owned(),
         donor_panel: DONOR_PANEL
             .iter()
             .map(|(code, name)| pb::DonorPanelTest {

@@ -87,13 +87,23 @@ async fn publish(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
     let slots = u32::try_from(story.slots.len()).unwrap_or(0);
     let protocol = documents::protocol(slots, root);
     stage
-        .accept(Step::new("protocol of RuMCeSS published", Event::ProtocolPublished(protocol)).by(&["qa@hospital", "inv"]).on(Protocol, story.protocol))
+        .accept(
+            Step::new(
+                "protocol of RuMCeSS published",
+                Event::ProtocolPublished(protocol),
+            )
+            .by(&["qa@hospital", "inv"])
+            .on(Protocol, story.protocol),
+        )
         .await?;
     stage
         .accept(
-            Step::new("specification of the product published", Event::SpecificationPublished(documents::specification()))
-                .by(&["qa", "qp"])
-                .on(Specification, story.specification),
+            Step::new(
+                "specification of the product published",
+                Event::SpecificationPublished(documents::specification()),
+            )
+            .by(&["qa", "qp"])
+            .on(Specification, story.specification),
         )
         .await?;
     Ok(())
@@ -107,14 +117,18 @@ async fn donate(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         donor_code: "D-001".to_owned(),
         birth_year: 1994,
     });
-    stage.accept(on_donor("donor registered", registered).by(&["phy"])).await?;
+    stage
+        .accept(on_donor("donor registered", registered).by(&["phy"]))
+        .await?;
     let consented = Event::DonorConsented(pb::DonorConsented {
         consent_version: "DC-2".to_owned(),
         scope: vec![pb::DonorConsentScope::ClinicalUse.into()],
         document_digest: stage.document("donor consent D-001"),
         withdrawal_effect: pb::WithdrawalEffect::KeepUnits.into(),
     });
-    stage.accept(on_donor("donor consented", consented).by(&["phy"])).await?;
+    stage
+        .accept(on_donor("donor consented", consented).by(&["phy"]))
+        .await?;
     stage.at(1, 11, 0).await?;
     for (code, name) in documents::DONOR_PANEL {
         let reported = Event::DonorTestReported(pb::DonorTestReported {
@@ -126,19 +140,25 @@ async fn donate(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
                 ..Default::default()
             }),
         });
-        let id = stage.accept(on_donor(&format!("{name}: non-reactive"), reported).by(&["qc"])).await?;
+        let id = stage
+            .accept(on_donor(&format!("{name}: non-reactive"), reported).by(&["qc"]))
+            .await?;
         let reviewed = Event::DonorTestReviewed(pb::DonorTestReviewed {
             reported_record_id: id.to_vec(),
             decision: pb::ReviewDecision::Accepted.into(),
         });
-        stage.accept(on_donor(&format!("{code} reviewed"), reviewed).by(&["qr"])).await?;
+        stage
+            .accept(on_donor(&format!("{code} reviewed"), reviewed).by(&["qr"]))
+            .await?;
     }
     let eligible = Event::DonorEligibilityDetermined(pb::DonorEligibilityDetermined {
         eligibility: pb::Eligibility::Eligible.into(),
         specification: Some(version_1(story.specification)),
         reason: "complete panel, reviewed, non-reactive".to_owned(),
     });
-    stage.accept(on_donor("donor eligible", eligible).by(&["phy", "qa"])).await?;
+    stage
+        .accept(on_donor("donor eligible", eligible).by(&["phy", "qa"]))
+        .await?;
     stage.at(2, 8, 30).await?;
     let collected = Event::MarrowCollected(pb::MarrowCollected {
         din: DIN.to_owned(),
@@ -146,7 +166,9 @@ async fn donate(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         site: "posterior iliac crest".to_owned(),
         anticoagulant: "heparin".to_owned(),
     });
-    stage.accept(on_donor("bone marrow collected, 40 mL", collected).by(&["col"])).await?;
+    stage
+        .accept(on_donor("bone marrow collected, 40 mL", collected).by(&["col"]))
+        .await?;
     Ok(())
 }
 
@@ -159,7 +181,12 @@ async fn expand(stage: &mut Stage, story: &mut Story) -> Result<(), DemoError> {
         din: DIN.to_owned(),
     });
     stage
-        .accept(Step::new("lot opened", opened).by(&["op1", "op2/VF"]).on(Lot, story.lot).on(Donor, story.donor))
+        .accept(
+            Step::new("lot opened", opened)
+                .by(&["op1", "op2/VF"])
+                .on(Lot, story.lot)
+                .on(Donor, story.donor),
+        )
         .await?;
     let isolated = Event::MncIsolated(pb::MncIsolated {
         din: DIN.to_owned(),
@@ -173,13 +200,17 @@ async fn expand(stage: &mut Stage, story: &mut Story) -> Result<(), DemoError> {
         total_cells: 52_000_000,
         viability_basis_points: Some(9_410),
     });
-    stage.accept(step_on_lot(story, "mononuclear cells isolated", isolated)).await?;
+    stage
+        .accept(step_on_lot(story, "mononuclear cells isolated", isolated))
+        .await?;
     let last = passages(stage, story).await?;
     fill(stage, story, last).await
 }
 
 fn step_on_lot(story: &Story, words: &str, event: Event) -> Step {
-    Step::new(words, event).by(&["op1", "op2/VF"]).on(Lot, story.lot)
+    Step::new(words, event)
+        .by(&["op1", "op2/VF"])
+        .on(Lot, story.lot)
 }
 
 /// Seeds P0, passages to P3, harvests; returns the harvest.
@@ -191,9 +222,14 @@ async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoErro
         vessels: vec![vessel("T175-1", 17_500), vessel("T175-2", 17_500)],
         cells: Some(balance(52_000_000, seeded_at_p0, 11_500_000, 0)),
     });
-    stage.accept(step_on_lot(story, "passage 0 seeded", seeded)).await?;
+    stage
+        .accept(step_on_lot(story, "passage 0 seeded", seeded))
+        .await?;
     for (number, day) in (1u32..).zip([12, 17, 22]) {
-        let (Some(parent), Some(next)) = (PASSAGES.get(number as usize - 1), PASSAGES.get(number as usize)) else {
+        let (Some(parent), Some(next)) = (
+            PASSAGES.get(number as usize - 1),
+            PASSAGES.get(number as usize),
+        ) else {
             break;
         };
         stage.at(day, 10, 0).await?;
@@ -204,16 +240,25 @@ async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoErro
             passage: number,
             confluence_basis_points: Some(8_200),
             viability_basis_points: Some(9_500),
-            cells: Some(balance(parent.1, next.0, parent.1 - next.0 - parent.1 / 100, 0)),
+            cells: Some(balance(
+                parent.1,
+                next.0,
+                parent.1 - next.0 - parent.1 / 100,
+                0,
+            )),
             vessels: vec![vessel("CF-1", 632_000), vessel("CF-2", 632_000)],
             milli_doublings: doublings(number - 1, parent),
         });
-        stage.accept(step_on_lot(story, &format!("passage {number}"), passaged)).await?;
+        stage
+            .accept(step_on_lot(story, &format!("passage {number}"), passaged))
+            .await?;
         culture = child;
     }
     stage.at(27, 9, 0).await?;
     let harvest = stage.new_id();
-    let Some(last) = PASSAGES.last() else { return Ok(harvest) };
+    let Some(last) = PASSAGES.last() else {
+        return Ok(harvest);
+    };
     let harvested = Event::Harvested(pb::Harvested {
         parent_culture_id: culture.to_vec(),
         harvest_id: harvest.to_vec(),
@@ -222,7 +267,9 @@ async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoErro
         cells: Some(balance(last.1, last.1 - 10_000_000, 0, 8_000_000)),
         milli_doublings: doublings(3, last),
     });
-    stage.accept(step_on_lot(story, "harvested at passage 3", harvested)).await?;
+    stage
+        .accept(step_on_lot(story, "harvested at passage 3", harvested))
+        .await?;
     Ok(harvest)
 }
 
@@ -236,7 +283,8 @@ fn doublings(passage: u32, (seeded, detached, _): &(u64, u64, i32)) -> Option<i3
 
 /// A closed balance: what is neither passed on, discarded nor sampled is unaccounted, and signed as such.
 fn balance(cells_in: u64, cells_out: u64, discarded: u64, sampled: u64) -> pb::CellBalance {
-    let unaccounted = i128::from(cells_in) - i128::from(cells_out) - i128::from(discarded) - i128::from(sampled);
+    let unaccounted =
+        i128::from(cells_in) - i128::from(cells_out) - i128::from(discarded) - i128::from(sampled);
     pb::CellBalance {
         cells_in,
         cells_out: Some(cells_out),
@@ -258,7 +306,9 @@ async fn fill(stage: &mut Stage, story: &mut Story, harvest: [u8; 16]) -> Result
     for number in 1..=12u32 {
         let digits = format!("26010{number:02}");
         let check = marrowline_record::din::digit_check(&digits).unwrap_or('0');
-        story.units.push((format!("{digits}{check}"), stage.new_id()));
+        story
+            .units
+            .push((format!("{digits}{check}"), stage.new_id()));
     }
     let filled = Event::UnitsFilled(pb::UnitsFilled {
         harvest_id: harvest.to_vec(),
@@ -280,10 +330,22 @@ async fn fill(stage: &mut Stage, story: &mut Story, harvest: [u8; 16]) -> Result
         dmso_basis_points: Some(1_000),
         freezer_run: "CRF-0412".to_owned(),
     });
-    stage.accept(step_on_lot(story, "12 units of 50 million cells filled and frozen", filled)).await?;
+    stage
+        .accept(step_on_lot(
+            story,
+            "12 units of 50 million cells filled and frozen",
+            filled,
+        ))
+        .await?;
     stage.at(27, 14, 0).await?;
     let moved = places(story, story.lab, "LN2-A", &story.units);
-    stage.accept(Step::new("units stored below -150 °C", moved).by(&["cry"]).on(Lot, story.lot)).await?;
+    stage
+        .accept(
+            Step::new("units stored below -150 °C", moved)
+                .by(&["cry"])
+                .on(Lot, story.lot),
+        )
+        .await?;
     Ok(())
 }
 
@@ -313,15 +375,33 @@ async fn release(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         source: pb::SampleSource::Unit.into(),
         source_id: story.units.last().map(|(_, id)| id.to_vec()),
     });
-    stage.accept(Step::new("one unit taken for testing", taken).by(&["op1"]).on(Lot, story.lot)).await?;
+    stage
+        .accept(
+            Step::new("one unit taken for testing", taken)
+                .by(&["op1"])
+                .on(Lot, story.lot),
+        )
+        .await?;
     let inoculated = stage.instant(27, 16, 0);
     stage.at(35, 10, 0).await?;
-    for demo in documents::lot_tests().into_iter().filter(|t| t.test.stage() == pb::ReleaseStage::Conditional) {
+    for demo in documents::lot_tests()
+        .into_iter()
+        .filter(|t| t.test.stage() == pb::ReleaseStage::Conditional)
+    {
         test(stage, story, sample, demo, inoculated).await?;
     }
-    dispose(stage, story, pb::Disposition::Conditional, "conditional release").await?;
+    dispose(
+        stage,
+        story,
+        pb::Disposition::Conditional,
+        "conditional release",
+    )
+    .await?;
     stage.at(42, 10, 0).await?;
-    for demo in documents::lot_tests().into_iter().filter(|t| t.test.stage() == pb::ReleaseStage::Final) {
+    for demo in documents::lot_tests()
+        .into_iter()
+        .filter(|t| t.test.stage() == pb::ReleaseStage::Final)
+    {
         test(stage, story, sample, demo, inoculated).await?;
     }
     dispose(stage, story, pb::Disposition::Final, "final release").await
@@ -348,13 +428,17 @@ async fn test(
         }),
         evidence_digest: Some(stage.document(&demo.test.code)),
     });
-    let id = stage.accept(Step::new(&words, reported).by(&["qc"]).on(Lot, story.lot)).await?;
+    let id = stage
+        .accept(Step::new(&words, reported).by(&["qc"]).on(Lot, story.lot))
+        .await?;
     let reviewed = Event::TestResultReviewed(pb::TestResultReviewed {
         reported_record_id: id.to_vec(),
         decision: pb::ReviewDecision::Accepted.into(),
     });
     let words = format!("{} reviewed", demo.test.code);
-    stage.accept(Step::new(&words, reviewed).by(&["qr"]).on(Lot, story.lot)).await?;
+    stage
+        .accept(Step::new(&words, reviewed).by(&["qr"]).on(Lot, story.lot))
+        .await?;
     Ok(())
 }
 
@@ -364,18 +448,33 @@ fn in_words(result: &pb::TestResult) -> String {
         pb::ResultKind::Present => "PRESENT".to_owned(),
         pb::ResultKind::Invalid | pb::ResultKind::Unspecified => "invalid".to_owned(),
         pb::ResultKind::Quantitative => {
-            format!("{} {}", result.value.as_deref().unwrap_or("?"), result.unit_ucum.as_deref().unwrap_or("?"))
+            format!(
+                "{} {}",
+                result.value.as_deref().unwrap_or("?"),
+                result.unit_ucum.as_deref().unwrap_or("?")
+            )
         }
     }
 }
 
-async fn dispose(stage: &mut Stage, story: &Story, disposition: pb::Disposition, words: &str) -> Result<(), DemoError> {
+async fn dispose(
+    stage: &mut Stage,
+    story: &Story,
+    disposition: pb::Disposition,
+    words: &str,
+) -> Result<(), DemoError> {
     let decided = Event::LotDispositionDecided(pb::LotDispositionDecided {
         disposition: disposition.into(),
         waivers: Vec::new(),
         reason: "every test of this stage reviewed and passed".to_owned(),
     });
-    stage.accept(Step::new(words, decided).by(&["qa", "qp"]).on(Lot, story.lot)).await?;
+    stage
+        .accept(
+            Step::new(words, decided)
+                .by(&["qa", "qp"])
+                .on(Lot, story.lot),
+        )
+        .await?;
     Ok(())
 }
 
@@ -393,7 +492,13 @@ async fn deliver(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         shipper: "DRY-SHIPPER-3".to_owned(),
         condition: "frozen, dry shipper charged".to_owned(),
     });
-    stage.accept(Step::new("6 units handed over", relinquished).by(&["cry"]).on(Lot, story.lot)).await?;
+    stage
+        .accept(
+            Step::new("6 units handed over", relinquished)
+                .by(&["cry"])
+                .on(Lot, story.lot),
+        )
+        .await?;
     stage.at(43, 12, 0).await?;
     let accepted = Event::CustodyAccepted(pb::CustodyAccepted {
         transfer_id: transfer.to_vec(),
@@ -402,9 +507,21 @@ async fn deliver(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         seal_intact: true,
         condition: "frozen".to_owned(),
     });
-    stage.accept(Step::new("6 units taken over, seal whole", accepted).by(&["cryh"]).on(Lot, story.lot)).await?;
+    stage
+        .accept(
+            Step::new("6 units taken over, seal whole", accepted)
+                .by(&["cryh"])
+                .on(Lot, story.lot),
+        )
+        .await?;
     let moved = places(story, story.hospital, "H-LN2", &travelling);
-    stage.accept(Step::new("units stored at the hospital", moved).by(&["cryh"]).on(Lot, story.lot)).await?;
+    stage
+        .accept(
+            Step::new("units stored at the hospital", moved)
+                .by(&["cryh"])
+                .on(Lot, story.lot),
+        )
+        .await?;
     Ok(())
 }
 
@@ -454,7 +571,11 @@ pub struct Treated {
     dose_code: String,
 }
 
-async fn enrol(stage: &mut Stage, story: &Story, case: (&str, u32, i64)) -> Result<[u8; 16], DemoError> {
+async fn enrol(
+    stage: &mut Stage,
+    story: &Story,
+    case: (&str, u32, i64),
+) -> Result<[u8; 16], DemoError> {
     let (code, slot, day) = case;
     stage.at(day, 8, 30).await?;
     let subject = stage.new_id();
@@ -469,7 +590,9 @@ async fn enrol(stage: &mut Stage, story: &Story, case: (&str, u32, i64)) -> Resu
         birth_year: 1984,
         deferred_until: None,
     });
-    stage.accept(on(&format!("subject {code} consented"), consented).by(&["inv"])).await?;
+    stage
+        .accept(on(&format!("subject {code} consented"), consented).by(&["inv"]))
+        .await?;
     let screened = Event::SubjectScreened(pb::SubjectScreened {
         counts: vec![pb::BloodCount {
             analyte: pb::CountAnalyte::Leucocytes.into(),
@@ -479,7 +602,15 @@ async fn enrol(stage: &mut Stage, story: &Story, case: (&str, u32, i64)) -> Resu
         onset_at: Some(stage.instant(day, 8, 0)),
         stated_verdict: pb::ScreeningVerdict::Eligible.into(),
     });
-    stage.accept(on("screened: septic shock since 08:00, leucocytes 400 per µL", screened).by(&["inv"])).await?;
+    stage
+        .accept(
+            on(
+                "screened: septic shock since 08:00, leucocytes 400 per µL",
+                screened,
+            )
+            .by(&["inv"]),
+        )
+        .await?;
     let revealed = story.slots.get(slot as usize);
     let proof = proof_of(&slot_hashes(&story.slots), slot as usize);
     let randomised = Event::SubjectRandomised(pb::SubjectRandomised {
@@ -489,7 +620,11 @@ async fn enrol(stage: &mut Stage, story: &Story, case: (&str, u32, i64)) -> Resu
         inclusion_proof: proof,
     });
     stage
-        .accept(on("randomised: next slot of the committed list", randomised).by(&["rnd"]).on(Protocol, story.protocol))
+        .accept(
+            on("randomised: next slot of the committed list", randomised)
+                .by(&["rnd"])
+                .on(Protocol, story.protocol),
+        )
         .await?;
     Ok(subject)
 }
@@ -504,7 +639,10 @@ fn proof_of(hashes: &[marrowline_merkle::Hash], index: usize) -> Vec<Vec<u8>> {
     let (mut proof, sibling) = if index < middle {
         (proof_of(left, index), marrowline_merkle::root_of(right))
     } else {
-        (proof_of(right, index - middle), marrowline_merkle::root_of(left))
+        (
+            proof_of(right, index - middle),
+            marrowline_merkle::root_of(left),
+        )
     };
     proof.push(sibling.to_vec());
     proof
@@ -519,7 +657,9 @@ async fn treat(stage: &mut Stage, story: &Story, case: &Case) -> Result<Treated,
         method: pb::WeighingMethod::Measured.into(),
     });
     let words = format!("weighed: {} kg", case.weight_grams / 1_000);
-    let weighing = stage.accept(Step::new(&words, weighed).by(&["rn1"]).on(Subject, subject)).await?;
+    let weighing = stage
+        .accept(Step::new(&words, weighed).by(&["rn1"]).on(Subject, subject))
+        .await?;
     let order = |target: u64, id: [u8; 16]| {
         Event::DoseOrdered(pb::DoseOrdered {
             order_id: id.to_vec(),
@@ -531,12 +671,24 @@ async fn treat(stage: &mut Stage, story: &Story, case: &Case) -> Result<Treated,
     if let Some(target) = case.refused_target {
         let id = stage.new_id();
         stage
-            .refuse(Step::new("dose of 2.1 million per kg ordered", order(target, id)).by(&["inv"]).on(Subject, subject), &["TARGET_OUTSIDE_BAND"])
+            .refuse(
+                Step::new("dose of 2.1 million per kg ordered", order(target, id))
+                    .by(&["inv"])
+                    .on(Subject, subject),
+                &["TARGET_OUTSIDE_BAND"],
+            )
             .await?;
     }
     let order_id = stage.new_id();
     stage
-        .accept(Step::new("dose of 1 million per kg ordered", order(1_000_000, order_id)).by(&["inv"]).on(Subject, subject))
+        .accept(
+            Step::new(
+                "dose of 1 million per kg ordered",
+                order(1_000_000, order_id),
+            )
+            .by(&["inv"])
+            .on(Subject, subject),
+        )
         .await?;
     prepare_and_infuse(stage, story, case, subject, order_id).await
 }
@@ -548,21 +700,38 @@ async fn prepare_and_infuse(
     subject: [u8; 16],
     order_id: [u8; 16],
 ) -> Result<Treated, DemoError> {
-    let units: Vec<Vec<u8>> = case.units.iter().filter_map(|n| story.units.get(*n)).map(|(_, id)| id.to_vec()).collect();
+    let units: Vec<Vec<u8>> = case
+        .units
+        .iter()
+        .filter_map(|n| story.units.get(*n))
+        .map(|(_, id)| id.to_vec())
+        .collect();
     let (hour, minute) = case.infused_at;
-    let both = |words: &str, event| Step::new(words, event).on(Subject, subject).on(Lot, story.lot);
+    let both = |words: &str, event| {
+        Step::new(words, event)
+            .on(Subject, subject)
+            .on(Lot, story.lot)
+    };
     let allocated = Event::UnitsAllocated(pb::UnitsAllocated {
         order_id: order_id.to_vec(),
         unit_ids: units.clone(),
     });
-    stage.accept(both("2 units allocated", allocated).by(&["pha1", "pha2"])).await?;
+    stage
+        .accept(both("2 units allocated", allocated).by(&["pha1", "pha2"]))
+        .await?;
     stage.at(case.day, hour - 1, minute).await?;
     let ordered = Event::ThawOrdered(pb::ThawOrdered {
         purpose: pb::ThawPurpose::Patient.into(),
         unit_ids: units.clone(),
         order_id: Some(order_id.to_vec()),
     });
-    stage.accept(Step::new("thaw ordered", ordered).by(&["pha1"]).on(Lot, story.lot)).await?;
+    stage
+        .accept(
+            Step::new("thaw ordered", ordered)
+                .by(&["pha1"])
+                .on(Lot, story.lot),
+        )
+        .await?;
     let thawed_at = stage.now();
     let thawed = Event::UnitsThawed(pb::UnitsThawed {
         units: units
@@ -574,7 +743,13 @@ async fn prepare_and_infuse(
             })
             .collect(),
     });
-    stage.accept(Step::new("thawed; the 2 h window runs", thawed).by(&["oph1", "oph2/VF"]).on(Lot, story.lot)).await?;
+    stage
+        .accept(
+            Step::new("thawed; the 2 h window runs", thawed)
+                .by(&["oph1", "oph2/VF"])
+                .on(Lot, story.lot),
+        )
+        .await?;
     stage.minutes(20).await?;
     let dose_id = stage.new_id();
     let dose_code = format!("DOSE-{}", case.code);
@@ -600,19 +775,44 @@ async fn prepare_and_infuse(
             offset_minutes: thawed_at.offset_minutes,
         }),
     });
-    stage.accept(both("dose prepared: exactly 1 million viable cells per kg", prepared).by(&["pha2", "pha1/VF"])).await?;
+    stage
+        .accept(
+            both(
+                "dose prepared: exactly 1 million viable cells per kg",
+                prepared,
+            )
+            .by(&["pha2", "pha1/VF"]),
+        )
+        .await?;
     stage.check(&dose_code, true).await?;
     let dose = dose_id.to_vec();
-    let dispensed = Event::DoseDispensed(pb::DoseDispensed { dose_id: dose.clone() });
-    stage.accept(both("dose dispensed to the ward", dispensed).by(&["pha3"])).await?;
+    let dispensed = Event::DoseDispensed(pb::DoseDispensed {
+        dose_id: dose.clone(),
+    });
+    stage
+        .accept(both("dose dispensed to the ward", dispensed).by(&["pha3"]))
+        .await?;
     let checked = Event::BedsideChecked(pb::BedsideChecked {
         dose_id: dose.clone(),
         result: pb::BedsideResult::Matched.into(),
     });
-    stage.accept(Step::new("bedside check: wristband, label and order agree", checked).by(&["rn1", "rn2"]).on(Subject, subject)).await?;
+    stage
+        .accept(
+            Step::new("bedside check: wristband, label and order agree", checked)
+                .by(&["rn1", "rn2"])
+                .on(Subject, subject),
+        )
+        .await?;
     stage.at(case.day, hour, minute).await?;
-    let started = Event::InfusionStarted(pb::InfusionStarted { dose_id: dose.clone() });
-    stage.flagged(both("infusion started", started).by(&["rn1", "rn2"]), case.flags).await?;
+    let started = Event::InfusionStarted(pb::InfusionStarted {
+        dose_id: dose.clone(),
+    });
+    stage
+        .flagged(
+            both("infusion started", started).by(&["rn1", "rn2"]),
+            case.flags,
+        )
+        .await?;
     stage.minutes(60).await?;
     let ended = Event::InfusionEnded(pb::InfusionEnded {
         dose_id: dose,
@@ -625,7 +825,9 @@ async fn prepare_and_infuse(
             .collect(),
         stopped_because: None,
     });
-    stage.accept(both("infusion ended, all infused", ended).by(&["rn1", "rn2"])).await?;
+    stage
+        .accept(both("infusion ended, all infused", ended).by(&["rn1", "rn2"]))
+        .await?;
     Ok(Treated { dose_code })
 }
 
@@ -636,15 +838,29 @@ async fn control(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         weight_grams: 65_000,
         method: pb::WeighingMethod::Measured.into(),
     });
-    stage.accept(Step::new("weighed: 65 kg", weighed).by(&["rn1"]).on(Subject, subject)).await?;
+    stage
+        .accept(
+            Step::new("weighed: 65 kg", weighed)
+                .by(&["rn1"])
+                .on(Subject, subject),
+        )
+        .await?;
     let order_id = stage.new_id();
     let allocated = Event::UnitsAllocated(pb::UnitsAllocated {
         order_id: order_id.to_vec(),
-        unit_ids: story.units.get(4).map(|(_, id)| id.to_vec()).into_iter().collect(),
+        unit_ids: story
+            .units
+            .get(4)
+            .map(|(_, id)| id.to_vec())
+            .into_iter()
+            .collect(),
     });
     stage
         .refuse(
-            Step::new("a unit allocated to the standard arm", allocated).by(&["pha1", "pha2"]).on(Subject, subject).on(Lot, story.lot),
+            Step::new("a unit allocated to the standard arm", allocated)
+                .by(&["pha1", "pha2"])
+                .on(Subject, subject)
+                .on(Lot, story.lot),
             &["ARM_WITHOUT_CELLS"],
         )
         .await

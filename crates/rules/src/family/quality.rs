@@ -14,7 +14,9 @@ pub(super) fn deviation_opened(_: &mut Context<'_>, _: &pb::DeviationOpened) {}
 
 /// What the record's only stream keeps.
 fn upkeep(c: &Context<'_>) -> Upkeep {
-    let Some(stream) = c.record.streams.first() else { return Upkeep::default() };
+    let Some(stream) = c.record.streams.first() else {
+        return Upkeep::default();
+    };
     let id = Id16(id16(&stream.id));
     let found = match stream.kind() {
         StreamKind::Authority => Some(c.authority.upkeep.clone()),
@@ -31,13 +33,21 @@ fn upkeep(c: &Context<'_>) -> Upkeep {
 pub(super) fn deviation_closed(c: &mut Context<'_>, e: &pb::DeviationClosed) {
     let upkeep = upkeep(c);
     let look = || vec![Look::Field("deviation_closed.deviation_id".to_owned())];
-    match upkeep.deviations.iter().find(|d| d.id[..] == e.deviation_id[..]) {
+    match upkeep
+        .deviations
+        .iter()
+        .find(|d| d.id[..] == e.deviation_id[..])
+    {
         None => {
             let open: Vec<_> = upkeep.open_deviations().map(|d| d.code).collect();
             c.find(
                 &codes::DEVIATION_UNKNOWN,
                 "a deviation that this stream does not have",
-                if open.is_empty() { "no open deviation".to_owned() } else { open.join(", ") },
+                if open.is_empty() {
+                    "no open deviation".to_owned()
+                } else {
+                    open.join(", ")
+                },
                 look(),
             );
         }
@@ -55,7 +65,10 @@ pub(super) fn deviation_closed(c: &mut Context<'_>, e: &pb::DeviationClosed) {
 }
 
 pub(super) fn hold_set(c: &mut Context<'_>, e: &pb::HoldSet) {
-    let lots: Vec<_> = c.stream_ids(StreamKind::Lot).filter_map(|id| c.view.lot(&id)).collect();
+    let lots: Vec<_> = c
+        .stream_ids(StreamKind::Lot)
+        .filter_map(|id| c.view.lot(&id))
+        .collect();
     for (number, unit) in e.unit_ids.iter().enumerate() {
         let id = Id16(id16(unit));
         c.demand(
@@ -90,13 +103,22 @@ pub(super) fn hold_lifted(c: &mut Context<'_>, e: &pb::HoldLifted) {
             c.find(
                 &codes::HOLD_UNKNOWN,
                 "a hold that this stream does not have",
-                if open.is_empty() { "no open hold".to_owned() } else { open.join(", ") },
+                if open.is_empty() {
+                    "no open hold".to_owned()
+                } else {
+                    open.join(", ")
+                },
                 look(),
             );
         }
         Some(hold) => {
             if let Some(record) = hold.lifted_by {
-                c.find(&codes::HOLD_ALREADY_LIFTED, "a hold that is lifted", "an open hold", vec![Look::Record(record)]);
+                c.find(
+                    &codes::HOLD_ALREADY_LIFTED,
+                    "a hold that is lifted",
+                    "an open hold",
+                    vec![Look::Record(record)],
+                );
             }
         }
     }
@@ -116,11 +138,20 @@ pub(super) fn hold_lifted(c: &mut Context<'_>, e: &pb::HoldLifted) {
         );
     }
     let resolution = RecordId(id16(&e.resolution_record_id));
-    let cited = c.record.cites.iter().any(|cite| cite.record_id == e.resolution_record_id);
+    let cited = c
+        .record
+        .cites
+        .iter()
+        .any(|cite| cite.record_id == e.resolution_record_id);
     c.demand(
         cited && c.view.entry(&resolution).is_some(),
         &codes::RESOLUTION_UNKNOWN,
-        || format!("record {resolution}{}", if cited { "" } else { ", not cited" }),
+        || {
+            format!(
+                "record {resolution}{}",
+                if cited { "" } else { ", not cited" }
+            )
+        },
         || "a record of this ledger that is also cited".to_owned(),
         || vec![Look::Field("hold_lifted.resolution_record_id".to_owned())],
     );

@@ -17,11 +17,16 @@ fn limit_seconds(c: &Context<'_>) -> Option<u32> {
             let (_, opened) = lot.opened.as_ref()?;
             let document = opened.specification.as_ref()?;
             let specification = c.view.specification(&Id16(id16(&document.id)))?;
-            specification.version(document.version).map(|s| s.late_entry_limit_seconds)
+            specification
+                .version(document.version)
+                .map(|s| s.late_entry_limit_seconds)
         }
         StreamKind::Subject => {
             let (id, version) = c.view.subject(&id)?.protocol()?;
-            c.view.protocol(&id)?.version(version).map(|p| p.late_entry_limit_seconds)
+            c.view
+                .protocol(&id)?
+                .version(version)
+                .map(|p| p.late_entry_limit_seconds)
         }
         StreamKind::Donor => {
             let donor = c.view.donor(&id)?;
@@ -29,7 +34,9 @@ fn limit_seconds(c: &Context<'_>) -> Option<u32> {
                 let lot = c.view.lot(lot)?;
                 let document = lot.opened.as_ref()?.1.specification.clone()?;
                 let specification = c.view.specification(&Id16(id16(&document.id)))?;
-                specification.version(document.version).map(|s| s.late_entry_limit_seconds)
+                specification
+                    .version(document.version)
+                    .map(|s| s.late_entry_limit_seconds)
             })
         }
         _ => None,
@@ -45,7 +52,9 @@ pub(super) fn check(c: &mut Context<'_>) {
     if c.category == Category::Authorisation {
         return;
     }
-    let Some(limit) = limit_seconds(c) else { return };
+    let Some(limit) = limit_seconds(c) else {
+        return;
+    };
     let age_ms = c.recorded_at_ms.saturating_sub(c.occurred_at_ms);
     c.demand(
         age_ms <= i64::from(limit).saturating_mul(1_000),

@@ -92,7 +92,10 @@ impl Authority {
         self.keys.get(key).is_some_and(|key| {
             key.revocation.is_none()
                 && key.grants.iter().any(|g| {
-                    g.role == role && g.facility_id == *facility && g.valid_from_ms <= at_ms && at_ms <= g.valid_until_ms
+                    g.role == role
+                        && g.facility_id == *facility
+                        && g.valid_from_ms <= at_ms
+                        && at_ms <= g.valid_until_ms
                 })
         })
     }
@@ -134,7 +137,9 @@ impl Authority {
     }
 
     fn grant(&mut self, record_id: RecordId, grant: &pb::KeyGrant) {
-        let Some(key) = key_of(record_id, grant) else { return };
+        let Some(key) = key_of(record_id, grant) else {
+            return;
+        };
         // Roles that are granted to a key that is enrolled already are added to it.
         match self.keys.get_mut(&key.id) {
             Some(enrolled) => enrolled.grants.extend(key.grants),
@@ -145,8 +150,12 @@ impl Authority {
     }
 
     fn revoke(&mut self, record_id: RecordId, e: &pb::KeyRevoked) {
-        let Ok(id) = e.key_id.as_slice().try_into().map(KeyId) else { return };
-        let Some(key) = self.keys.get_mut(&id) else { return };
+        let Ok(id) = e.key_id.as_slice().try_into().map(KeyId) else {
+            return;
+        };
+        let Some(key) = self.keys.get_mut(&id) else {
+            return;
+        };
         let since = e.compromised_since.as_ref().map(|i| i.unix_ms);
         match &mut key.revocation {
             // A second revocation can only widen the doubt.
@@ -192,9 +201,16 @@ pub(crate) fn key_of(record_id: RecordId, grant: &pb::KeyGrant) -> Option<Key> {
 
 /// The person behind a key of a founding record, which carries its own keys.
 pub(crate) fn founding_person(event: &Event, key: &KeyId) -> Option<Id16> {
-    let Event::LedgerFounded(e) = event else { return None };
+    let Event::LedgerFounded(e) = event else {
+        return None;
+    };
     e.grants
         .iter()
-        .find(|g| g.public_key.as_slice().try_into().is_ok_and(|k: [u8; 32]| KeyId::of(&k) == *key))
+        .find(|g| {
+            g.public_key
+                .as_slice()
+                .try_into()
+                .is_ok_and(|k: [u8; 32]| KeyId::of(&k) == *key)
+        })
         .map(|g| Id16(id16(&g.person_id)))
 }

@@ -82,9 +82,12 @@ impl Donor {
         let record_id = entry.record_id();
         match &entry.record.event {
             Some(Event::DonorRegistered(e)) => {
-                self.registered.get_or_insert_with(|| (record_id, e.clone()));
+                self.registered
+                    .get_or_insert_with(|| (record_id, e.clone()));
             }
-            Some(Event::DonorConsented(e)) => self.consent = Some((record_id, e.clone(), entry.occurred_at_ms())),
+            Some(Event::DonorConsented(e)) => {
+                self.consent = Some((record_id, e.clone(), entry.occurred_at_ms()))
+            }
             Some(Event::DonorTestReported(e)) => self.results.push(PanelResult {
                 record_id,
                 event: e.clone(),

@@ -141,13 +141,15 @@ impl Upkeep {
 
     /// Holds in force that stop this unit.
     pub fn holds_on_unit(&self, unit: &Id16) -> impl Iterator<Item = &Hold> {
-        self.open_holds()
-            .filter(move |h| h.dose_id.is_none() && (h.unit_ids.is_empty() || h.unit_ids.contains(unit)))
+        self.open_holds().filter(move |h| {
+            h.dose_id.is_none() && (h.unit_ids.is_empty() || h.unit_ids.contains(unit))
+        })
     }
 
     /// Holds in force that stop this dose.
     pub fn holds_on_dose(&self, dose: &Id16) -> impl Iterator<Item = &Hold> {
-        self.open_holds().filter(move |h| h.dose_id.is_none_or(|d| d == *dose))
+        self.open_holds()
+            .filter(move |h| h.dose_id.is_none_or(|d| d == *dose))
     }
 
     /// Deviations that are open.
@@ -158,8 +160,13 @@ impl Upkeep {
     /// Adds the stream's next record.
     pub fn fold(&mut self, entry: &Entry) {
         self.length = self.length.saturating_add(1);
-        self.facilities
-            .extend(entry.record.slots.iter().map(|slot| Id16(id16(&slot.facility_id))));
+        self.facilities.extend(
+            entry
+                .record
+                .slots
+                .iter()
+                .map(|slot| Id16(id16(&slot.facility_id))),
+        );
         Arc::make_mut(&mut self.signed).push(SignedRecord {
             record_id: entry.record_id(),
             digest: entry.digest,
@@ -169,9 +176,15 @@ impl Upkeep {
         self.fold_effects(entry);
         self.fold_owed(entry);
         match &entry.record.event {
-            Some(Event::DeviationOpened(e)) => self.open(entry, DEVIATION_OPENED, e.severity(), &e.description),
+            Some(Event::DeviationOpened(e)) => {
+                self.open(entry, DEVIATION_OPENED, e.severity(), &e.description)
+            }
             Some(Event::DeviationClosed(e)) => {
-                for deviation in self.deviations.iter_mut().filter(|d| d.id[..] == e.deviation_id[..]) {
+                for deviation in self
+                    .deviations
+                    .iter_mut()
+                    .filter(|d| d.id[..] == e.deviation_id[..])
+                {
                     deviation.closed_by.get_or_insert(entry.record_id());
                 }
             }
@@ -217,7 +230,14 @@ impl Upkeep {
         });
     }
 
-    fn hold(&mut self, entry: &Entry, code: &'static str, reason: &str, unit_ids: Vec<Id16>, dose_id: Option<Id16>) {
+    fn hold(
+        &mut self,
+        entry: &Entry,
+        code: &'static str,
+        reason: &str,
+        unit_ids: Vec<Id16>,
+        dose_id: Option<Id16>,
+    ) {
         self.holds.push(Hold {
             id: derived_id(&entry.digest, code),
             code,
@@ -235,11 +255,14 @@ impl Upkeep {
             self.owed
                 .retain(|o| !(o.digest.0[..] == e.target_digest[..] && u32::from(o.slot) == slot));
             if let Some(target) = Digest::from_slice(&e.target_digest) {
-                self.added.push((target, entry.signings.iter().map(|s| s.key_id).collect()));
+                self.added
+                    .push((target, entry.signings.iter().map(|s| s.key_id).collect()));
             }
             return;
         }
-        let Some(event) = &entry.record.event else { return };
+        let Some(event) = &entry.record.event else {
+            return;
+        };
         if table::category(event) != table::Category::Fact {
             return;
         }
