@@ -17,7 +17,7 @@ pub struct Failure {
     /// What happened, in words.
     pub words: String,
     /// The server's reasons, if it refused.
-    pub problem: Option<Problem>,
+    pub problem: Option<Box<Problem>>,
 }
 
 impl Failure {
@@ -89,7 +89,7 @@ impl Failure {
         Failure {
             exit,
             words: problem.to_string(),
-            problem: Some(problem),
+            problem: Some(Box::new(problem)),
         }
     }
 

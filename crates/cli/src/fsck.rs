@@ -52,10 +52,10 @@ fn audit(home: &Home, log: &VerifierKey, bar: &ProgressBar) -> Result<(Report, u
     let size = read_journal(&home.store(), |frame| {
         for (leaf, record) in &frame.entries {
             audit.next(leaf, record);
-            if let Some(signed) = &published {
-                if signed.checkpoint().size() == audit.size() {
-                    published_seen = *signed.checkpoint().root() == audit.root();
-                }
+            if let Some(signed) = &published
+                && signed.checkpoint().size() == audit.size()
+            {
+                published_seen = *signed.checkpoint().root() == audit.root();
             }
             bar.inc(1);
         }

@@ -213,15 +213,14 @@ impl Client {
         let verified = self
             .verify(&receipt, sent.map(|(digest, _)| digest))
             .await?;
-        if let Some((_, signings)) = sent {
-            if signings
+        if let Some((_, signings)) = sent
+            && signings
                 .iter()
                 .any(|s| !verified.leaf().signings.contains(s))
-            {
-                return Err(ClientError::Incomplete(
-                    "a leaf with the signatures that were sent",
-                ));
-            }
+        {
+            return Err(ClientError::Incomplete(
+                "a leaf with the signatures that were sent",
+            ));
         }
         Ok(Acknowledged {
             receipt,

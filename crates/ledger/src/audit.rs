@@ -196,10 +196,10 @@ impl Audit {
             }
         }
         for key in self.view.authority().keys.values() {
-            if let std::collections::hash_map::Entry::Vacant(slot) = self.keys.entry(key.id) {
-                if let Ok(parsed) = PublicKey::parse(&key.public_key) {
-                    slot.insert(Arc::new(parsed));
-                }
+            if let std::collections::hash_map::Entry::Vacant(slot) = self.keys.entry(key.id)
+                && let Ok(parsed) = PublicKey::parse(&key.public_key)
+            {
+                slot.insert(Arc::new(parsed));
             }
         }
         self.view.entries.insert(entry.record_id(), entry);

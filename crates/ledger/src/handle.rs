@@ -32,7 +32,7 @@ use crate::refusal::Refusal;
 use crate::sequencer::{Job, Sequencer};
 use crate::shared::{Appended, Committed, PublishedCheckpoint, Shared, StoredTiles, lock, read};
 use crate::snapshot::Snapshot;
-use crate::store::{NoteKind, Reader, Store, StoreError};
+use crate::store::{NoteKind, Reader, Store, StoreError, Verbatim};
 
 /// Requests that may wait for the sequencer.
 const QUEUE: usize = 4_096;
@@ -101,10 +101,10 @@ impl Ledger {
         let edge = rebuild(reader.as_ref(), size)?;
         let founding = founding(reader.as_ref())?;
         let origin = founding.as_ref().map(|(origin, _)| origin.clone());
-        if let Some((_, event)) = &founding {
-            if event.log_public_key != log_key.verifying_key().as_bytes() {
-                return Err(OpenFailure::KeyDiffers);
-            }
+        if let Some((_, event)) = &founding
+            && event.log_public_key != log_key.verifying_key().as_bytes()
+        {
+            return Err(OpenFailure::KeyDiffers);
         }
         let last_ms = last_recorded_ms(reader.as_ref(), size)?;
         let clock = match founding.as_ref().map(|(_, e)| e.training) {
@@ -258,7 +258,7 @@ impl Ledger {
     }
 
     /// Leaf and record of a committed record, verbatim.
-    pub fn verbatim(&self, index: u64) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn verbatim(&self, index: u64) -> Result<Option<Verbatim>, StoreError> {
         if index >= self.size() {
             return Ok(None);
         }

@@ -131,14 +131,12 @@ impl Sequencer {
             }
             self.judge_job(&mut building, job);
             let full = building.records.len() >= MAX_BATCH;
-            next = match if full {
+            next = (if full {
                 Err(TryRecvError::Empty)
             } else {
                 self.jobs.try_recv()
-            } {
-                Ok(job) => Some(job),
-                Err(_) => None,
-            };
+            })
+            .ok();
         }
         self.hand_over(building);
     }

@@ -114,12 +114,18 @@ pub enum StoreError {
     Failed(String),
 }
 
+/// A leaf and its record, verbatim.
+pub type Verbatim = (Vec<u8>, Vec<u8>);
+
+/// A key of an index with its value.
+pub type IndexEntry = (Vec<u8>, [u8; 16]);
+
 /// Reading: committed state only, from any thread.
 pub trait Reader: Send + Sync {
     /// Number of committed records.
     fn size(&self) -> u64;
     /// Leaf and record at an index, verbatim.
-    fn entry(&self, index: u64) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn entry(&self, index: u64) -> Result<Option<Verbatim>, StoreError>;
     /// Leaf hash at an index.
     fn leaf_hash(&self, index: u64) -> Result<Option<Hash>, StoreError>;
     /// A full tile of the tree.
@@ -133,7 +139,7 @@ pub trait Reader: Send + Sync {
     /// A value of an index.
     fn lookup(&self, key: &[u8]) -> Result<Option<[u8; 16]>, StoreError>;
     /// Values of an index whose keys start with this prefix, ascending, at most `limit`.
-    fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, [u8; 16])>, StoreError>;
+    fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError>;
     /// The second journal's entries of a kind, from entry number `from`, at most `limit`; each with its number.
     fn notes(
         &self,

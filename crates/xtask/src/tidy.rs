@@ -1,7 +1,6 @@
 //! Style checks as tests: what a reviewer would otherwise have to look for by eye.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 
 use marrowline_rules::codes;
@@ -114,20 +113,20 @@ fn check_uses(name: &str, uses: &[String]) -> Vec<String> {
     };
     let mut complaints = Vec::new();
     for used in uses {
-        if let Some(ours) = used.strip_prefix("marrowline-") {
-            if !allowed.contains(&ours) {
-                complaints.push(format!(
-                    "crate {name} uses {ours}: dependencies point downward only"
-                ));
-            }
+        if let Some(ours) = used.strip_prefix("marrowline-")
+            && !allowed.contains(&ours)
+        {
+            complaints.push(format!(
+                "crate {name} uses {ours}: dependencies point downward only"
+            ));
         }
-        if let Some((_, homes)) = ONLY_HOME.iter().find(|(library, _)| library == used) {
-            if !homes.contains(&name) {
-                complaints.push(format!(
-                    "crate {name} uses {used}, whose only home is {}",
-                    homes.join(", ")
-                ));
-            }
+        if let Some((_, homes)) = ONLY_HOME.iter().find(|(library, _)| library == used)
+            && !homes.contains(&name)
+        {
+            complaints.push(format!(
+                "crate {name} uses {used}, whose only home is {}",
+                homes.join(", ")
+            ));
         }
         if CORE.contains(&name) && NOT_IN_CORE.contains(&used.as_str()) {
             complaints.push(format!(
@@ -174,17 +173,18 @@ fn lengths(path: &str, text: &str) -> Vec<String> {
             && !trimmed.ends_with('}')
         {
             open = Some((number, indent, trimmed.to_owned()));
-        } else if let Some((start, depth, head)) = &open {
-            if indent == *depth && trimmed == "}" {
-                let length = number - start + 1;
-                if length > FUNCTION_LINES {
-                    complaints.push(format!(
-                        "{path}:{}: {length} lines in `{head}`; at most {FUNCTION_LINES}",
-                        start + 1
-                    ));
-                }
-                open = None;
+        } else if let Some((start, depth, head)) = &open
+            && indent == *depth
+            && trimmed == "}"
+        {
+            let length = number - start + 1;
+            if length > FUNCTION_LINES {
+                complaints.push(format!(
+                    "{path}:{}: {length} lines in `{head}`; at most {FUNCTION_LINES}",
+                    start + 1
+                ));
             }
+            open = None;
         }
     }
     complaints
@@ -339,7 +339,7 @@ mod tests {
     fn no_file_names_a_folder_of_a_machine() {
         for ending in [".rs", ".md", ".proto", ".toml", ".py", ".txt"] {
             for path in tree::files(&tree::root(), ending).unwrap() {
-                let short = tree::short(Path::new(&path));
+                let short = tree::short(&path);
                 if short.ends_with("tidy.rs") {
                     continue;
                 }

@@ -179,15 +179,14 @@ fn sampled(lot: &mut Lot, entry: &Entry, e: &pb::SampleTaken) {
             code: e.sample_code.clone(),
             taken_at_ms: entry.occurred_at_ms(),
         });
-    if e.source() == SampleSource::Unit {
-        if let Some(unit) = e
+    if e.source() == SampleSource::Unit
+        && let Some(unit) = e
             .source_id
             .as_deref()
             .and_then(|source| lot.units.get_mut(&id(source)))
-        {
-            unit.processing = Processing::Sampled;
-            unit.location = None;
-        }
+    {
+        unit.processing = Processing::Sampled;
+        unit.location = None;
     }
 }
 
