@@ -1,17 +1,26 @@
-//! For tests only: switching a rule off, so that a test can be seen to fail without it.
+//! For tests, and never in a released binary: a ledger in memory, people with keys, and histories written as text rows.
+//!
+//! The format of the rows is described in `histories/README.md`. Nothing here touches a file: whoever plays a history hands in the
+//! texts.
 
 use std::sync::OnceLock;
 
 use crate::codes::Code;
 
-/// Name of the variable that switches one rule off.
-pub const DISABLE: &str = "MARROWLINE_DISABLE_RULE";
+mod history;
+pub mod people;
+mod row;
+mod values;
+mod view;
 
-/// Whether this rule is switched off for the whole test program.
+pub use history::play;
+pub use view::MemoryView;
+
+/// Whether a rule is switched off for this run: the environment names its code in `MARROWLINE_DISABLE_RULE`. A test has to fail then.
 pub fn is_disabled(code: &Code) -> bool {
     static DISABLED: OnceLock<Option<String>> = OnceLock::new();
     DISABLED
-        .get_or_init(|| std::env::var(DISABLE).ok())
+        .get_or_init(|| std::env::var("MARROWLINE_DISABLE_RULE").ok())
         .as_deref()
-        .is_some_and(|name| name == code.name)
+        == Some(code.name)
 }

@@ -1,0 +1,45 @@
+//! Plays every history of `histories/`: one test for each file.
+
+use std::path::Path;
+
+use marrowline_rules::testing;
+
+fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("histories")
+}
+
+fn play(name: &str) {
+    let read = |file: &str| {
+        std::fs::read_to_string(folder().join(file)).map_err(|e| format!("{file}: {e}"))
+    };
+    match testing::play(name, &read) {
+        Ok(rows) => assert!(rows > 0, "{name} has no rows"),
+        Err(failures) => panic!("\n{failures}"),
+    }
+}
+
+macro_rules! histories {
+    ($($name:ident)+) => {
+        $(
+            #[test]
+            fn $name() {
+                play(stringify!($name));
+            }
+        )+
+
+        #[test]
+        fn every_file_is_played() {
+            let listed = [$(stringify!($name)),+];
+            for file in std::fs::read_dir(folder()).unwrap() {
+                let name = file.unwrap().file_name().into_string().unwrap();
+                let Some(name) = name.strip_suffix(".txt") else { continue };
+                assert!(name == "defaults" || listed.contains(&name), "add {name} to tests/histories.rs");
+            }
+        }
+    };
+}
+
+histories! {
+    founding
+    eligible_donor
+}
