@@ -4,24 +4,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor,
-};
+use prost_reflect::{DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
 /// The proto files that records consist of. Services and what only they use belong to the `api` crate.
-const FILES: &[&str] = &[
-    "authority",
-    "custody",
-    "donor",
-    "lot",
-    "protocol",
-    "quality",
-    "record",
-    "shape",
-    "specification",
-    "subject",
-    "types",
-];
+const FILES: &[&str] =
+    &["authority", "custody", "donor", "lot", "protocol", "quality", "record", "shape", "specification", "subject", "types"];
 
 const RECORD: &str = "marrowline.v1.Record";
 
@@ -30,20 +17,14 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> Result<(), Failure> {
     let proto = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let names: Vec<String> = FILES
-        .iter()
-        .map(|f| format!("marrowline/v1/{f}.proto"))
-        .collect();
+    let names: Vec<String> = FILES.iter().map(|f| format!("marrowline/v1/{f}.proto")).collect();
     for name in &names {
         println!("cargo:rerun-if-changed={}", proto.join(name).display());
     }
     println!("cargo:rerun-if-changed=build.rs");
 
     let mut compiler = protox::Compiler::new([&proto])?;
-    compiler
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(&names)?;
+    compiler.include_imports(true).include_source_info(true).open_files(&names)?;
     prost_build::Config::new().compile_fds(compiler.file_descriptor_set())?;
 
     compiler.include_source_info(false);
@@ -93,26 +74,15 @@ fn write_message(out: &mut String, message: &MessageDescriptor) -> Result<(), Fa
     let in_oneof = |f: &FieldDescriptor| f.containing_oneof().is_some() && !is_optional(f);
     // Encoders disagree on where a oneof goes unless its tags are the highest.
     if !fields.is_sorted_by_key(in_oneof) {
-        return Err(format!(
-            "{}: the oneof must have the highest tags",
-            message.full_name()
-        )
-        .into());
+        return Err(format!("{}: the oneof must have the highest tags", message.full_name()).into());
     }
-    let oneofs = fields
-        .iter()
-        .filter(|f| in_oneof(f))
-        .filter_map(FieldDescriptor::containing_oneof);
+    let oneofs = fields.iter().filter(|f| in_oneof(f)).filter_map(FieldDescriptor::containing_oneof);
     let mut oneof_names: Vec<String> = oneofs.map(|o| o.name().to_owned()).collect();
     oneof_names.dedup();
     if oneof_names.len() > 1 {
         return Err(format!("{}: more than one oneof", message.full_name()).into());
     }
-    writeln!(
-        out,
-        "pub(super) static {}: Message = Message {{ fields: &[",
-        static_name(message)
-    )?;
+    writeln!(out, "pub(super) static {}: Message = Message {{ fields: &[", static_name(message))?;
     for field in &fields {
         write_field(out, field, in_oneof(field))?;
     }
@@ -129,11 +99,7 @@ struct Shape(Option<DynamicMessage>);
 
 impl Shape {
     fn of(field: &FieldDescriptor) -> Shape {
-        let Some(extension) = field
-            .parent_message()
-            .parent_pool()
-            .get_extension_by_name("marrowline.v1.shape")
-        else {
+        let Some(extension) = field.parent_message().parent_pool().get_extension_by_name("marrowline.v1.shape") else {
             return Shape(None);
         };
         let options = field.options();
@@ -157,10 +123,7 @@ impl Shape {
     }
 
     fn is_required(&self) -> bool {
-        self.0
-            .as_ref()
-            .and_then(|m| m.get_field_by_name("required").and_then(|v| v.as_bool()))
-            == Some(true)
+        self.0.as_ref().and_then(|m| m.get_field_by_name("required").and_then(|v| v.as_bool())) == Some(true)
     }
 }
 
@@ -212,11 +175,7 @@ fn number_range(kind: &Kind) -> Option<(&'static str, i128, i128)> {
 
 fn kind(field: &FieldDescriptor, shape: &Shape, plain_number: bool) -> Result<String, Failure> {
     if let Some((encoding, type_min, type_max)) = number_range(&field.kind()) {
-        let default_min = if encoding == "Unsigned" && (plain_number || field.is_list()) {
-            1
-        } else {
-            type_min
-        };
+        let default_min = if encoding == "Unsigned" && (plain_number || field.is_list()) { 1 } else { type_min };
         let min = shape.number("min").unwrap_or(default_min).max(type_min);
         let max = shape.number("max").unwrap_or(type_max).min(type_max);
         return Ok(format!("Kind::{encoding} {{ min: {min}, max: {max} }}"));
@@ -235,35 +194,20 @@ fn kind(field: &FieldDescriptor, shape: &Shape, plain_number: bool) -> Result<St
                 4 => "Decimal",
                 n => return Err(format!("{}: unknown text kind {n}", field.full_name()).into()),
             };
-            format!(
-                "Kind::Text {{ max_bytes: {}, text: Text::{text} }}",
-                max_bytes.unwrap_or(200)
-            )
+            format!("Kind::Text {{ max_bytes: {}, text: Text::{text} }}", max_bytes.unwrap_or(200))
         }
         Kind::Bytes => {
-            format!(
-                "Kind::Bytes {{ min: {}, max: {} }}",
-                exact.unwrap_or(1),
-                max_bytes.unwrap_or(64)
-            )
+            format!("Kind::Bytes {{ min: {}, max: {} }}", exact.unwrap_or(1), max_bytes.unwrap_or(64))
         }
         Kind::Message(message) => format!("Kind::Message(&{})", static_name(&message)),
         other => {
-            return Err(format!(
-                "{}: records have no fields of kind {other:?}",
-                field.full_name()
-            )
-            .into());
+            return Err(format!("{}: records have no fields of kind {other:?}", field.full_name()).into());
         }
     })
 }
 
 fn enum_numbers(descriptor: &EnumDescriptor) -> Vec<i32> {
-    let mut numbers: Vec<i32> = descriptor
-        .values()
-        .map(|v| v.number())
-        .filter(|n| *n != 0)
-        .collect();
+    let mut numbers: Vec<i32> = descriptor.values().map(|v| v.number()).filter(|n| *n != 0).collect();
     numbers.sort_unstable();
     numbers
 }
@@ -271,18 +215,11 @@ fn enum_numbers(descriptor: &EnumDescriptor) -> Vec<i32> {
 /// `EventKind`: one value for each member of the record's oneof.
 fn events(pool: &DescriptorPool) -> Result<String, Failure> {
     let record = pool.get_message_by_name(RECORD).ok_or("no Record")?;
-    let event = record
-        .oneofs()
-        .find(|o| o.name() == "event")
-        .ok_or("no event")?;
-    let mut members: Vec<(u32, String, String)> = event
-        .fields()
-        .map(|f| (f.number(), camel(f.name()), f.name().to_owned()))
-        .collect();
+    let event = record.oneofs().find(|o| o.name() == "event").ok_or("no event")?;
+    let mut members: Vec<(u32, String, String)> =
+        event.fields().map(|f| (f.number(), camel(f.name()), f.name().to_owned())).collect();
     members.sort();
-    let each = |write: &dyn Fn(&(u32, String, String)) -> String| {
-        members.iter().map(write).collect::<String>()
-    };
+    let each = |write: &dyn Fn(&(u32, String, String)) -> String| members.iter().map(write).collect::<String>();
     Ok(format!(
         "/// The kind of an event; its number is the field's tag in the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -305,12 +242,7 @@ fn camel(name: &str) -> String {
     name.split('_')
         .map(|word| {
             let mut chars = word.chars();
-            chars
-                .next()
-                .map(|c| c.to_ascii_uppercase())
-                .into_iter()
-                .chain(chars)
-                .collect::<String>()
+            chars.next().map(|c| c.to_ascii_uppercase()).into_iter().chain(chars).collect::<String>()
         })
         .collect()
 }

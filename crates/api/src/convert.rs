@@ -15,10 +15,7 @@ impl From<&Signing> for v1::Signing {
             key_id: signing.key_id.0.to_vec(),
             role: i32::from(signing.role),
             meaning: i32::from(signing.meaning),
-            signed_at: Some(Instant {
-                unix_ms: signing.signed_at_ms,
-                offset_minutes: i32::from(signing.offset_minutes),
-            }),
+            signed_at: Some(Instant { unix_ms: signing.signed_at_ms, offset_minutes: i32::from(signing.offset_minutes) }),
             signature: signing.signature.to_vec(),
         }
     }
@@ -34,13 +31,8 @@ impl v1::Signing {
             role: u8::try_from(self.role).map_err(|_| "role")?,
             meaning: u8::try_from(self.meaning).map_err(|_| "meaning")?,
             signed_at_ms: signed_at.unix_ms,
-            offset_minutes: i16::try_from(signed_at.offset_minutes)
-                .map_err(|_| "signed_at.offset_minutes")?,
-            signature: self
-                .signature
-                .as_slice()
-                .try_into()
-                .map_err(|_| "signature")?,
+            offset_minutes: i16::try_from(signed_at.offset_minutes).map_err(|_| "signed_at.offset_minutes")?,
+            signature: self.signature.as_slice().try_into().map_err(|_| "signature")?,
         })
     }
 }
@@ -64,31 +56,18 @@ impl From<&Look> for v1::Look {
             Look::Record(id) => ("record", id.to_string()),
             Look::Thing { kind, id } => (*kind, id.clone()),
         };
-        v1::Look {
-            kind: kind.to_owned(),
-            id,
-        }
+        v1::Look { kind: kind.to_owned(), id }
     }
 }
 
 impl From<Receipt> for v1::Receipt {
     fn from(receipt: Receipt) -> Self {
-        v1::Receipt {
-            index: receipt.index,
-            leaf: receipt.leaf,
-            record: receipt.record,
-            tlog_proof: receipt.tlog_proof,
-        }
+        v1::Receipt { index: receipt.index, leaf: receipt.leaf, record: receipt.record, tlog_proof: receipt.tlog_proof }
     }
 }
 
 impl From<v1::Receipt> for Receipt {
     fn from(receipt: v1::Receipt) -> Self {
-        Receipt {
-            index: receipt.index,
-            leaf: receipt.leaf,
-            record: receipt.record,
-            tlog_proof: receipt.tlog_proof,
-        }
+        Receipt { index: receipt.index, leaf: receipt.leaf, record: receipt.record, tlog_proof: receipt.tlog_proof }
     }
 }

@@ -29,35 +29,24 @@ pub struct Words<'a> {
 }
 
 fn details(words: &Words<'_>) -> ErrorDetails {
-    let metadata: HashMap<String, String> = [
-        ("found", words.found.as_str()),
-        ("allowed", words.allowed.as_str()),
-        ("next", words.next),
-    ]
-    .into_iter()
-    .filter(|(_, text)| !text.is_empty())
-    .map(|(key, text)| (key.to_owned(), text.to_owned()))
-    .collect();
+    let metadata: HashMap<String, String> =
+        [("found", words.found.as_str()), ("allowed", words.allowed.as_str()), ("next", words.next)]
+            .into_iter()
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(key, text)| (key.to_owned(), text.to_owned()))
+            .collect();
     ErrorDetails::with_error_info(words.code, ERROR_DOMAIN, metadata)
 }
 
 /// A status with these words and nothing more.
 pub fn status(code: Code, words: &Words<'_>) -> Status {
-    let message = format!(
-        "{}: found {}; allowed {}; next: {}",
-        words.code, words.found, words.allowed, words.next
-    );
+    let message = format!("{}: found {}; allowed {}; next: {}", words.code, words.found, words.allowed, words.next);
     Status::with_error_details(code, message, details(words))
 }
 
 /// A malformed field.
 pub fn malformed(error: &Malformed) -> Status {
-    bad_field(
-        error.code.as_str(),
-        &error.path,
-        &error.found,
-        &error.allowed,
-    )
+    bad_field(error.code.as_str(), &error.path, &error.found, &error.allowed)
 }
 
 /// A field that is not what it must be.
@@ -82,19 +71,14 @@ pub fn open(error: &OpenError) -> Status {
     let words = Words {
         code: error.code(),
         found: error.to_string(),
-        allowed: "each slot signed once, by an enrolled key, in the slot's role and meaning"
-            .to_owned(),
+        allowed: "each slot signed once, by an enrolled key, in the slot's role and meaning".to_owned(),
         next: "let the people named by the slots sign the record's digest again",
     };
     let mut details = details(&words);
     if let Some(slot) = error.slot() {
         details.add_bad_request_violation(format!("slots[{slot}]"), error.to_string());
     }
-    Status::with_error_details(
-        Code::PermissionDenied,
-        format!("{}: {error}", error.code()),
-        details,
-    )
+    Status::with_error_details(Code::PermissionDenied, format!("{}: {error}", error.code()), details)
 }
 
 /// The queue is full.
@@ -114,12 +98,9 @@ pub fn busy(busy: &Busy) -> Status {
 pub fn refusal(refusal: &Refusal) -> Status {
     match refusal {
         Refusal::Violations { violations, moved } => violations_status(violations, moved),
-        Refusal::AlreadyExistsDifferent { .. } => plain(
-            Code::AlreadyExists,
-            refusal,
-            "a record id of its own",
-            "make a new record id",
-        ),
+        Refusal::AlreadyExistsDifferent { .. } => {
+            plain(Code::AlreadyExists, refusal, "a record id of its own", "make a new record id")
+        }
         Refusal::SigningsDiffer { .. } => plain(
             Code::AlreadyExists,
             refusal,
@@ -139,37 +120,22 @@ pub fn refusal(refusal: &Refusal) -> Status {
             "restore the newest backup; records that were acknowledged are missing",
         ),
         Refusal::StoreFull { .. } => {
-            let words = words(
-                refusal,
-                "free space on the ledger's disk",
-                "free some space; appends go on by themselves",
-            );
+            let words = words(refusal, "free space on the ledger's disk", "free some space; appends go on by themselves");
             let mut details = details(&words);
             details.set_retry_info(Some(Duration::from_secs(30)));
             Status::with_error_details(Code::ResourceExhausted, refusal.to_string(), details)
         }
-        Refusal::Stopped { .. } => plain(
-            Code::Unavailable,
-            refusal,
-            "a running ledger",
-            "start the ledger again; send the same record again",
-        ),
-        Refusal::CannotJudge { .. } => plain(
-            Code::Unavailable,
-            refusal,
-            "a store that answers",
-            "send the same record again; if it repeats, run fsck",
-        ),
+        Refusal::Stopped { .. } => {
+            plain(Code::Unavailable, refusal, "a running ledger", "start the ledger again; send the same record again")
+        }
+        Refusal::CannotJudge { .. } => {
+            plain(Code::Unavailable, refusal, "a store that answers", "send the same record again; if it repeats, run fsck")
+        }
     }
 }
 
 fn words<'a>(refusal: &Refusal, allowed: &str, next: &'a str) -> Words<'a> {
-    Words {
-        code: refusal.code(),
-        found: refusal.to_string(),
-        allowed: allowed.to_owned(),
-        next,
-    }
+    Words { code: refusal.code(), found: refusal.to_string(), allowed: allowed.to_owned(), next }
 }
 
 fn plain(code: Code, refusal: &Refusal, allowed: &str, next: &str) -> Status {
@@ -178,12 +144,8 @@ fn plain(code: Code, refusal: &Refusal, allowed: &str, next: &str) -> Status {
 
 /// Codes whose refusal says that the signatories may not sign this, rather than that something does not hold.
 fn is_about_authority(finding: &Finding) -> bool {
-    [
-        &codes::frame::SIGNER_WITHOUT_AUTHORITY,
-        &codes::frame::SIGNERS_NOT_DIFFERENT,
-        &codes::authority::REVOKER_NOT_ENTITLED,
-    ]
-    .contains(&finding.code)
+    [&codes::frame::SIGNER_WITHOUT_AUTHORITY, &codes::frame::SIGNERS_NOT_DIFFERENT, &codes::authority::REVOKER_NOT_ENTITLED]
+        .contains(&finding.code)
 }
 
 fn is_about_form(finding: &Finding) -> bool {
@@ -198,9 +160,7 @@ fn is_about_form(finding: &Finding) -> bool {
 }
 
 fn violations_status(violations: &[Finding], moved: &[Moved]) -> Status {
-    let only_moved = violations
-        .iter()
-        .all(|f| f.code == &codes::frame::HEAD_MOVED);
+    let only_moved = violations.iter().all(|f| f.code == &codes::frame::HEAD_MOVED);
     let code = if only_moved {
         Code::Aborted
     } else if violations.iter().any(is_about_authority) {
@@ -223,10 +183,7 @@ fn violations_status(violations: &[Finding], moved: &[Moved]) -> Status {
         details.add_precondition_failure_violation(
             finding.code.name,
             look_at(finding),
-            format!(
-                "found {}; allowed {}; next: {}",
-                finding.found, finding.allowed, finding.code.next
-            ),
+            format!("found {}; allowed {}; next: {}", finding.found, finding.allowed, finding.code.next),
         );
     }
     for moved in moved {
@@ -241,44 +198,19 @@ fn violations_status(violations: &[Finding], moved: &[Moved]) -> Status {
 }
 
 fn look_at(finding: &Finding) -> String {
-    finding
-        .look_at
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    finding.look_at.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// A store that could not answer.
 pub fn store(error: &StoreError) -> Status {
     let (code, name, next) = match error {
         StoreError::Full { .. } => (Code::ResourceExhausted, "STORE_FULL", "free some space"),
-        StoreError::Fenced { .. } => (
-            Code::Unavailable,
-            "STORE_FENCED",
-            "ask the node that has taken over",
-        ),
+        StoreError::Fenced { .. } => (Code::Unavailable, "STORE_FENCED", "ask the node that has taken over"),
         StoreError::OutOfOrder { .. } => (Code::Internal, "STORE_OUT_OF_ORDER", "run fsck"),
-        StoreError::Damaged { .. } => (
-            Code::DataLoss,
-            "STORE_DAMAGED",
-            "run fsck; restore from a backup if it says so",
-        ),
-        StoreError::Failed(_) => (
-            Code::Unavailable,
-            "STORE_FAILED",
-            "start the ledger again; if it repeats, run fsck",
-        ),
+        StoreError::Damaged { .. } => (Code::DataLoss, "STORE_DAMAGED", "run fsck; restore from a backup if it says so"),
+        StoreError::Failed(_) => (Code::Unavailable, "STORE_FAILED", "start the ledger again; if it repeats, run fsck"),
     };
-    status(
-        code,
-        &Words {
-            code: name,
-            found: error.to_string(),
-            allowed: "a store that answers".to_owned(),
-            next,
-        },
-    )
+    status(code, &Words { code: name, found: error.to_string(), allowed: "a store that answers".to_owned(), next })
 }
 
 /// There is no such thing.

@@ -64,9 +64,7 @@ impl Problem {
             reasons.push(Reason {
                 code: code.clone(),
                 look_at: String::new(),
-                words: words
-                    .filter(|w| !w.is_empty())
-                    .unwrap_or_else(|| status.message().to_owned()),
+                words: words.filter(|w| !w.is_empty()).unwrap_or_else(|| status.message().to_owned()),
             });
         }
         Problem {

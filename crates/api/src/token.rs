@@ -82,16 +82,9 @@ impl TokenError {
 /// A token of this key for a ledger, valid from `now_s` for `seconds`.
 pub fn make(key: &SigningKey, origin: &str, now_s: i64, seconds: i64) -> String {
     let part = |bytes: Vec<u8>| URL_SAFE_NO_PAD.encode(bytes);
-    let header = Header {
-        alg: "EdDSA".to_owned(),
-        typ: "JWT".to_owned(),
-        kid: KeyId::of(key.verifying_key().as_bytes()).to_string(),
-    };
-    let claims = Claims {
-        aud: origin.to_owned(),
-        iat: now_s,
-        exp: now_s.saturating_add(seconds),
-    };
+    let header =
+        Header { alg: "EdDSA".to_owned(), typ: "JWT".to_owned(), kid: KeyId::of(key.verifying_key().as_bytes()).to_string() };
+    let claims = Claims { aud: origin.to_owned(), iat: now_s, exp: now_s.saturating_add(seconds) };
     let body = format!(
         "{}.{}",
         part(serde_json::to_vec(&header).unwrap_or_default()),
@@ -102,29 +95,16 @@ pub fn make(key: &SigningKey, origin: &str, now_s: i64, seconds: i64) -> String 
 }
 
 /// Checks a token.
-pub fn check(
-    token: &str,
-    origin: &str,
-    now_s: i64,
-    keys: &dyn Keyring,
-) -> Result<Token, TokenError> {
+pub fn check(token: &str, origin: &str, now_s: i64, keys: &dyn Keyring) -> Result<Token, TokenError> {
     if token.len() > MAX_BYTES {
         return Err(TokenError::Malformed);
     }
     let (body, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
     let (header, claims) = body.split_once('.').ok_or(TokenError::Malformed)?;
-    let bytes = |part: &str| {
-        URL_SAFE_NO_PAD
-            .decode(part)
-            .map_err(|_| TokenError::Malformed)
-    };
-    let header: Header =
-        serde_json::from_slice(&bytes(header)?).map_err(|_| TokenError::Malformed)?;
-    let claims: Claims =
-        serde_json::from_slice(&bytes(claims)?).map_err(|_| TokenError::Malformed)?;
-    let signature: [u8; 64] = bytes(signature)?
-        .try_into()
-        .map_err(|_| TokenError::Malformed)?;
+    let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed);
+    let header: Header = serde_json::from_slice(&bytes(header)?).map_err(|_| TokenError::Malformed)?;
+    let claims: Claims = serde_json::from_slice(&bytes(claims)?).map_err(|_| TokenError::Malformed)?;
+    let signature: [u8; 64] = bytes(signature)?.try_into().map_err(|_| TokenError::Malformed)?;
     if header.alg != "EdDSA" || header.typ != "JWT" {
         return Err(TokenError::Malformed);
     }
@@ -142,10 +122,7 @@ pub fn check(
     if now_s >= claims.exp || claims.iat > now_s.saturating_add(LEEWAY_SECONDS) {
         return Err(TokenError::Expired);
     }
-    Ok(Token {
-        key_id,
-        expires_s: claims.exp,
-    })
+    Ok(Token { key_id, expires_s: claims.exp })
 }
 
 #[cfg(test)]
@@ -169,20 +146,11 @@ mod tests {
         let token = make(&key, ORIGIN, 1_000, MAX_SECONDS);
         assert!(check(&token, ORIGIN, 1_000, &ring).is_ok());
         assert!(check(&token, ORIGIN, 1_000 + MAX_SECONDS - 1, &ring).is_ok());
-        assert_eq!(
-            check(&token, ORIGIN, 1_000 + MAX_SECONDS, &ring),
-            Err(TokenError::Expired)
-        );
+        assert_eq!(check(&token, ORIGIN, 1_000 + MAX_SECONDS, &ring), Err(TokenError::Expired));
         assert!(check(&token, ORIGIN, 940, &ring).is_ok());
         assert_eq!(check(&token, ORIGIN, 939, &ring), Err(TokenError::Expired));
-        assert_eq!(
-            check(&token, "lab/ff", 1_000, &ring),
-            Err(TokenError::AudienceWrong)
-        );
-        assert_eq!(
-            check(&token, ORIGIN, 1_000, &HashMap::new()),
-            Err(TokenError::KeyUnknown)
-        );
+        assert_eq!(check(&token, "lab/ff", 1_000, &ring), Err(TokenError::AudienceWrong));
+        assert_eq!(check(&token, ORIGIN, 1_000, &HashMap::new()), Err(TokenError::KeyUnknown));
         let long = make(&key, ORIGIN, 1_000, MAX_SECONDS + 1);
         assert_eq!(check(&long, ORIGIN, 1_000, &ring), Err(TokenError::TooLong));
     }
@@ -196,10 +164,7 @@ mod tests {
                 let mut changed = token.clone();
                 changed.replace_range(at..=at, other);
                 if changed != token {
-                    assert!(
-                        check(&changed, ORIGIN, 1_000, &ring).is_err(),
-                        "{at} {other}"
-                    );
+                    assert!(check(&changed, ORIGIN, 1_000, &ring).is_err(), "{at} {other}");
                 }
             }
         }

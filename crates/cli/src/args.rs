@@ -6,12 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A ledger for cell-therapy lots, from donor to infusion.
 #[derive(Parser)]
-#[command(
-    name = "marrowline",
-    version,
-    about,
-    after_help = "Begin with: marrowline demo"
-)]
+#[command(name = "marrowline", version, about, after_help = "Begin with: marrowline demo")]
 pub struct Arguments {
     /// What to print.
     #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
@@ -138,11 +133,7 @@ pub enum KeyCommand {
 #[derive(Args, Clone)]
 pub struct Connection {
     /// Address of the server.
-    #[arg(
-        long,
-        default_value = "https://127.0.0.1:7443",
-        env = "MARROWLINE_SERVER"
-    )]
+    #[arg(long, default_value = "https://127.0.0.1:7443", env = "MARROWLINE_SERVER")]
     pub server: String,
     /// Certificate authority of the server, PEM.
     #[arg(long, default_value = "ca.pem", env = "MARROWLINE_CA")]
@@ -200,11 +191,7 @@ pub struct Append {
 #[derive(Args, Clone)]
 pub struct OptionalConnection {
     /// Address of the server.
-    #[arg(
-        long,
-        default_value = "https://127.0.0.1:7443",
-        env = "MARROWLINE_SERVER"
-    )]
+    #[arg(long, default_value = "https://127.0.0.1:7443", env = "MARROWLINE_SERVER")]
     pub server: String,
     /// Certificate authority of the server, PEM.
     #[arg(long, default_value = "ca.pem", env = "MARROWLINE_CA")]

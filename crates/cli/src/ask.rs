@@ -3,8 +3,8 @@
 use std::fs;
 
 use marrowline_client::v1::{
-    Answer, CheckDoseRequest, CheckDoseResponse, GetDonorRequest, GetDoseRequest, GetLotRequest,
-    GetSubjectRequest, GetUnitRequest, StepView, TraceBackRequest,
+    Answer, CheckDoseRequest, CheckDoseResponse, GetDonorRequest, GetDoseRequest, GetLotRequest, GetSubjectRequest,
+    GetUnitRequest, StepView, TraceBackRequest,
 };
 use marrowline_client::{Client, Trust};
 use marrowline_merkle::VerifierKey;
@@ -46,22 +46,15 @@ pub async fn connect(connection: &Connection) -> Result<Client, Failure> {
 pub fn trust(ca: &std::path::Path, log: &std::path::Path) -> Result<Trust, Failure> {
     let ca_pem = fs::read_to_string(ca).map_err(|e| Failure::file(ca, &e))?;
     let text = fs::read_to_string(log).map_err(|e| Failure::file(log, &e))?;
-    Ok(Trust {
-        log: VerifierKey::parse(text.trim())
-            .map_err(|e| Failure::key(format!("{}: {e}", log.display())))?,
-        ca_pem,
-    })
+    Ok(Trust { log: VerifierKey::parse(text.trim()).map_err(|e| Failure::key(format!("{}: {e}", log.display())))?, ca_pem })
 }
 
 /// A message of the service as JSON.
 fn to_json(name: &str, message: &impl Message) -> Result<serde_json::Value, Failure> {
-    let pool =
-        DescriptorPool::decode(marrowline_api::FILE_DESCRIPTOR_SET).map_err(Failure::unexpected)?;
-    let descriptor = pool
-        .get_message_by_name(&format!("marrowline.v1.{name}"))
-        .ok_or_else(|| Failure::unexpected("no descriptor"))?;
-    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())
-        .map_err(Failure::unexpected)?;
+    let pool = DescriptorPool::decode(marrowline_api::FILE_DESCRIPTOR_SET).map_err(Failure::unexpected)?;
+    let descriptor =
+        pool.get_message_by_name(&format!("marrowline.v1.{name}")).ok_or_else(|| Failure::unexpected("no descriptor"))?;
+    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(Failure::unexpected)?;
     Ok(json::message_to_json(&dynamic))
 }
 
@@ -72,51 +65,23 @@ pub async fn show(thing: Thing, show: Show, output: Output) -> Result<Exit, Fail
     let mut custody = client.custody();
     let (value, steps) = match thing {
         Thing::Lot => {
-            let lot = custody
-                .get_lot(GetLotRequest { lot: id })
-                .await?
-                .into_inner()
-                .lot
-                .unwrap_or_default();
+            let lot = custody.get_lot(GetLotRequest { lot: id }).await?.into_inner().lot.unwrap_or_default();
             (to_json("LotView", &lot)?, lot.stream.map(|s| s.steps))
         }
         Thing::Unit => {
-            let unit = custody
-                .get_unit(GetUnitRequest { unit: id })
-                .await?
-                .into_inner()
-                .unit
-                .unwrap_or_default();
+            let unit = custody.get_unit(GetUnitRequest { unit: id }).await?.into_inner().unit.unwrap_or_default();
             (to_json("UnitView", &unit)?, None)
         }
         Thing::Dose => {
-            let dose = custody
-                .get_dose(GetDoseRequest { dose: id })
-                .await?
-                .into_inner()
-                .dose
-                .unwrap_or_default();
+            let dose = custody.get_dose(GetDoseRequest { dose: id }).await?.into_inner().dose.unwrap_or_default();
             (to_json("DoseView", &dose)?, None)
         }
         Thing::Subject => {
-            let subject = custody
-                .get_subject(GetSubjectRequest { subject: id })
-                .await?
-                .into_inner()
-                .subject
-                .unwrap_or_default();
-            (
-                to_json("SubjectView", &subject)?,
-                subject.stream.map(|s| s.steps),
-            )
+            let subject = custody.get_subject(GetSubjectRequest { subject: id }).await?.into_inner().subject.unwrap_or_default();
+            (to_json("SubjectView", &subject)?, subject.stream.map(|s| s.steps))
         }
         Thing::Donor => {
-            let donor = custody
-                .get_donor(GetDonorRequest { donor: id })
-                .await?
-                .into_inner()
-                .donor
-                .unwrap_or_default();
+            let donor = custody.get_donor(GetDonorRequest { donor: id }).await?.into_inner().donor.unwrap_or_default();
             (to_json("DonorView", &donor)?, donor.stream.map(|s| s.steps))
         }
     };
@@ -146,26 +111,16 @@ fn print_fields(value: &serde_json::Value) {
 
 /// A record in one line: when, what, who with which meaning, flags.
 pub fn step_line(step: &StepView) -> String {
-    let when = step.occurred_at.map_or_else(String::new, |i| {
-        instant::format(i.unix_ms, i.offset_minutes)
-    });
+    let when = step.occurred_at.map_or_else(String::new, |i| instant::format(i.unix_ms, i.offset_minutes));
     let people: Vec<String> = step
         .signatures
         .iter()
         .map(|s| {
-            let meaning = s
-                .meaning()
-                .as_str_name()
-                .trim_start_matches("MEANING_")
-                .to_lowercase();
+            let meaning = s.meaning().as_str_name().trim_start_matches("MEANING_").to_lowercase();
             format!("{} {meaning}", s.printed_name)
         })
         .collect();
-    let flags = if step.flags.is_empty() {
-        String::new()
-    } else {
-        format!("  FLAGGED {}", step.flags.join(", "))
-    };
+    let flags = if step.flags.is_empty() { String::new() } else { format!("  FLAGGED {}", step.flags.join(", ")) };
     format!("{when}  {:26} {}{flags}", step.event, people.join(", "))
 }
 
@@ -173,20 +128,12 @@ pub fn step_line(step: &StepView) -> String {
 pub async fn trace(trace: Trace, output: Output) -> Result<Exit, Failure> {
     let TraceCommand::Back { dose, connection } = trace.command;
     let client = connect(&connection).await?;
-    let response = client
-        .custody()
-        .trace_back(TraceBackRequest { dose })
-        .await?
-        .into_inner();
+    let response = client.custody().trace_back(TraceBackRequest { dose }).await?.into_inner();
     match output {
         Output::Json => println!("{:#}", to_json("TraceBackResponse", &response)?),
         Output::Table => {
             for step in &response.steps {
-                println!(
-                    "{:18} {}",
-                    step.stream,
-                    step_line(&step.step.clone().unwrap_or_default())
-                );
+                println!("{:18} {}", step.stream, step_line(&step.step.clone().unwrap_or_default()));
             }
         }
     }
@@ -196,11 +143,7 @@ pub async fn trace(trace: Trace, output: Output) -> Result<Exit, Failure> {
 /// `check`.
 pub async fn check(check: Check, output: Output) -> Result<Exit, Failure> {
     let client = connect(&check.connection).await?;
-    let response = client
-        .custody()
-        .check_dose(CheckDoseRequest { dose: check.dose })
-        .await?
-        .into_inner();
+    let response = client.custody().check_dose(CheckDoseRequest { dose: check.dose }).await?.into_inner();
     match output {
         Output::Json => println!("{:#}", to_json("CheckDoseResponse", &response)?),
         Output::Table => println!("{}", answer(&response)),
@@ -229,15 +172,8 @@ pub fn answer(response: &CheckDoseResponse) -> String {
         instant::format(response.as_of_ms, 0)
     );
     for reason in &response.reasons {
-        let look: Vec<String> = reason
-            .look_at
-            .iter()
-            .map(|l| format!("{} {}", l.kind, l.id))
-            .collect();
-        text.push_str(&format!(
-            "\n  {}: found {}; allowed {}",
-            reason.code, reason.found, reason.allowed
-        ));
+        let look: Vec<String> = reason.look_at.iter().map(|l| format!("{} {}", l.kind, l.id)).collect();
+        text.push_str(&format!("\n  {}: found {}; allowed {}", reason.code, reason.found, reason.allowed));
         if !look.is_empty() {
             text.push_str(&format!("; see {}", look.join(", ")));
         }

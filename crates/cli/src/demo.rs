@@ -56,35 +56,21 @@ struct Running {
 pub async fn run(demo: Demo) -> Result<Exit, Failure> {
     let started = Instant::now();
     let folder = folder(&demo)?;
-    println!(
-        "Marrowline demo: a TRAINING ledger. Trial RuMCeSS (NCT01849237); donors, lots, subjects and values are synthetic."
-    );
+    println!("Marrowline demo: a TRAINING ledger. Trial RuMCeSS (NCT01849237); donors, lots, subjects and values are synthetic.");
     println!("folder: {}", folder.display());
     let players = players(&folder)?;
     let (lab, hospital) = (marrowline_client::new_id(), marrowline_client::new_id());
     let log = found(&folder, &players, lab).await?;
     println!("founded {}, log key {log}", log.name());
     let running = serve(&folder).await?;
-    println!(
-        "serving on {} with a certificate of its own authority",
-        running.endpoint
-    );
-    let mut stage = Stage::open(
-        &running.endpoint,
-        trust(&folder, &log)?,
-        &players,
-        lab,
-        hospital,
-    )
-    .await?;
+    println!("serving on {} with a certificate of its own authority", running.endpoint);
+    let mut stage = Stage::open(&running.endpoint, trust(&folder, &log)?, &players, lab, hospital).await?;
     plot::play(&mut stage).await?;
     let receipts = stage.into_receipts();
     stop(running).await?;
     println!("\nserver stopped");
     let ledger_folder = folder.join("ledger");
-    tokio::task::spawn_blocking(move || fsck::run(&ledger_folder))
-        .await
-        .map_err(Failure::unexpected)??;
+    tokio::task::spawn_blocking(move || fsck::run(&ledger_folder)).await.map_err(Failure::unexpected)??;
     let running = serve(&folder).await?;
     println!("server started again");
     verify_all(&running, &folder, &log, &players, &receipts).await?;
@@ -106,10 +92,7 @@ fn folder(demo: &Demo) -> Result<PathBuf, Failure> {
         None => std::env::temp_dir().join(format!("marrowline-demo-{}", std::process::id())),
     };
     if folder.exists() && fs::read_dir(&folder).is_ok_and(|mut items| items.next().is_some()) {
-        return Err(Failure::usage(format!(
-            "{} is not empty; give another --data",
-            folder.display()
-        )));
+        return Err(Failure::usage(format!("{} is not empty; give another --data", folder.display())));
     }
     fs::create_dir_all(folder.join("people")).map_err(|e| Failure::file(&folder, &e))?;
     Ok(folder)
@@ -122,45 +105,26 @@ fn players(folder: &Path) -> Result<Vec<Player>, Failure> {
             let pem = marrowline_client::encrypt(&key, PASSPHRASE).map_err(Failure::unexpected)?;
             let path = folder.join("people").join(format!("{}.pem", person.handle));
             crate::home::write_secret(&path, &pem)?;
-            Ok(Player {
-                person,
-                person_id: marrowline_client::new_id(),
-                key,
-            })
+            Ok(Player { person, person_id: marrowline_client::new_id(), key })
         })
         .collect()
 }
 
 /// A player's grant, with the roles at these facilities.
 pub fn grant(player: &Player, lab: [u8; 16], hospital: Option<[u8; 16]>) -> pb::KeyGrant {
-    let at = |unix_ms| {
-        Some(pb::Instant {
-            unix_ms,
-            offset_minutes: OFFSET_MINUTES,
-        })
-    };
+    let at = |unix_ms| Some(pb::Instant { unix_ms, offset_minutes: OFFSET_MINUTES });
     let role = |role: &Role, facility: [u8; 16]| pb::RoleGrant {
         role: (*role).into(),
         facility_id: facility.to_vec(),
         valid_from: at(START_MS - 86_400_000),
         valid_until: at(START_MS + 730 * 86_400_000),
     };
-    let at_hospital = player
-        .person
-        .hospital
-        .iter()
-        .filter_map(|r| hospital.map(|h| role(r, h)));
+    let at_hospital = player.person.hospital.iter().filter_map(|r| hospital.map(|h| role(r, h)));
     pb::KeyGrant {
         person_id: player.person_id.to_vec(),
         printed_name: player.person.name.to_owned(),
         public_key: player.key.verifying_key().as_bytes().to_vec(),
-        roles: player
-            .person
-            .lab
-            .iter()
-            .map(|r| role(r, lab))
-            .chain(at_hospital)
-            .collect(),
+        roles: player.person.lab.iter().map(|r| role(r, lab)).chain(at_hospital).collect(),
     }
 }
 
@@ -177,21 +141,13 @@ async fn found(folder: &Path, players: &[Player], lab: [u8; 16]) -> Result<Verif
         founders: players
             .iter()
             .take(FOUNDERS)
-            .map(|player| Founder {
-                key: player.key.clone(),
-                grant: grant(player, lab, None),
-            })
+            .map(|player| Founder { key: player.key.clone(), grant: grant(player, lab, None) })
             .collect(),
-        at: pb::Instant {
-            unix_ms: START_MS,
-            offset_minutes: OFFSET_MINUTES,
-        },
+        at: pb::Instant { unix_ms: START_MS, offset_minutes: OFFSET_MINUTES },
         hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
     };
     let home = folder.join("ledger");
-    let key = tokio::task::spawn_blocking(move || Home::new(&home).found(&founding))
-        .await
-        .map_err(Failure::unexpected)??;
+    let key = tokio::task::spawn_blocking(move || Home::new(&home).found(&founding)).await.map_err(Failure::unexpected)??;
     for name in ["ca.pem", "log.vkey"] {
         let (from, to) = (folder.join("ledger").join(name), folder.join(name));
         fs::copy(&from, &to).map_err(|e| Failure::file(&to, &e))?;
@@ -201,10 +157,7 @@ async fn found(folder: &Path, players: &[Player], lab: [u8; 16]) -> Result<Verif
 
 fn trust(folder: &Path, log: &VerifierKey) -> Result<marrowline_client::Trust, Failure> {
     let path = folder.join("ca.pem");
-    Ok(marrowline_client::Trust {
-        log: log.clone(),
-        ca_pem: fs::read_to_string(&path).map_err(|e| Failure::file(&path, &e))?,
-    })
+    Ok(marrowline_client::Trust { log: log.clone(), ca_pem: fs::read_to_string(&path).map_err(|e| Failure::file(&path, &e))? })
 }
 
 async fn serve(folder: &Path) -> Result<Running, Failure> {
@@ -216,47 +169,24 @@ async fn serve(folder: &Path) -> Result<Running, Failure> {
     })
     .await
     .map_err(Failure::unexpected)??;
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .map_err(Failure::unexpected)?;
-    let endpoint = format!(
-        "https://{}",
-        listener.local_addr().map_err(Failure::unexpected)?
-    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::unexpected)?;
+    let endpoint = format!("https://{}", listener.local_addr().map_err(Failure::unexpected)?);
     let (stop, stopped) = oneshot::channel::<()>();
     let served = ledger.clone();
     let task = tokio::spawn(async move {
         let shutdown = async {
             let _ = stopped.await;
         };
-        marrowline_server::run(
-            served,
-            listener,
-            tls,
-            marrowline_server::Limits::default(),
-            shutdown,
-        )
-        .await
+        marrowline_server::run(served, listener, tls, marrowline_server::Limits::default(), shutdown).await
     });
-    Ok(Running {
-        endpoint,
-        stop,
-        task,
-        ledger,
-    })
+    Ok(Running { endpoint, stop, task, ledger })
 }
 
 async fn stop(running: Running) -> Result<(), Failure> {
     let _ = running.stop.send(());
-    running
-        .task
-        .await
-        .map_err(Failure::unexpected)?
-        .map_err(Failure::unexpected)?;
+    running.task.await.map_err(Failure::unexpected)?.map_err(Failure::unexpected)?;
     let ledger = running.ledger;
-    tokio::task::spawn_blocking(move || ledger.shutdown())
-        .await
-        .map_err(Failure::unexpected)
+    tokio::task::spawn_blocking(move || ledger.shutdown()).await.map_err(Failure::unexpected)
 }
 
 /// Every receipt again: by itself, and against what the restarted server says now.
@@ -267,24 +197,16 @@ async fn verify_all(
     players: &[Player],
     receipts: &[Receipt],
 ) -> Result<(), Failure> {
-    let auditor = players
-        .last()
-        .ok_or_else(|| Failure::unexpected("no players"))?;
+    let auditor = players.last().ok_or_else(|| Failure::unexpected("no players"))?;
     let client = Client::connect(&running.endpoint, trust(folder, log)?, &auditor.key, 600).await?;
     for receipt in receipts {
         client.verify(receipt, None).await?;
         let (now, _) = client.record_at(receipt.index).await?;
         if now.leaf().encode() != receipt.leaf {
-            return Err(Failure::integrity(format!(
-                "leaf {} is another one now",
-                receipt.index
-            )));
+            return Err(Failure::integrity(format!("leaf {} is another one now", receipt.index)));
         }
     }
-    println!(
-        "{} receipts verified against log.vkey, each consistent with the ledger as it stands",
-        receipts.len()
-    );
+    println!("{} receipts verified against log.vkey, each consistent with the ledger as it stands", receipts.len());
     Ok(())
 }
 
@@ -299,10 +221,7 @@ fn commands(folder: &Path, endpoint: &str) -> Vec<String> {
         format!("marrowline lot show L-2026-01 {}", connection("qa")),
         format!("marrowline check DOSE-R-01 {}", connection("pha1")),
         format!("marrowline trace back DOSE-R-01 {}", connection("aud")),
-        format!(
-            "marrowline subject show R-02 {} --output json",
-            connection("inv")
-        ),
+        format!("marrowline subject show R-02 {} --output json", connection("inv")),
         format!("marrowline fsck --data {folder}/ledger   (after the server has stopped)"),
     ]
 }

@@ -22,11 +22,7 @@ pub struct Failure {
 
 impl Failure {
     fn new(exit: Exit, words: impl fmt::Display) -> Failure {
-        Failure {
-            exit,
-            words: words.to_string(),
-            problem: None,
-        }
+        Failure { exit, words: words.to_string(), problem: None }
     }
 
     /// Something unexpected.
@@ -58,10 +54,9 @@ impl Failure {
     pub fn store(error: &StoreError) -> Failure {
         let exit = match error {
             StoreError::Damaged { .. } => Exit::IntegrityBroken,
-            StoreError::Full { .. }
-            | StoreError::Fenced { .. }
-            | StoreError::OutOfOrder { .. }
-            | StoreError::Failed(_) => Exit::Unexpected,
+            StoreError::Full { .. } | StoreError::Fenced { .. } | StoreError::OutOfOrder { .. } | StoreError::Failed(_) => {
+                Exit::Unexpected
+            }
         };
         Failure::new(exit, error)
     }
@@ -86,20 +81,13 @@ impl Failure {
             | Code::ResourceExhausted => Exit::Refused,
             Code::Ok | Code::Unknown | Code::Internal | Code::Unimplemented => Exit::Unexpected,
         };
-        Failure {
-            exit,
-            words: problem.to_string(),
-            problem: Some(Box::new(problem)),
-        }
+        Failure { exit, words: problem.to_string(), problem: Some(Box::new(problem)) }
     }
 
     /// The failure as JSON.
     pub fn to_json(&self) -> serde_json::Value {
-        let reasons = self
-            .problem
-            .iter()
-            .flat_map(|p| &p.reasons)
-            .map(|r| json!({"code": r.code, "look_at": r.look_at, "words": r.words}));
+        let reasons =
+            self.problem.iter().flat_map(|p| &p.reasons).map(|r| json!({"code": r.code, "look_at": r.look_at, "words": r.words}));
         json!({"exit": self.exit as u8, "error": self.words, "reasons": reasons.collect::<Vec<_>>()})
     }
 }
@@ -114,9 +102,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused(problem) => Failure::problem(*problem),
-            ClientError::Transport(_) | ClientError::Incomplete(_) => {
-                Failure::new(Exit::NoAnswer, error)
-            }
+            ClientError::Transport(_) | ClientError::Incomplete(_) => Failure::new(Exit::NoAnswer, error),
             ClientError::Receipt(_) | ClientError::History(_) => Failure::integrity(error),
         }
     }

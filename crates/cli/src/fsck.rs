@@ -29,11 +29,7 @@ pub fn run(folder: &Path) -> Result<(), Failure> {
         println!("fsck: nothing is wrong; {size} records");
         return Ok(());
     }
-    let problems: Vec<String> = report
-        .problems
-        .iter()
-        .map(|p| format!("record {}: {}: {}", p.index, p.code, p.what))
-        .collect();
+    let problems: Vec<String> = report.problems.iter().map(|p| format!("record {}: {}: {}", p.index, p.code, p.what)).collect();
     Err(Failure::integrity(problems.join("\n")))
 }
 
@@ -65,9 +61,7 @@ fn audit(home: &Home, log: &VerifierKey, bar: &ProgressBar) -> Result<(Report, u
     })
     .map_err(|e| Failure::store(&e))?;
     if let Some(first) = wrong_roots.first() {
-        return Err(Failure::integrity(format!(
-            "the journal frame of record {first} states another root than its records give"
-        )));
+        return Err(Failure::integrity(format!("the journal frame of record {first} states another root than its records give")));
     }
     if !published_seen {
         let next = "the checkpoint file is ahead of the journal or has another root: restore from a backup";
@@ -78,8 +72,7 @@ fn audit(home: &Home, log: &VerifierKey, bar: &ProgressBar) -> Result<(Report, u
 
 /// Every value that can be reached in the projection, against the journal.
 fn compare_projection(home: &Home, bar: &ProgressBar) -> Result<u64, Failure> {
-    let (mut store, report) =
-        LocalStore::open(&home.store(), &mut |_, _| {}).map_err(|e| Failure::store(&e))?;
+    let (mut store, report) = LocalStore::open(&home.store(), &mut |_, _| {}).map_err(|e| Failure::store(&e))?;
     if let Some(reason) = report.rebuilt {
         eprintln!("fsck: the projection was set aside and rebuilt: {reason}");
     }
@@ -87,16 +80,13 @@ fn compare_projection(home: &Home, bar: &ProgressBar) -> Result<u64, Failure> {
     let mut compared = 0u64;
     let mut wrong: Vec<String> = Vec::new();
     let mut heads = std::collections::HashMap::new();
-    let mut indexes: std::collections::HashMap<Vec<u8>, [u8; 16]> =
-        std::collections::HashMap::new();
+    let mut indexes: std::collections::HashMap<Vec<u8>, [u8; 16]> = std::collections::HashMap::new();
     read_journal(&home.store(), |frame| {
         for (index, (leaf, record)) in (frame.first..).zip(&frame.entries) {
             bar.inc(1);
             let stored = reader.entry(index).ok().flatten();
             if stored.as_ref() != Some(&(leaf.clone(), record.clone())) {
-                wrong.push(format!(
-                    "record {index} of the projection is not the journal's"
-                ));
+                wrong.push(format!("record {index} of the projection is not the journal's"));
             }
             let Ok(decoded) = Leaf::decode(leaf) else {
                 continue;
@@ -104,10 +94,7 @@ fn compare_projection(home: &Home, bar: &ProgressBar) -> Result<u64, Failure> {
             for link in &decoded.links {
                 let expected = Some((index, decoded.signed_hash()));
                 if reader.link(&link.stream_key, link.seq).ok().flatten() != expected {
-                    wrong.push(format!(
-                        "link {} of stream {} is wrong",
-                        link.seq, link.stream_key
-                    ));
+                    wrong.push(format!("link {} of stream {} is wrong", link.seq, link.stream_key));
                 }
                 heads.insert(link.stream_key, (link.seq, decoded.signed_hash()));
                 compared = compared.saturating_add(1);
@@ -137,9 +124,6 @@ fn compare_projection(home: &Home, bar: &ProgressBar) -> Result<u64, Failure> {
     if wrong.is_empty() {
         return Ok(compared);
     }
-    wrong.push(
-        "move the folder `store/sled` away and start the ledger: it is rebuilt from the journal"
-            .to_owned(),
-    );
+    wrong.push("move the folder `store/sled` away and start the ledger: it is rebuilt from the journal".to_owned());
     Err(Failure::integrity(wrong.join("\n")))
 }

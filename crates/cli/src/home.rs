@@ -51,9 +51,7 @@ pub struct Founding {
 impl Home {
     /// The folder of a ledger.
     pub fn new(folder: &Path) -> Home {
-        Home {
-            folder: folder.to_owned(),
-        }
+        Home { folder: folder.to_owned() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -63,19 +61,13 @@ impl Home {
     /// Makes keys and certificates, and appends the founding record. Refuses a folder that holds a ledger.
     pub fn found(&self, founding: &Founding) -> Result<VerifierKey, Failure> {
         if self.path("log.key").exists() {
-            return Err(Failure::usage(format!(
-                "{} holds a ledger already",
-                self.folder.display()
-            )));
+            return Err(Failure::usage(format!("{} holds a ledger already", self.folder.display())));
         }
         fs::create_dir_all(&self.folder).map_err(|e| Failure::file(&self.folder, &e))?;
         let log_key = marrowline_client::generate().map_err(Failure::unexpected)?;
-        let pem = log_key
-            .to_pkcs8_pem(pkcs8_line_ending())
-            .map_err(Failure::unexpected)?;
+        let pem = log_key.to_pkcs8_pem(pkcs8_line_ending()).map_err(Failure::unexpected)?;
         self.write_secret("log.key", pem.as_str())?;
-        let (authority, server) = pki::authority_and_server(&founding.name, &founding.hosts)
-            .map_err(Failure::unexpected)?;
+        let (authority, server) = pki::authority_and_server(&founding.name, &founding.hosts).map_err(Failure::unexpected)?;
         self.write("ca.pem", &authority.certificate_pem)?;
         self.write_secret("ca.key", &authority.key_pem)?;
         self.write("server.pem", &server.certificate_pem)?;
@@ -84,27 +76,16 @@ impl Home {
         let result = append_founding(&ledger, &log_key, founding);
         ledger.shutdown();
         result?;
-        let key = ledger
-            .verifier_key()
-            .ok_or_else(|| Failure::unexpected("the ledger has no origin after its founding"))?;
+        let key = ledger.verifier_key().ok_or_else(|| Failure::unexpected("the ledger has no origin after its founding"))?;
         self.write("log.vkey", &format!("{key}\n"))?;
         Ok(key)
     }
 
     /// Opens the store and the ledger on it.
-    pub fn open(
-        &self,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(Ledger, OpenReport), Failure> {
+    pub fn open(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(Ledger, OpenReport), Failure> {
         let log_key = self.log_key()?;
-        let (store, report) = LocalStore::open(&self.folder.join("store"), progress)
-            .map_err(|e| Failure::store(&e))?;
-        let ledger = Ledger::open(
-            Box::new(store),
-            log_key,
-            Box::new(SystemTimeSource::default()),
-        )
-        .map_err(Failure::integrity)?;
+        let (store, report) = LocalStore::open(&self.folder.join("store"), progress).map_err(|e| Failure::store(&e))?;
+        let ledger = Ledger::open(Box::new(store), log_key, Box::new(SystemTimeSource::default())).map_err(Failure::integrity)?;
         Ok((ledger, report))
     }
 
@@ -116,16 +97,12 @@ impl Home {
     fn log_key(&self) -> Result<SigningKey, Failure> {
         let path = self.path("log.key");
         let pem = fs::read_to_string(&path).map_err(|e| Failure::file(&path, &e))?;
-        SigningKey::from_pkcs8_pem(&pem)
-            .map_err(|e| Failure::key(format!("{}: {e}", path.display())))
+        SigningKey::from_pkcs8_pem(&pem).map_err(|e| Failure::key(format!("{}: {e}", path.display())))
     }
 
     /// The server's certificate.
     pub fn tls(&self) -> Result<Tls, Failure> {
-        Ok(Tls {
-            certificate_pem: self.read("server.pem")?,
-            key_pem: self.read("server.key")?,
-        })
+        Ok(Tls { certificate_pem: self.read("server.pem")?, key_pem: self.read("server.key")? })
     }
 
     /// A file of the folder, as text.
@@ -162,11 +139,7 @@ fn pkcs8_line_ending() -> ed25519_dalek::pkcs8::spki::der::pem::LineEnding {
     ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF
 }
 
-fn append_founding(
-    ledger: &Ledger,
-    log_key: &SigningKey,
-    founding: &Founding,
-) -> Result<(), Failure> {
+fn append_founding(ledger: &Ledger, log_key: &SigningKey, founding: &Founding) -> Result<(), Failure> {
     let event = Event::LedgerFounded(pb::LedgerFounded {
         name: founding.name.clone(),
         training: founding.training,
@@ -175,23 +148,15 @@ fn append_founding(
         first_facility: Some(founding.facility.clone()),
         grants: founding.founders.iter().map(|f| f.grant.clone()).collect(),
     });
-    let facility = founding
-        .facility
-        .facility_id
-        .as_slice()
-        .try_into()
-        .unwrap_or([0; 16]);
+    let facility = founding.facility.facility_id.as_slice().try_into().unwrap_or([0; 16]);
     let draft = Draft::new(&founding.name, event, founding.at)
         .slot(Role::KeyAdministrator, Meaning::Approved, facility)
         .slot(Role::QualityAssurance, Meaning::Approved, facility)
         .stream(StreamKind::Authority, AUTHORITY_ID, None);
     let bytes = draft.encode();
-    let signings = (0u8..2)
-        .zip(&founding.founders)
-        .map(|(slot, founder)| draft.sign(&bytes, slot, &founder.key, &founding.at))
-        .collect();
-    let opened = marrowline_record::open(bytes, signings, ledger.keyring().as_ref())
-        .map_err(Failure::unexpected)?;
+    let signings =
+        (0u8..2).zip(&founding.founders).map(|(slot, founder)| draft.sign(&bytes, slot, &founder.key, &founding.at)).collect();
+    let opened = marrowline_record::open(bytes, signings, ledger.keyring().as_ref()).map_err(Failure::unexpected)?;
     let answer = ledger.submit(vec![opened]).map_err(Failure::unexpected)?;
     answer
         .blocking_recv()

@@ -10,8 +10,8 @@ use marrowline_record::instant;
 use marrowline_record::pb;
 use prost::Message as _;
 use prost_reflect::{
-    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind,
-    MessageDescriptor, ReflectMessage as _, Value,
+    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _,
+    Value,
 };
 use serde_json::{Map, Value as Json};
 
@@ -30,10 +30,7 @@ pub struct JsonError {
 /// The descriptors of all records.
 pub fn pool() -> &'static DescriptorPool {
     static POOL: OnceLock<DescriptorPool> = OnceLock::new();
-    POOL.get_or_init(|| {
-        DescriptorPool::decode(marrowline_record::descriptor::FILE_DESCRIPTOR_SET)
-            .unwrap_or_default()
-    })
+    POOL.get_or_init(|| DescriptorPool::decode(marrowline_record::descriptor::FILE_DESCRIPTOR_SET).unwrap_or_default())
 }
 
 /// The record as JSON.
@@ -44,34 +41,19 @@ pub fn record_to_json(record: &pb::Record) -> Option<Json> {
 }
 
 /// A record with only its event, from JSON such as `{"culture_seeded": {…}}`.
-pub fn event_from_json(
-    json: &Json,
-    new_id: &mut dyn FnMut() -> [u8; 16],
-) -> Result<pb::record::Event, JsonError> {
-    let wrong = |found: String, allowed: &str| JsonError {
-        path: "event".to_owned(),
-        found,
-        allowed: allowed.to_owned(),
-    };
+pub fn event_from_json(json: &Json, new_id: &mut dyn FnMut() -> [u8; 16]) -> Result<pb::record::Event, JsonError> {
+    let wrong = |found: String, allowed: &str| JsonError { path: "event".to_owned(), found, allowed: allowed.to_owned() };
     let descriptor = pool()
         .get_message_by_name("marrowline.v1.Record")
         .ok_or_else(|| wrong("no descriptor".to_owned(), "the record's descriptor"))?;
     let object = json.as_object().filter(|o| o.len() == 1);
     let Some((name, body)) = object.and_then(|o| o.iter().next()) else {
-        return Err(wrong(
-            short(json),
-            "an object with one field, the event's name",
-        ));
+        return Err(wrong(short(json), "an object with one field, the event's name"));
     };
     let field = descriptor
         .get_field_by_name(name)
         .filter(|f| f.containing_oneof().is_some())
-        .ok_or_else(|| {
-            wrong(
-                format!("`{name}`"),
-                "an event's name; `marrowline append --template` lists them",
-            )
-        })?;
+        .ok_or_else(|| wrong(format!("`{name}`"), "an event's name; `marrowline append --template` lists them"))?;
     let mut record = DynamicMessage::new(descriptor.clone());
     let value = field_from_json(&field, body, name, new_id)?;
     record.set_field(&field, value);
@@ -84,9 +66,7 @@ pub fn event_from_json(
 /// A JSON object that names every field of an event, with a word about each value.
 pub fn template(event: &str) -> Option<Json> {
     let record = pool().get_message_by_name("marrowline.v1.Record")?;
-    let field = record
-        .get_field_by_name(event)
-        .filter(|f| f.containing_oneof().is_some())?;
+    let field = record.get_field_by_name(event).filter(|f| f.containing_oneof().is_some())?;
     let Kind::Message(message) = field.kind() else {
         return None;
     };
@@ -104,24 +84,18 @@ fn message_template(message: &MessageDescriptor) -> Json {
         let value = match field.kind() {
             Kind::Message(inner) => message_template(&inner),
             Kind::Enum(values) => Json::from(enum_names(&values).join("|")),
-            Kind::Bytes => Json::from(
-                if field.name().contains("digest") || field.name().contains("key") {
-                    "64 hex digits"
-                } else if field.name().ends_with("_id") || field.name().ends_with("_ids") {
-                    "UUID or new"
-                } else {
-                    "hex"
-                },
-            ),
+            Kind::Bytes => Json::from(if field.name().contains("digest") || field.name().contains("key") {
+                "64 hex digits"
+            } else if field.name().ends_with("_id") || field.name().ends_with("_ids") {
+                "UUID or new"
+            } else {
+                "hex"
+            }),
             Kind::String => Json::from("text"),
             Kind::Bool => Json::from(false),
             _ => Json::from(0),
         };
-        let value = if field.cardinality() == Cardinality::Repeated {
-            Json::Array(vec![value])
-        } else {
-            value
-        };
+        let value = if field.cardinality() == Cardinality::Repeated { Json::Array(vec![value]) } else { value };
         object.insert(field.name().to_owned(), value);
     }
     Json::Object(object)
@@ -140,18 +114,13 @@ fn value_to_json(field: &FieldDescriptor, value: &Value) -> Json {
     match value {
         Value::List(items) => Json::Array(items.iter().map(|v| value_to_json(field, v)).collect()),
         Value::Message(message) if message.descriptor().full_name() == "marrowline.v1.Instant" => {
-            message
-                .transcode_to::<pb::Instant>()
-                .map_or(Json::Null, |i| {
-                    Json::from(instant::format(i.unix_ms, i.offset_minutes))
-                })
+            message.transcode_to::<pb::Instant>().map_or(Json::Null, |i| Json::from(instant::format(i.unix_ms, i.offset_minutes)))
         }
         Value::Message(message) => message_to_json(message),
         Value::EnumNumber(number) => match field.kind() {
-            Kind::Enum(values) => values.get_value(*number).map_or_else(
-                || Json::from(*number),
-                |v| Json::from(enum_name(&values, v.name())),
-            ),
+            Kind::Enum(values) => {
+                values.get_value(*number).map_or_else(|| Json::from(*number), |v| Json::from(enum_name(&values, v.name())))
+            }
             _ => Json::from(*number),
         },
         Value::Bytes(bytes) => Json::from(bytes_to_text(bytes)),
@@ -167,8 +136,7 @@ fn value_to_json(field: &FieldDescriptor, value: &Value) -> Json {
 
 /// A UUID for 16 bytes, hex for anything else.
 pub fn bytes_to_text(bytes: &[u8]) -> String {
-    uuid::Uuid::from_slice(bytes)
-        .map_or_else(|_| hex::encode(bytes), |id| id.hyphenated().to_string())
+    uuid::Uuid::from_slice(bytes).map_or_else(|_| hex::encode(bytes), |id| id.hyphenated().to_string())
 }
 
 fn field_from_json(
@@ -183,12 +151,7 @@ fn field_from_json(
     let items = json.as_array().ok_or_else(|| error(path, json, "a list"))?;
     let mut list = Vec::with_capacity(items.len());
     for (number, item) in items.iter().enumerate() {
-        list.push(value_from_json(
-            field,
-            item,
-            &format!("{path}[{number}]"),
-            new_id,
-        )?);
+        list.push(value_from_json(field, item, &format!("{path}[{number}]"), new_id)?);
     }
     Ok(Value::List(list))
 }
@@ -203,59 +166,36 @@ fn value_from_json(
     match field.kind() {
         Kind::Message(message) if message.full_name() == "marrowline.v1.Instant" => {
             let parsed = text.and_then(|t| instant::parse(t).ok());
-            let instant = parsed.ok_or_else(|| {
-                error(
-                    path,
-                    json,
-                    "a time with offset, such as 2026-11-23 09:10:00 +03:00",
-                )
-            })?;
+            let instant = parsed.ok_or_else(|| error(path, json, "a time with offset, such as 2026-11-23 09:10:00 +03:00"))?;
             let mut value = DynamicMessage::new(message);
-            value
-                .transcode_from(&instant)
-                .map_err(|_| error(path, json, "a time with offset"))?;
+            value.transcode_from(&instant).map_err(|_| error(path, json, "a time with offset"))?;
             Ok(Value::Message(value))
         }
-        Kind::Message(message) => {
-            message_from_json(&message, json, path, new_id).map(Value::Message)
-        }
+        Kind::Message(message) => message_from_json(&message, json, path, new_id).map(Value::Message),
         Kind::Enum(values) => text
-            .and_then(|t| {
-                values
-                    .values()
-                    .find(|v| enum_name(&values, v.name()) == t || v.name() == t)
-            })
+            .and_then(|t| values.values().find(|v| enum_name(&values, v.name()) == t || v.name() == t))
             .map(|v| Value::EnumNumber(v.number()))
             .ok_or_else(|| error(path, json, &enum_names(&values).join(", "))),
         Kind::Bytes => text
             .and_then(|t| bytes_from_text(t, new_id))
             .map(|b| Value::Bytes(b.into()))
             .ok_or_else(|| error(path, json, "a UUID, `new`, or hex")),
-        Kind::String => text
-            .map(|t| Value::String(t.to_owned()))
-            .ok_or_else(|| error(path, json, "text in quotes")),
-        Kind::Bool => json
-            .as_bool()
-            .map(Value::Bool)
-            .ok_or_else(|| error(path, json, "true or false")),
+        Kind::String => text.map(|t| Value::String(t.to_owned())).ok_or_else(|| error(path, json, "text in quotes")),
+        Kind::Bool => json.as_bool().map(Value::Bool).ok_or_else(|| error(path, json, "true or false")),
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => json
             .as_i64()
             .and_then(|n| i32::try_from(n).ok())
             .map(Value::I32)
             .ok_or_else(|| error(path, json, "a whole number of 32 bits")),
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => json
-            .as_i64()
-            .map(Value::I64)
-            .ok_or_else(|| error(path, json, "a whole number")),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
+            json.as_i64().map(Value::I64).ok_or_else(|| error(path, json, "a whole number"))
+        }
         Kind::Uint32 | Kind::Fixed32 => json
             .as_u64()
             .and_then(|n| u32::try_from(n).ok())
             .map(Value::U32)
             .ok_or_else(|| error(path, json, "a whole number from 0, of 32 bits")),
-        Kind::Uint64 | Kind::Fixed64 => json
-            .as_u64()
-            .map(Value::U64)
-            .ok_or_else(|| error(path, json, "a whole number from 0")),
+        Kind::Uint64 | Kind::Fixed64 => json.as_u64().map(Value::U64).ok_or_else(|| error(path, json, "a whole number from 0")),
         Kind::Float | Kind::Double => Err(error(path, json, "no floating point in records")),
     }
 }
@@ -266,9 +206,7 @@ fn message_from_json(
     path: &str,
     new_id: &mut dyn FnMut() -> [u8; 16],
 ) -> Result<DynamicMessage, JsonError> {
-    let object = json
-        .as_object()
-        .ok_or_else(|| error(path, json, "an object"))?;
+    let object = json.as_object().ok_or_else(|| error(path, json, "an object"))?;
     let mut message = DynamicMessage::new(descriptor.clone());
     for (name, value) in object {
         let below = format!("{path}.{name}");
@@ -286,9 +224,7 @@ fn bytes_from_text(text: &str, new_id: &mut dyn FnMut() -> [u8; 16]) -> Option<V
         return Some(new_id().to_vec());
     }
     if text.contains('-') {
-        return uuid::Uuid::parse_str(text)
-            .ok()
-            .map(|id| id.as_bytes().to_vec());
+        return uuid::Uuid::parse_str(text).ok().map(|id| id.as_bytes().to_vec());
     }
     hex::decode(text).ok()
 }
@@ -307,19 +243,11 @@ fn enum_name(values: &EnumDescriptor, name: &str) -> String {
 }
 
 fn enum_names(values: &EnumDescriptor) -> Vec<String> {
-    values
-        .values()
-        .filter(|v| v.number() != 0)
-        .map(|v| enum_name(values, v.name()))
-        .collect()
+    values.values().filter(|v| v.number() != 0).map(|v| enum_name(values, v.name())).collect()
 }
 
 fn error(path: &str, found: &Json, allowed: &str) -> JsonError {
-    JsonError {
-        path: path.to_owned(),
-        found: short(found),
-        allowed: allowed.to_owned(),
-    }
+    JsonError { path: path.to_owned(), found: short(found), allowed: allowed.to_owned() }
 }
 
 fn short(json: &Json) -> String {
@@ -351,25 +279,17 @@ mod tests {
     #[test]
     fn every_event_has_a_template() {
         for kind in EventKind::all() {
-            assert!(
-                template(kind.field_name()).is_some(),
-                "{}",
-                kind.field_name()
-            );
+            assert!(template(kind.field_name()).is_some(), "{}", kind.field_name());
         }
         assert!(template("nothing").is_none());
     }
 
     #[test]
     fn a_wrong_field_is_named() {
-        let json =
-            serde_json::json!({"subject_weighed": {"weight_grams": "70kg", "method": "MEASURED"}});
+        let json = serde_json::json!({"subject_weighed": {"weight_grams": "70kg", "method": "MEASURED"}});
         let error = event_from_json(&json, &mut || [0; 16]).unwrap_err();
         assert_eq!(error.path, "subject_weighed.weight_grams");
         let json = serde_json::json!({"subject_weighed": {"weight": 1}});
-        assert_eq!(
-            event_from_json(&json, &mut || [0; 16]).unwrap_err().path,
-            "subject_weighed.weight"
-        );
+        assert_eq!(event_from_json(&json, &mut || [0; 16]).unwrap_err().path, "subject_weighed.weight");
     }
 }

@@ -13,10 +13,7 @@ use crate::home::write_secret;
 /// Runs `key …`.
 pub fn run(key: &Key) -> Result<(), Failure> {
     match &key.command {
-        KeyCommand::New {
-            out,
-            passphrase_file,
-        } => {
+        KeyCommand::New { out, passphrase_file } => {
             let passphrase = new_passphrase(passphrase_file.as_deref())?;
             let key = marrowline_client::generate().map_err(Failure::unexpected)?;
             let pem = marrowline_client::encrypt(&key, &passphrase).map_err(Failure::unexpected)?;
@@ -24,10 +21,7 @@ pub fn run(key: &Key) -> Result<(), Failure> {
             show(&key);
             Ok(())
         }
-        KeyCommand::Show {
-            file,
-            passphrase_file,
-        } => {
+        KeyCommand::Show { file, passphrase_file } => {
             show(&load(file, passphrase_file.as_deref())?);
             Ok(())
         }
@@ -42,25 +36,21 @@ fn show(key: &SigningKey) {
 
 /// Opens a key file; the passphrase comes from a file or is asked for.
 pub fn load(file: &Path, passphrase_file: Option<&Path>) -> Result<SigningKey, Failure> {
-    let pem =
-        fs::read_to_string(file).map_err(|e| Failure::key(format!("{}: {e}", file.display())))?;
+    let pem = fs::read_to_string(file).map_err(|e| Failure::key(format!("{}: {e}", file.display())))?;
     let passphrase = match passphrase_file {
         Some(path) => from_file(path)?,
         None => ask(&format!("passphrase of {}: ", file.display()))?,
     };
-    marrowline_client::decrypt(&pem, &passphrase)
-        .map_err(|e| Failure::key(format!("{}: {e}", file.display())))
+    marrowline_client::decrypt(&pem, &passphrase).map_err(|e| Failure::key(format!("{}: {e}", file.display())))
 }
 
 fn from_file(path: &Path) -> Result<String, Failure> {
-    let text =
-        fs::read_to_string(path).map_err(|e| Failure::key(format!("{}: {e}", path.display())))?;
+    let text = fs::read_to_string(path).map_err(|e| Failure::key(format!("{}: {e}", path.display())))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn ask(prompt: &str) -> Result<String, Failure> {
-    rpassword::prompt_password(prompt)
-        .map_err(|e| Failure::key(format!("no passphrase: {e}; give --passphrase-file")))
+    rpassword::prompt_password(prompt).map_err(|e| Failure::key(format!("no passphrase: {e}; give --passphrase-file")))
 }
 
 fn new_passphrase(file: Option<&Path>) -> Result<String, Failure> {
@@ -81,12 +71,6 @@ fn new_passphrase(file: Option<&Path>) -> Result<String, Failure> {
 }
 
 /// Opens several key files, in order.
-pub fn load_all(
-    files: &[PathBuf],
-    passphrase_file: Option<&Path>,
-) -> Result<Vec<SigningKey>, Failure> {
-    files
-        .iter()
-        .map(|file| load(file, passphrase_file))
-        .collect()
+pub fn load_all(files: &[PathBuf], passphrase_file: Option<&Path>) -> Result<Vec<SigningKey>, Failure> {
+    files.iter().map(|file| load(file, passphrase_file)).collect()
 }

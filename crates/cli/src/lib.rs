@@ -47,29 +47,16 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Key(key) => keys::run(&key).map(|()| Exit::Done),
         Command::Fsck { data } => fsck::run(&data).map(|()| Exit::Done),
         Command::Append(append) => runtime()?.block_on(write::run(append, arguments.output)),
-        Command::Lot(show) => {
-            runtime()?.block_on(ask::show(ask::Thing::Lot, show, arguments.output))
-        }
-        Command::Unit(show) => {
-            runtime()?.block_on(ask::show(ask::Thing::Unit, show, arguments.output))
-        }
-        Command::Dose(show) => {
-            runtime()?.block_on(ask::show(ask::Thing::Dose, show, arguments.output))
-        }
-        Command::Subject(show) => {
-            runtime()?.block_on(ask::show(ask::Thing::Subject, show, arguments.output))
-        }
-        Command::Donor(show) => {
-            runtime()?.block_on(ask::show(ask::Thing::Donor, show, arguments.output))
-        }
+        Command::Lot(show) => runtime()?.block_on(ask::show(ask::Thing::Lot, show, arguments.output)),
+        Command::Unit(show) => runtime()?.block_on(ask::show(ask::Thing::Unit, show, arguments.output)),
+        Command::Dose(show) => runtime()?.block_on(ask::show(ask::Thing::Dose, show, arguments.output)),
+        Command::Subject(show) => runtime()?.block_on(ask::show(ask::Thing::Subject, show, arguments.output)),
+        Command::Donor(show) => runtime()?.block_on(ask::show(ask::Thing::Donor, show, arguments.output)),
         Command::Trace(trace) => runtime()?.block_on(ask::trace(trace, arguments.output)),
         Command::Check(check) => runtime()?.block_on(ask::check(check, arguments.output)),
     }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::unexpected)
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unexpected)
 }

@@ -2,8 +2,8 @@
 //! sign with.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256,
 };
 
 /// A certificate with its key, PEM.
@@ -15,24 +15,17 @@ pub struct Certificate {
 }
 
 /// A new authority and a server certificate for these host names and addresses.
-pub fn authority_and_server(
-    name: &str,
-    hosts: &[String],
-) -> Result<(Certificate, Certificate), rcgen::Error> {
+pub fn authority_and_server(name: &str, hosts: &[String]) -> Result<(Certificate, Certificate), rcgen::Error> {
     let authority_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    authority
-        .distinguished_name
-        .push(DnType::CommonName, format!("{name} certificate authority"));
+    authority.distinguished_name.push(DnType::CommonName, format!("{name} certificate authority"));
     let authority_certificate = authority.self_signed(&authority_key)?;
 
     let server_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let mut server = CertificateParams::new(hosts.to_vec())?;
-    server
-        .distinguished_name
-        .push(DnType::CommonName, format!("{name} ledger"));
+    server.distinguished_name.push(DnType::CommonName, format!("{name} ledger"));
     server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     server.use_authority_key_identifier_extension = true;
@@ -40,13 +33,7 @@ pub fn authority_and_server(
     let issuer = Issuer::new(authority, authority_key);
     let server_certificate = server.signed_by(&server_key, &issuer)?;
     Ok((
-        Certificate {
-            certificate_pem: authority_certificate.pem(),
-            key_pem: authority_key_pem,
-        },
-        Certificate {
-            certificate_pem: server_certificate.pem(),
-            key_pem: server_key.serialize_pem(),
-        },
+        Certificate { certificate_pem: authority_certificate.pem(), key_pem: authority_key_pem },
+        Certificate { certificate_pem: server_certificate.pem(), key_pem: server_key.serialize_pem() },
     ))
 }

@@ -56,17 +56,12 @@ pub fn init(options: &Init) -> Result<(), Failure> {
     let text = fs::read_to_string(path).map_err(|e| Failure::file(path, &e))?;
     let facility_id = uuid::Uuid::from_bytes(marrowline_client::new_id());
     let text = text.replace("\"FACILITY\"", &format!("\"{facility_id}\""));
-    let mut file: FoundingFile = serde_json::from_str(&text)
-        .map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
-    if let Some(facility) = file
-        .ledger_founded
-        .pointer_mut("/first_facility/facility_id")
-    {
+    let mut file: FoundingFile = serde_json::from_str(&text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+    if let Some(facility) = file.ledger_founded.pointer_mut("/first_facility/facility_id") {
         *facility = serde_json::Value::from(facility_id.to_string());
     }
     let event = serde_json::json!({"ledger_founded": file.ledger_founded});
-    let event =
-        json::event_from_json(&event, &mut marrowline_client::new_id).map_err(Failure::usage)?;
+    let event = json::event_from_json(&event, &mut marrowline_client::new_id).map_err(Failure::usage)?;
     let Event::LedgerFounded(event) = event else {
         return Err(Failure::usage("not a founding"));
     };
@@ -81,35 +76,19 @@ pub fn init(options: &Init) -> Result<(), Failure> {
     };
     let key = Home::new(&options.data).found(&founding)?;
     println!("{key}");
-    eprintln!(
-        "founded in {}; hand ca.pem and log.vkey to everyone",
-        options.data.display()
-    );
+    eprintln!("founded in {}; hand ca.pem and log.vkey to everyone", options.data.display());
     Ok(())
 }
 
 /// The signers' keys beside their grants; people who do not sign keep their grants too.
-fn founders(
-    signing: Vec<ed25519_dalek::SigningKey>,
-    event: &pb::LedgerFounded,
-) -> Result<Vec<Founder>, Failure> {
+fn founders(signing: Vec<ed25519_dalek::SigningKey>, event: &pb::LedgerFounded) -> Result<Vec<Founder>, Failure> {
     let mut founders = Vec::with_capacity(event.grants.len());
     for key in signing {
         let public = key.verifying_key();
-        let grant = event
-            .grants
-            .iter()
-            .find(|g| g.public_key == public.as_bytes());
-        let grant = grant.ok_or_else(|| {
-            Failure::usage(format!(
-                "no grant has the public key {}",
-                hex::encode(public.as_bytes())
-            ))
-        })?;
-        founders.push(Founder {
-            key,
-            grant: grant.clone(),
-        });
+        let grant = event.grants.iter().find(|g| g.public_key == public.as_bytes());
+        let grant =
+            grant.ok_or_else(|| Failure::usage(format!("no grant has the public key {}", hex::encode(public.as_bytes()))))?;
+        founders.push(Founder { key, grant: grant.clone() });
     }
     if founders.len() != event.grants.len() {
         return Err(Failure::usage(
@@ -122,9 +101,7 @@ fn founders(
 /// `serve`.
 pub fn run(options: &Serve) -> Result<(), Failure> {
     tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
-        )
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .with_writer(std::io::stderr)
         .init();
     let home = Home::new(&options.data);
@@ -134,24 +111,16 @@ pub fn run(options: &Serve) -> Result<(), Failure> {
         bar.set_position(done);
     })?;
     if let Some(reason) = &report.rebuilt {
-        tracing::warn!(
-            reason,
-            "the projection was set aside and rebuilt from the journal"
-        );
+        tracing::warn!(reason, "the projection was set aside and rebuilt from the journal");
     }
     if let Some(torn) = &report.torn {
         tracing::warn!(kept = %torn.kept.display(), bytes = torn.bytes, "the journal's torn end was cut off; it was never acknowledged");
     }
     let tls = home.tls()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::unexpected)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unexpected)?;
     let served = ledger.clone();
     let result = runtime.block_on(async {
-        let listener = TcpListener::bind(&options.listen)
-            .await
-            .map_err(Failure::unexpected)?;
+        let listener = TcpListener::bind(&options.listen).await.map_err(Failure::unexpected)?;
         let address = listener.local_addr().map_err(Failure::unexpected)?;
         // A program that started the server on port 0 reads the address here.
         println!("listening on https://{address}");
@@ -162,15 +131,9 @@ pub fn run(options: &Serve) -> Result<(), Failure> {
                 _ = terminate.recv() => {}
             }
         };
-        marrowline_server::run(
-            served,
-            listener,
-            tls,
-            marrowline_server::Limits::default(),
-            shutdown,
-        )
-        .await
-        .map_err(Failure::unexpected)
+        marrowline_server::run(served, listener, tls, marrowline_server::Limits::default(), shutdown)
+            .await
+            .map_err(Failure::unexpected)
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     ledger.shutdown();

@@ -22,60 +22,25 @@ pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
         return template(event);
     }
     let connection = &append.connection;
-    let key_file = connection
-        .key
-        .clone()
-        .ok_or_else(|| Failure::usage("give --key"))?;
+    let key_file = connection.key.clone().ok_or_else(|| Failure::usage("give --key"))?;
     let passphrase = connection.passphrase_file.as_deref();
     let mut signing = vec![keys::load(&key_file, passphrase)?];
     signing.extend(keys::load_all(&append.sign, passphrase)?);
-    let first = signing
-        .first()
-        .ok_or_else(|| Failure::usage("give --key"))?;
-    let client = Client::connect(
-        &connection.server,
-        trust(&connection.ca, &connection.log)?,
-        first,
-        TOKEN_SECONDS,
-    )
-    .await?;
+    let first = signing.first().ok_or_else(|| Failure::usage("give --key"))?;
+    let client = Client::connect(&connection.server, trust(&connection.ca, &connection.log)?, first, TOKEN_SECONDS).await?;
     let draft = draft(&client, &append).await?;
     let bytes = draft.encode();
-    marrowline_record::decode(&bytes).map_err(|e| {
-        Failure::usage(format!(
-            "{} at {}: found {}; allowed {}",
-            e.code.as_str(),
-            e.path,
-            e.found,
-            e.allowed
-        ))
-    })?;
+    marrowline_record::decode(&bytes)
+        .map_err(|e| Failure::usage(format!("{} at {}: found {}; allowed {}", e.code.as_str(), e.path, e.found, e.allowed)))?;
     let at = draft.record().occurred_at.unwrap_or_default();
-    let signings: Vec<_> = (0u8..)
-        .zip(&signing)
-        .map(|(slot, key)| draft.sign(&bytes, slot, key, &at))
-        .collect();
+    let signings: Vec<_> = (0u8..).zip(&signing).map(|(slot, key)| draft.sign(&bytes, slot, key, &at)).collect();
     if append.dry_run {
         let verdict = client.judge(bytes, &signings).await?;
         for finding in &verdict.findings {
-            println!(
-                "{}: found {}; allowed {}; next: {}",
-                finding.code, finding.found, finding.allowed, finding.next
-            );
+            println!("{}: found {}; allowed {}; next: {}", finding.code, finding.found, finding.allowed, finding.next);
         }
-        println!(
-            "{}",
-            if verdict.accepted {
-                "would be accepted"
-            } else {
-                "would be refused"
-            }
-        );
-        return Ok(if verdict.accepted {
-            Exit::Done
-        } else {
-            Exit::Refused
-        });
+        println!("{}", if verdict.accepted { "would be accepted" } else { "would be refused" });
+        return Ok(if verdict.accepted { Exit::Done } else { Exit::Refused });
     }
     let acknowledged = client.append(bytes, &signings).await?;
     let flags: Vec<&str> = acknowledged.flags.iter().map(|f| f.code.as_str()).collect();
@@ -86,10 +51,7 @@ pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
             object!({"index": acknowledged.receipt.index, "record_id": record_id, "flags": flags, "event": json::record_to_json(draft.record())})
         ),
         Output::Table => {
-            println!(
-                "record {record_id} is leaf {}, receipt verified",
-                acknowledged.receipt.index
-            );
+            println!("record {record_id} is leaf {}, receipt verified", acknowledged.receipt.index);
             for finding in &acknowledged.flags {
                 println!(
                     "flagged {}: found {}; allowed {}; next: {}",
@@ -113,70 +75,49 @@ fn template(event: &str) -> Result<Exit, Failure> {
             println!("{template:#}");
             Ok(Exit::Done)
         }
-        None => Err(Failure::usage(format!(
-            "no event `{event}`; `marrowline append --template` lists them"
-        ))),
+        None => Err(Failure::usage(format!("no event `{event}`; `marrowline append --template` lists them"))),
     }
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
     if path == Path::new("-") {
         let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(Failure::unexpected)?;
+        std::io::stdin().read_to_string(&mut text).map_err(Failure::unexpected)?;
         return Ok(text);
     }
     std::fs::read_to_string(path).map_err(|e| Failure::file(path, &e))
 }
 
 async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
-    let path = append
-        .event
-        .as_deref()
-        .ok_or_else(|| Failure::usage("give --event"))?;
-    let value: serde_json::Value = serde_json::from_str(&read(path)?)
-        .map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
-    let event =
-        json::event_from_json(&value, &mut marrowline_client::new_id).map_err(Failure::usage)?;
+    let path = append.event.as_deref().ok_or_else(|| Failure::usage("give --event"))?;
+    let value: serde_json::Value =
+        serde_json::from_str(&read(path)?).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+    let event = json::event_from_json(&value, &mut marrowline_client::new_id).map_err(Failure::usage)?;
     let at = match &append.at {
-        Some(text) => instant::parse(text).map_err(|_| {
-            Failure::usage(format!(
-                "`{text}` is no time; write 2026-11-23 09:10 +03:00"
-            ))
-        })?,
+        Some(text) => {
+            instant::parse(text).map_err(|_| Failure::usage(format!("`{text}` is no time; write 2026-11-23 09:10 +03:00")))?
+        }
         // A TRAINING ledger has a clock of its own.
         None => {
             let clock = client.clock().await?;
-            if clock.training {
-                pb::Instant {
-                    unix_ms: clock.now_unix_ms,
-                    offset_minutes: 0,
-                }
-            } else {
-                marrowline_client::now(0)
-            }
+            if clock.training { pb::Instant { unix_ms: clock.now_unix_ms, offset_minutes: 0 } } else { marrowline_client::now(0) }
         }
     };
-    let facility = append
-        .facility
-        .as_deref()
-        .ok_or_else(|| Failure::usage("give --facility"))?;
+    let facility = append.facility.as_deref().ok_or_else(|| Failure::usage("give --facility"))?;
     let facility = uuid(facility)?;
     let row = table::row_of(&event);
     let mut draft = Draft::new(client.origin(), event, at);
     for (number, slot) in row.slots.iter().enumerate() {
         let role = match append.role.get(number) {
-            Some(name) => Role::from_str_name(&format!("ROLE_{name}"))
-                .ok_or_else(|| Failure::usage(format!("no role `{name}`")))?,
+            Some(name) => {
+                Role::from_str_name(&format!("ROLE_{name}")).ok_or_else(|| Failure::usage(format!("no role `{name}`")))?
+            }
             None => slot.roles.first().copied().unwrap_or(Role::Unspecified),
         };
         draft = draft.slot(role, slot.meaning, facility);
     }
     for stream in &append.on {
-        let (kind, id) = stream
-            .split_once(':')
-            .ok_or_else(|| Failure::usage(format!("`{stream}` is no KIND:ID")))?;
+        let (kind, id) = stream.split_once(':').ok_or_else(|| Failure::usage(format!("`{stream}` is no KIND:ID")))?;
         let kind = StreamKind::from_str_name(&format!("STREAM_KIND_{}", kind.to_uppercase()))
             .ok_or_else(|| Failure::usage(format!("no kind of stream `{kind}`")))?;
         let id = match id {
@@ -199,7 +140,5 @@ async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
 }
 
 fn uuid(text: &str) -> Result<[u8; 16], Failure> {
-    uuid::Uuid::parse_str(text)
-        .map(uuid::Uuid::into_bytes)
-        .map_err(|_| Failure::usage(format!("`{text}` is no UUID")))
+    uuid::Uuid::parse_str(text).map(uuid::Uuid::into_bytes).map_err(|_| Failure::usage(format!("`{text}` is no UUID")))
 }

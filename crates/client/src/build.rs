@@ -30,13 +30,8 @@ pub fn new_id() -> [u8; 16] {
 
 /// The machine's time with this offset.
 pub fn now(offset_minutes: i32) -> pb::Instant {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    pb::Instant {
-        unix_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-        offset_minutes,
-    }
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    pb::Instant { unix_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX), offset_minutes }
 }
 
 impl Draft {
@@ -69,23 +64,14 @@ impl Draft {
 
     /// Adds a stream with the head that was seen in it.
     pub fn stream(mut self, kind: StreamKind, id: [u8; 16], head: Option<pb::Head>) -> Draft {
-        self.record.streams.push(pb::StreamExtension {
-            kind: kind.into(),
-            id: id.to_vec(),
-            head,
-        });
-        self.record
-            .streams
-            .sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
+        self.record.streams.push(pb::StreamExtension { kind: kind.into(), id: id.to_vec(), head });
+        self.record.streams.sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
         self
     }
 
     /// Adds a reference to another record.
     pub fn cite(mut self, record_id: [u8; 16], digest: [u8; 32]) -> Draft {
-        self.record.cites.push(pb::Cite {
-            record_id: record_id.to_vec(),
-            digest: digest.to_vec(),
-        });
+        self.record.cites.push(pb::Cite { record_id: record_id.to_vec(), digest: digest.to_vec() });
         self
     }
 
@@ -106,13 +92,7 @@ impl Draft {
     }
 
     /// Signs a slot of the encoded record.
-    pub fn sign(
-        &self,
-        bytes: &[u8],
-        slot: u8,
-        key: &SigningKey,
-        signed_at: &pb::Instant,
-    ) -> Signing {
+    pub fn sign(&self, bytes: &[u8], slot: u8, key: &SigningKey, signed_at: &pb::Instant) -> Signing {
         let asked = self.record.slots.get(usize::from(slot));
         signing::sign(
             key,

@@ -36,9 +36,7 @@ pub enum ClientError {
     #[error("{0}")]
     Refused(Box<Problem>),
     /// The server cannot be reached, or is not the one that the authority vouches for.
-    #[error(
-        "the server cannot be reached, or its certificate is not signed by the authority that was given: {0}"
-    )]
+    #[error("the server cannot be reached, or its certificate is not signed by the authority that was given: {0}")]
     Transport(String),
     /// The server's receipt does not hold: do not treat the record as appended.
     #[error("the server's receipt does not hold: {0}")]
@@ -73,9 +71,7 @@ struct Bearer(MetadataValue<Ascii>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request
-            .metadata_mut()
-            .insert("authorization", self.0.clone());
+        request.metadata_mut().insert("authorization", self.0.clone());
         Ok(request)
     }
 }
@@ -95,12 +91,7 @@ pub struct Client {
 
 impl Client {
     /// Connects and shows a token of this key, valid for `seconds` from the wall clock's time on.
-    pub async fn connect(
-        endpoint: &str,
-        trust: Trust,
-        key: &SigningKey,
-        seconds: i64,
-    ) -> Result<Client, ClientError> {
+    pub async fn connect(endpoint: &str, trust: Trust, key: &SigningKey, seconds: i64) -> Result<Client, ClientError> {
         let transport = |e: tonic::transport::Error| ClientError::Transport(describe(&e));
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&trust.ca_pem));
         let channel = Endpoint::from_shared(endpoint.to_owned())
@@ -113,25 +104,13 @@ impl Client {
             .await
             .map_err(transport)?;
         let now_s = crate::now(0).unix_ms / 1_000;
-        let bearer = format!(
-            "Bearer {}",
-            token::make(key, trust.log.name(), now_s, seconds)
-        );
-        let bearer = Bearer(
-            bearer
-                .parse()
-                .map_err(|_| ClientError::Incomplete("a token that fits a header"))?,
-        );
+        let bearer = format!("Bearer {}", token::make(key, trust.log.name(), now_s, seconds));
+        let bearer = Bearer(bearer.parse().map_err(|_| ClientError::Incomplete("a token that fits a header"))?);
         let limit = 64 * 1024 * 1024;
         Ok(Client {
-            ledger: LedgerServiceClient::with_interceptor(channel.clone(), bearer.clone())
-                .max_decoding_message_size(limit),
-            custody: CustodyServiceClient::with_interceptor(channel.clone(), bearer.clone())
-                .max_decoding_message_size(limit),
-            transparency: TransparencyServiceClient::with_interceptor(
-                channel.clone(),
-                bearer.clone(),
-            ),
+            ledger: LedgerServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(limit),
+            custody: CustodyServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(limit),
+            transparency: TransparencyServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             clock: ClockServiceClient::with_interceptor(channel, bearer),
             trust,
             last: Mutex::new(None),
@@ -144,59 +123,32 @@ impl Client {
     }
 
     /// The services, for calls that need no verification.
-    pub fn custody(
-        &self,
-    ) -> CustodyServiceClient<InterceptedService<Channel, impl Interceptor + Clone + use<>>> {
+    pub fn custody(&self) -> CustodyServiceClient<InterceptedService<Channel, impl Interceptor + Clone + use<>>> {
         self.custody.clone()
     }
 
     /// Appends a record; returns when the receipt is verified.
-    pub async fn append(
-        &self,
-        record: Vec<u8>,
-        signings: &[Signing],
-    ) -> Result<Acknowledged, ClientError> {
+    pub async fn append(&self, record: Vec<u8>, signings: &[Signing]) -> Result<Acknowledged, ClientError> {
         let sent = digest(&record);
-        let request = v1::AppendRequest {
-            record: Some(signed(record, signings)),
-            last_checkpoint: self.last_note(),
-        };
+        let request = v1::AppendRequest { record: Some(signed(record, signings)), last_checkpoint: self.last_note() };
         let response = self.ledger.clone().append(request).await?.into_inner();
         self.acknowledge(response, Some((sent, signings))).await
     }
 
     /// Appends several records, all or none; returns when every receipt is verified.
-    pub async fn append_batch(
-        &self,
-        records: Vec<(Vec<u8>, Vec<Signing>)>,
-    ) -> Result<Vec<Acknowledged>, ClientError> {
-        let sent: Vec<_> = records
-            .iter()
-            .map(|(bytes, signings)| (digest(bytes), signings.clone()))
-            .collect();
+    pub async fn append_batch(&self, records: Vec<(Vec<u8>, Vec<Signing>)>) -> Result<Vec<Acknowledged>, ClientError> {
+        let sent: Vec<_> = records.iter().map(|(bytes, signings)| (digest(bytes), signings.clone())).collect();
         let request = v1::AppendBatchRequest {
-            records: records
-                .into_iter()
-                .map(|(bytes, signings)| signed(bytes, &signings))
-                .collect(),
+            records: records.into_iter().map(|(bytes, signings)| signed(bytes, &signings)).collect(),
             last_checkpoint: self.last_note(),
         };
-        let responses = self
-            .ledger
-            .clone()
-            .append_batch(request)
-            .await?
-            .into_inner()
-            .responses;
+        let responses = self.ledger.clone().append_batch(request).await?.into_inner().responses;
         if responses.len() != sent.len() {
             return Err(ClientError::Incomplete("a receipt for each record"));
         }
         let mut acknowledged = Vec::with_capacity(sent.len());
         for (response, (digest, signings)) in responses.into_iter().zip(&sent) {
-            acknowledged.push(
-                self.acknowledge(response, Some((*digest, signings)))
-                    .await?,
-            );
+            acknowledged.push(self.acknowledge(response, Some((*digest, signings))).await?);
         }
         Ok(acknowledged)
     }
@@ -206,27 +158,14 @@ impl Client {
         response: v1::AppendResponse,
         sent: Option<(marrowline_record::id::Digest, &[Signing])>,
     ) -> Result<Acknowledged, ClientError> {
-        let receipt: Receipt = response
-            .receipt
-            .ok_or(ClientError::Incomplete("a receipt"))?
-            .into();
-        let verified = self
-            .verify(&receipt, sent.map(|(digest, _)| digest))
-            .await?;
+        let receipt: Receipt = response.receipt.ok_or(ClientError::Incomplete("a receipt"))?.into();
+        let verified = self.verify(&receipt, sent.map(|(digest, _)| digest)).await?;
         if let Some((_, signings)) = sent
-            && signings
-                .iter()
-                .any(|s| !verified.leaf().signings.contains(s))
+            && signings.iter().any(|s| !verified.leaf().signings.contains(s))
         {
-            return Err(ClientError::Incomplete(
-                "a leaf with the signatures that were sent",
-            ));
+            return Err(ClientError::Incomplete("a leaf with the signatures that were sent"));
         }
-        Ok(Acknowledged {
-            receipt,
-            verified,
-            flags: response.flags,
-        })
+        Ok(Acknowledged { receipt, verified, flags: response.flags })
     }
 
     /// Verifies a receipt against the log's key, and its checkpoint against the newest one seen before.
@@ -244,46 +183,24 @@ impl Client {
     async fn follow(&self, note: &str) -> Result<(), ClientError> {
         let history = |e: &dyn std::fmt::Display| ClientError::History(e.to_string());
         let next = SignedCheckpoint::open(note, &self.trust.log).map_err(|e| history(&e))?;
-        let last = self
-            .last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(last) = &last {
             let (a, b) = (last.checkpoint(), next.checkpoint());
             let (old, new) = if a.size() <= b.size() { (a, b) } else { (b, a) };
             if old.size() == new.size() {
                 if old.root() != new.root() {
-                    return Err(ClientError::History(format!(
-                        "two roots for {} records",
-                        old.size()
-                    )));
+                    return Err(ClientError::History(format!("two roots for {} records", old.size())));
                 }
             } else {
-                let request = v1::GetConsistencyProofRequest {
-                    old_size: old.size(),
-                    new_size: new.size(),
-                };
-                let proof = self
-                    .transparency
-                    .clone()
-                    .get_consistency_proof(request)
-                    .await?
-                    .into_inner();
-                let hashes = proof
-                    .hashes
-                    .iter()
-                    .map(|h| hash_from_slice(h).map_err(|e| history(&e)))
-                    .collect::<Result<Vec<_>, _>>()?;
-                verify_consistency(old.size(), new.size(), old.root(), new.root(), &hashes)
-                    .map_err(|e| history(&e))?;
+                let request = v1::GetConsistencyProofRequest { old_size: old.size(), new_size: new.size() };
+                let proof = self.transparency.clone().get_consistency_proof(request).await?.into_inner();
+                let hashes =
+                    proof.hashes.iter().map(|h| hash_from_slice(h).map_err(|e| history(&e))).collect::<Result<Vec<_>, _>>()?;
+                verify_consistency(old.size(), new.size(), old.root(), new.root(), &hashes).map_err(|e| history(&e))?;
             }
         }
         let mut newest = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if newest
-            .as_ref()
-            .is_none_or(|n| n.checkpoint().size() < next.checkpoint().size())
-        {
+        if newest.as_ref().is_none_or(|n| n.checkpoint().size() < next.checkpoint().size()) {
             *newest = Some(next);
         }
         Ok(())
@@ -291,121 +208,62 @@ impl Client {
 
     fn last_note(&self) -> String {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref()
-            .map(|c| c.note().to_string())
-            .unwrap_or_default()
+        last.as_ref().map(|c| c.note().to_string()).unwrap_or_default()
     }
 
     /// What Append would say now.
-    pub async fn judge(
-        &self,
-        record: Vec<u8>,
-        signings: &[Signing],
-    ) -> Result<v1::JudgeResponse, ClientError> {
-        let request = v1::JudgeRequest {
-            record: Some(signed(record, signings)),
-        };
+    pub async fn judge(&self, record: Vec<u8>, signings: &[Signing]) -> Result<v1::JudgeResponse, ClientError> {
+        let request = v1::JudgeRequest { record: Some(signed(record, signings)) };
         Ok(self.ledger.clone().judge(request).await?.into_inner())
     }
 
     /// The head of a stream, as records that extend it must have seen it; `None` if it has no records.
     pub async fn head(&self, kind: StreamKind, id: [u8; 16]) -> Result<Option<Head>, ClientError> {
-        let request = v1::GetStreamHeadRequest {
-            kind: kind.into(),
-            id: id.to_vec(),
-        };
-        Ok(self
-            .ledger
-            .clone()
-            .get_stream_head(request)
-            .await?
-            .into_inner()
-            .head)
+        let request = v1::GetStreamHeadRequest { kind: kind.into(), id: id.to_vec() };
+        Ok(self.ledger.clone().get_stream_head(request).await?.into_inner().head)
     }
 
     /// A record by its leaf's number, with its receipt verified.
-    pub async fn record_at(
-        &self,
-        index: u64,
-    ) -> Result<(VerifiedReceipt, v1::StepView), ClientError> {
-        let request = v1::GetRecordRequest {
-            record_id: Vec::new(),
-            index: Some(index),
-        };
+    pub async fn record_at(&self, index: u64) -> Result<(VerifiedReceipt, v1::StepView), ClientError> {
+        let request = v1::GetRecordRequest { record_id: Vec::new(), index: Some(index) };
         let response = self.ledger.clone().get_record(request).await?.into_inner();
-        let receipt: Receipt = response
-            .receipt
-            .ok_or(ClientError::Incomplete("a receipt"))?
-            .into();
+        let receipt: Receipt = response.receipt.ok_or(ClientError::Incomplete("a receipt"))?.into();
         let verified = self.verify(&receipt, None).await?;
         Ok((verified, response.step.unwrap_or_default()))
     }
 
     /// The digest of a record, from its verified receipt.
     pub async fn digest_of(&self, record_id: [u8; 16]) -> Result<[u8; 32], ClientError> {
-        let request = v1::GetRecordRequest {
-            record_id: record_id.to_vec(),
-            index: None,
-        };
+        let request = v1::GetRecordRequest { record_id: record_id.to_vec(), index: None };
         let response = self.ledger.clone().get_record(request).await?.into_inner();
-        let receipt: Receipt = response
-            .receipt
-            .ok_or(ClientError::Incomplete("a receipt"))?
-            .into();
+        let receipt: Receipt = response.receipt.ok_or(ClientError::Incomplete("a receipt"))?.into();
         Ok(self.verify(&receipt, None).await?.leaf().digest.0)
     }
 
     /// Records of a stream, or of the whole log, in pages.
-    pub async fn list(
-        &self,
-        request: v1::ListRecordsRequest,
-    ) -> Result<v1::ListRecordsResponse, ClientError> {
-        Ok(self
-            .ledger
-            .clone()
-            .list_records(request)
-            .await?
-            .into_inner())
+    pub async fn list(&self, request: v1::ListRecordsRequest) -> Result<v1::ListRecordsResponse, ClientError> {
+        Ok(self.ledger.clone().list_records(request).await?.into_inner())
     }
 
     /// Records from an index on, then each new one.
-    pub async fn watch(
-        &self,
-        from_index: u64,
-    ) -> Result<tonic::Streaming<v1::WatchResponse>, ClientError> {
-        Ok(self
-            .ledger
-            .clone()
-            .watch(v1::WatchRequest { from_index })
-            .await?
-            .into_inner())
+    pub async fn watch(&self, from_index: u64) -> Result<tonic::Streaming<v1::WatchResponse>, ClientError> {
+        Ok(self.ledger.clone().watch(v1::WatchRequest { from_index }).await?.into_inner())
     }
 
     /// The ledger's time, and whether it is TRAINING.
     pub async fn clock(&self) -> Result<v1::GetClockResponse, ClientError> {
-        Ok(self
-            .clock
-            .clone()
-            .get_clock(v1::GetClockRequest {})
-            .await?
-            .into_inner())
+        Ok(self.clock.clone().get_clock(v1::GetClockRequest {}).await?.into_inner())
     }
 
     /// Moves the simulated clock of a TRAINING ledger.
     pub async fn advance_clock(&self, to_unix_ms: i64) -> Result<(), ClientError> {
-        self.clock
-            .clone()
-            .advance_clock(v1::AdvanceClockRequest { to_unix_ms })
-            .await?;
+        self.clock.clone().advance_clock(v1::AdvanceClockRequest { to_unix_ms }).await?;
         Ok(())
     }
 }
 
 fn signed(record: Vec<u8>, signings: &[Signing]) -> v1::SignedRecord {
-    v1::SignedRecord {
-        record,
-        signings: signings.iter().map(v1::Signing::from).collect(),
-    }
+    v1::SignedRecord { record, signings: signings.iter().map(v1::Signing::from).collect() }
 }
 
 /// An error with its causes: "transport error" alone helps nobody.

@@ -28,10 +28,7 @@ pub fn generate() -> Result<SigningKey, KeyFileError> {
 
 /// A key as an encrypted PEM. Version 1 of PKCS#8, without the public key: openssl reads no other.
 pub fn encrypt(key: &SigningKey, passphrase: &str) -> Result<String, KeyFileError> {
-    let bytes = KeypairBytes {
-        secret_key: key.to_bytes(),
-        public_key: None,
-    };
+    let bytes = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
     bytes
         .to_pkcs8_encrypted_pem(passphrase.as_bytes(), pkcs8::LineEnding::LF)
         .map(|pem| pem.to_string())
@@ -40,8 +37,7 @@ pub fn encrypt(key: &SigningKey, passphrase: &str) -> Result<String, KeyFileErro
 
 /// The key in an encrypted PEM.
 pub fn decrypt(pem: &str, passphrase: &str) -> Result<SigningKey, KeyFileError> {
-    SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes())
-        .map_err(|_| KeyFileError::Unreadable)
+    SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes()).map_err(|_| KeyFileError::Unreadable)
 }
 
 #[cfg(test)]

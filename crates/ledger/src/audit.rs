@@ -70,16 +70,9 @@ impl Audit {
             Err(error) => return self.problem(index, error.code(), error.to_string()),
         };
         if opened.digest() != leaf.digest {
-            return self.problem(
-                index,
-                "DIGEST_DIFFERS",
-                "the record is not the one that the leaf names".to_owned(),
-            );
+            return self.problem(index, "DIGEST_DIFFERS", "the record is not the one that the leaf names".to_owned());
         }
-        self.report.signatures = self
-            .report
-            .signatures
-            .saturating_add(u64::try_from(leaf.signings.len()).unwrap_or(0));
+        self.report.signatures = self.report.signatures.saturating_add(u64::try_from(leaf.signings.len()).unwrap_or(0));
         self.check_time(index, &leaf);
         self.check_links(index, &leaf, &opened);
         self.check_rules(index, &leaf, &opened);
@@ -107,11 +100,7 @@ impl Audit {
 
     fn check_time(&mut self, index: u64, leaf: &Leaf) {
         if leaf.recorded_at_ms < self.last_ms {
-            self.problem(
-                index,
-                "TIME_WENT_BACK",
-                format!("{} after {}", leaf.recorded_at_ms, self.last_ms),
-            );
+            self.problem(index, "TIME_WENT_BACK", format!("{} after {}", leaf.recorded_at_ms, self.last_ms));
         }
         self.last_ms = self.last_ms.max(leaf.recorded_at_ms);
     }
@@ -122,40 +111,21 @@ impl Audit {
         named.sort_unstable();
         let linked: Vec<StreamKey> = leaf.links.iter().map(|l| l.stream_key).collect();
         if named != linked {
-            self.problem(
-                index,
-                "LINKS_DIFFER",
-                "the leaf links other streams than the record names".to_owned(),
-            );
+            self.problem(index, "LINKS_DIFFER", "the leaf links other streams than the record names".to_owned());
         }
         for link in &leaf.links {
-            let (length, head) = self
-                .view
-                .heads
-                .get(&link.stream_key)
-                .copied()
-                .unwrap_or((0, [0; 32]));
+            let (length, head) = self.view.heads.get(&link.stream_key).copied().unwrap_or((0, [0; 32]));
             if link.seq != length.saturating_add(1) || link.prev != head {
-                let what = format!(
-                    "stream {}: record {} after {length}",
-                    link.stream_key, link.seq
-                );
+                let what = format!("stream {}: record {} after {length}", link.stream_key, link.seq);
                 self.problem(index, "STREAM_BROKEN", what);
             }
         }
     }
 
     fn check_rules(&mut self, index: u64, leaf: &Leaf, opened: &OpenedRecord) {
-        let at = At {
-            index,
-            recorded_at_ms: leaf.recorded_at_ms,
-        };
+        let at = At { index, recorded_at_ms: leaf.recorded_at_ms };
         match judge(leaf.rule_set, &self.view, at, opened) {
-            None => self.problem(
-                index,
-                "RULE_SET_UNKNOWN",
-                format!("rule set {}", leaf.rule_set),
-            ),
+            None => self.problem(index, "RULE_SET_UNKNOWN", format!("rule set {}", leaf.rule_set)),
             Some(Verdict::Refused { violations }) => {
                 let codes: Vec<_> = violations.iter().map(|f| f.code.name).collect();
                 self.problem(index, "RULE_BROKEN", codes.join(", "));
@@ -163,11 +133,7 @@ impl Audit {
             Some(verdict) => {
                 let flags = verdict.flag_numbers();
                 if flags != leaf.flags {
-                    self.problem(
-                        index,
-                        "FLAGS_DIFFER",
-                        format!("the leaf has {:?}, the rules give {flags:?}", leaf.flags),
-                    );
+                    self.problem(index, "FLAGS_DIFFER", format!("the leaf has {:?}, the rules give {flags:?}", leaf.flags));
                 }
             }
         }
@@ -183,11 +149,7 @@ impl Audit {
         for extended in &entry.record.streams {
             let id = Id16(extended.id.as_slice().try_into().unwrap_or([0; 16]));
             let key = stream_key(extended.kind() as u8, &id.0);
-            self.view
-                .streams
-                .entry(key)
-                .or_insert_with(|| Stream::new(extended.kind(), id))
-                .fold(&entry);
+            self.view.streams.entry(key).or_insert_with(|| Stream::new(extended.kind(), id)).fold(&entry);
         }
         for write in writes(&entry) {
             let key = write.key.to_bytes();

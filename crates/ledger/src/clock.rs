@@ -25,17 +25,13 @@ pub struct SystemTimeSource {
 
 impl Default for SystemTimeSource {
     fn default() -> Self {
-        SystemTimeSource {
-            start: Instant::now(),
-        }
+        SystemTimeSource { start: Instant::now() }
     }
 }
 
 impl TimeSource for SystemTimeSource {
     fn wall_ms(&self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
@@ -75,38 +71,23 @@ pub enum Clock {
 impl Clock {
     /// A real ledger's clock at start. `last_leaf_ms` is the time of its last record.
     pub fn wall(source: &dyn TimeSource, last_leaf_ms: i64) -> Clock {
-        Clock::Wall {
-            anchor_wall_ms: source.wall_ms(),
-            anchor_elapsed_ms: source.elapsed_ms(),
-            floor_ms: last_leaf_ms,
-        }
+        Clock::Wall { anchor_wall_ms: source.wall_ms(), anchor_elapsed_ms: source.elapsed_ms(), floor_ms: last_leaf_ms }
     }
 
     /// Reads the clock, and lets the anchor follow the wall clock while they agree.
     pub fn read(&mut self, source: &dyn TimeSource) -> Reading {
         match self {
-            Clock::Simulated { now_ms } => Reading {
-                now_ms: *now_ms,
-                trusted: true,
-            },
-            Clock::Wall {
-                anchor_wall_ms,
-                anchor_elapsed_ms,
-                floor_ms,
-            } => {
+            Clock::Simulated { now_ms } => Reading { now_ms: *now_ms, trusted: true },
+            Clock::Wall { anchor_wall_ms, anchor_elapsed_ms, floor_ms } => {
                 let (wall, elapsed) = (source.wall_ms(), source.elapsed_ms());
-                let expected =
-                    anchor_wall_ms.saturating_add(elapsed.saturating_sub(*anchor_elapsed_ms));
+                let expected = anchor_wall_ms.saturating_add(elapsed.saturating_sub(*anchor_elapsed_ms));
                 let agree = wall.saturating_sub(expected).saturating_abs() <= AGREEMENT_MS;
                 if agree {
                     *anchor_wall_ms = wall;
                     *anchor_elapsed_ms = elapsed;
                 }
                 let now_ms = if agree { wall } else { expected };
-                Reading {
-                    now_ms,
-                    trusted: agree && now_ms >= *floor_ms,
-                }
+                Reading { now_ms, trusted: agree && now_ms >= *floor_ms }
             }
         }
     }
@@ -145,21 +126,9 @@ mod tests {
         fake.pass(1_000_000, 0);
         let mut clock = Clock::wall(&fake, 0);
         fake.pass(10_000 + AGREEMENT_MS, 10_000);
-        assert_eq!(
-            clock.read(&fake),
-            Reading {
-                now_ms: 1_015_000,
-                trusted: true
-            }
-        );
+        assert_eq!(clock.read(&fake), Reading { now_ms: 1_015_000, trusted: true });
         fake.pass(10_001 + AGREEMENT_MS, 10_000);
-        assert_eq!(
-            clock.read(&fake),
-            Reading {
-                now_ms: 1_025_000,
-                trusted: false
-            }
-        );
+        assert_eq!(clock.read(&fake), Reading { now_ms: 1_025_000, trusted: false });
     }
 
     #[test]
@@ -168,21 +137,9 @@ mod tests {
         fake.pass(1_000_000, 0);
         let mut clock = Clock::wall(&fake, 0);
         fake.pass(86_400_000, 1_000);
-        assert_eq!(
-            clock.read(&fake),
-            Reading {
-                now_ms: 1_001_000,
-                trusted: false
-            }
-        );
+        assert_eq!(clock.read(&fake), Reading { now_ms: 1_001_000, trusted: false });
         fake.pass(-86_399_000, 0);
-        assert_eq!(
-            clock.read(&fake),
-            Reading {
-                now_ms: 1_001_000,
-                trusted: true
-            }
-        );
+        assert_eq!(clock.read(&fake), Reading { now_ms: 1_001_000, trusted: true });
     }
 
     #[test]
@@ -200,12 +157,6 @@ mod tests {
         let fake = Fake::default();
         let mut clock = Clock::Simulated { now_ms: 5 };
         fake.pass(1_000, 7);
-        assert_eq!(
-            clock.read(&fake),
-            Reading {
-                now_ms: 5,
-                trusted: true
-            }
-        );
+        assert_eq!(clock.read(&fake), Reading { now_ms: 5, trusted: true });
     }
 }

@@ -39,10 +39,7 @@ pub(crate) struct Staged {
 /// What the committer is asked to do.
 pub(crate) enum Order {
     Commit(Box<Staged>),
-    Note(
-        Vec<(NoteKind, Vec<u8>)>,
-        tokio::sync::oneshot::Sender<Result<(), Refusal>>,
-    ),
+    Note(Vec<(NoteKind, Vec<u8>)>, tokio::sync::oneshot::Sender<Result<(), Refusal>>),
     Close(tokio::sync::oneshot::Sender<()>),
 }
 
@@ -72,10 +69,7 @@ impl Committer {
             match self.orders.recv_timeout(PUBLISH_EVERY) {
                 Ok(Order::Commit(staged)) => self.commit(*staged),
                 Ok(Order::Note(notes, reply)) => {
-                    let result = self
-                        .store
-                        .note(self.epoch, &notes)
-                        .map_err(|e| self.refusal(e));
+                    let result = self.store.note(self.epoch, &notes).map_err(|e| self.refusal(e));
                     let _ = reply.send(result);
                 }
                 Ok(Order::Close(reply)) => {
@@ -107,10 +101,7 @@ impl Committer {
     fn publish(&mut self) {
         self.last_publish = Instant::now();
         let checkpoint = Arc::clone(&crate::shared::read(&self.shared.committed).checkpoint);
-        if checkpoint.size == self.published
-            || checkpoint.size == 0
-            || lock(&self.shared.stopped).is_some()
-        {
+        if checkpoint.size == self.published || checkpoint.size == 0 || lock(&self.shared.stopped).is_some() {
             return;
         }
         match self.store.publish(self.epoch, &checkpoint.note) {
@@ -125,10 +116,7 @@ impl Committer {
         if staged.generation != self.generation {
             return self.fail(
                 staged,
-                Refusal::Stopped {
-                    reason: "a batch before this one could not be written; send the record again"
-                        .to_owned(),
-                },
+                Refusal::Stopped { reason: "a batch before this one could not be written; send the record again".to_owned() },
             );
         }
         if staged.batch.records.is_empty() {
@@ -148,8 +136,7 @@ impl Committer {
         match self.shared.sign(&staged.edge) {
             Ok(checkpoint) => self.show(staged, Arc::new(checkpoint)),
             Err(reason) => {
-                *lock(&self.shared.stopped) =
-                    Some(format!("the checkpoint could not be signed: {reason}"));
+                *lock(&self.shared.stopped) = Some(format!("the checkpoint could not be signed: {reason}"));
                 self.fail(staged, Refusal::Stopped { reason });
             }
         }
@@ -157,10 +144,7 @@ impl Committer {
 
     /// Lets readers see the batch, then answers.
     fn show(&mut self, staged: Staged, checkpoint: Arc<PublishedCheckpoint>) {
-        *write(&self.shared.committed) = Committed {
-            edge: staged.edge,
-            checkpoint: Arc::clone(&checkpoint),
-        };
+        *write(&self.shared.committed) = Committed { edge: staged.edge, checkpoint: Arc::clone(&checkpoint) };
         let mut authority_changed = None;
         {
             let mut streams = lock(&self.shared.streams);
@@ -193,9 +177,7 @@ impl Committer {
     /// A failed write is fatal: the ledger stops, and recovers when it is opened again. A full disk is not.
     fn refusal(&self, error: StoreError) -> Refusal {
         match error {
-            StoreError::Full { .. } => Refusal::StoreFull {
-                detail: error.to_string(),
-            },
+            StoreError::Full { .. } => Refusal::StoreFull { detail: error.to_string() },
             other => {
                 tracing::error!(error = %other, "the store failed; the ledger stops");
                 let reason = other.to_string();
@@ -211,12 +193,7 @@ fn answer(answers: Vec<Answer>, checkpoint: &Arc<PublishedCheckpoint>) {
         let appended = answer
             .results
             .into_iter()
-            .map(|(index, flags, duplicate)| Appended {
-                index,
-                flags,
-                checkpoint: Arc::clone(checkpoint),
-                duplicate,
-            })
+            .map(|(index, flags, duplicate)| Appended { index, flags, checkpoint: Arc::clone(checkpoint), duplicate })
             .collect();
         let _ = answer.reply.send(Ok(appended));
     }

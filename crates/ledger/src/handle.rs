@@ -8,10 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use ed25519_dalek::SigningKey;
-use marrowline_merkle::{
-    Edge, Hash, SignedCheckpoint, TlogProof, TreeReader, VerifierKey, consistency_proof,
-    inclusion_proof,
-};
+use marrowline_merkle::{Edge, Hash, SignedCheckpoint, TlogProof, TreeReader, VerifierKey, consistency_proof, inclusion_proof};
 use marrowline_proof::Receipt;
 use marrowline_record::OpenedRecord;
 use marrowline_record::entry::Entry;
@@ -62,9 +59,7 @@ pub enum OpenFailure {
         next: String,
     },
     /// The tree has another root than the checkpoint that was signed.
-    #[error(
-        "the tree at size {size} has another root than the checkpoint that was signed: restore from a backup"
-    )]
+    #[error("the tree at size {size} has another root than the checkpoint that was signed: restore from a backup")]
     RootDiffers {
         /// The checkpoint's size.
         size: u64,
@@ -90,11 +85,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Opens a ledger on a store, empty or not. The first record of an empty one founds it.
-    pub fn open(
-        mut store: Box<dyn Store>,
-        log_key: SigningKey,
-        time: Box<dyn TimeSource>,
-    ) -> Result<Ledger, OpenFailure> {
+    pub fn open(mut store: Box<dyn Store>, log_key: SigningKey, time: Box<dyn TimeSource>) -> Result<Ledger, OpenFailure> {
         let epoch = store.claim()?;
         let reader = store.reader();
         let size = reader.size();
@@ -108,20 +99,14 @@ impl Ledger {
         }
         let last_ms = last_recorded_ms(reader.as_ref(), size)?;
         let clock = match founding.as_ref().map(|(_, e)| e.training) {
-            Some(true) => Clock::Simulated {
-                now_ms: simulated_ms(reader.as_ref())?.max(last_ms),
-            },
+            Some(true) => Clock::Simulated { now_ms: simulated_ms(reader.as_ref())?.max(last_ms) },
             _ => Clock::wall(time.as_ref(), last_ms),
         };
         let shared = Arc::new(Shared {
             reader,
             committed: RwLock::new(Committed {
                 edge: edge.clone(),
-                checkpoint: Arc::new(PublishedCheckpoint {
-                    size: 0,
-                    root: marrowline_merkle::empty_root(),
-                    note: String::new(),
-                }),
+                checkpoint: Arc::new(PublishedCheckpoint { size: 0, root: marrowline_merkle::empty_root(), note: String::new() }),
             }),
             streams: Shared::cache(),
             keyring: RwLock::new(Arc::new(HashMap::new())),
@@ -139,10 +124,7 @@ impl Ledger {
             let checkpoint = shared.sign(&edge).map_err(OpenFailure::Malformed)?;
             crate::shared::write(&shared.committed).checkpoint = Arc::new(checkpoint);
             check_published(&shared)?;
-            if let Some(Stream::Authority(a)) = shared
-                .stream(StreamKind::Authority, &Id16(AUTHORITY_ID), size)?
-                .as_deref()
-            {
+            if let Some(Stream::Authority(a)) = shared.stream(StreamKind::Authority, &Id16(AUTHORITY_ID), size)?.as_deref() {
                 shared.renew_keyring(a);
             }
         }
@@ -150,10 +132,7 @@ impl Ledger {
     }
 
     /// Hands records to the sequencer: all are appended in order, or none.
-    pub fn submit(
-        &self,
-        records: Vec<OpenedRecord>,
-    ) -> Result<oneshot::Receiver<Result<Vec<Appended>, Refusal>>, Busy> {
+    pub fn submit(&self, records: Vec<OpenedRecord>) -> Result<oneshot::Receiver<Result<Vec<Appended>, Refusal>>, Busy> {
         let (reply, answer) = oneshot::channel();
         let waiting = self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         match self.jobs.try_send(Job { records, reply }) {
@@ -171,27 +150,14 @@ impl Ledger {
     pub fn judge(&self, record: &OpenedRecord) -> Result<(Verdict, Reading), Refusal> {
         let view = self.snapshot();
         let last = self.shared.last_recorded_ms.load(Ordering::SeqCst);
-        let at = At {
-            index: self.size(),
-            recorded_at_ms: view.now_ms().max(last),
-        };
-        let rule_set = view
-            .authority()
-            .founded
-            .as_ref()
-            .map_or(marrowline_rules::RULE_SET, |(_, _, e)| e.rule_set);
+        let at = At { index: self.size(), recorded_at_ms: view.now_ms().max(last) };
+        let rule_set = view.authority().founded.as_ref().map_or(marrowline_rules::RULE_SET, |(_, _, e)| e.rule_set);
         let verdict = marrowline_rules::judge(rule_set, &view, at, record);
         match (view.failure(), verdict) {
-            (None, Some(verdict)) => Ok((
-                verdict,
-                Reading {
-                    now_ms: at.recorded_at_ms,
-                    trusted: view.clock_trusted(),
-                },
-            )),
-            (failure, _) => Err(Refusal::CannotJudge {
-                reason: failure.unwrap_or_else(|| format!("rule set {rule_set} is unknown")),
-            }),
+            (None, Some(verdict)) => Ok((verdict, Reading { now_ms: at.recorded_at_ms, trusted: view.clock_trusted() })),
+            (failure, _) => {
+                Err(Refusal::CannotJudge { reason: failure.unwrap_or_else(|| format!("rule set {rule_set} is unknown")) })
+            }
         }
     }
 
@@ -216,29 +182,14 @@ impl Ledger {
     }
 
     /// The receipt of a leaf at a checkpoint. Size, root and proof come from this one checkpoint.
-    pub fn receipt(
-        &self,
-        index: u64,
-        checkpoint: &PublishedCheckpoint,
-    ) -> Result<Receipt, StoreError> {
-        let (leaf, record) = self
-            .shared
-            .reader
-            .entry(index)?
-            .ok_or_else(|| missing(index))?;
+    pub fn receipt(&self, index: u64, checkpoint: &PublishedCheckpoint) -> Result<Receipt, StoreError> {
+        let (leaf, record) = self.shared.reader.entry(index)?.ok_or_else(|| missing(index))?;
         let edge = read(&self.shared.committed).edge.clone();
         let tiles = StoredTiles(self.shared.reader.as_ref());
         let mut reader = TreeReader::new(&edge, &tiles);
-        let hashes = inclusion_proof(index, checkpoint.size, &mut reader)
-            .map_err(|e| StoreError::Failed(e.to_string()))?;
-        let proof = TlogProof::new(index, hashes, &checkpoint.note)
-            .map_err(|e| StoreError::Failed(e.to_string()))?;
-        Ok(Receipt {
-            index,
-            leaf,
-            record,
-            tlog_proof: proof.to_string(),
-        })
+        let hashes = inclusion_proof(index, checkpoint.size, &mut reader).map_err(|e| StoreError::Failed(e.to_string()))?;
+        let proof = TlogProof::new(index, hashes, &checkpoint.note).map_err(|e| StoreError::Failed(e.to_string()))?;
+        Ok(Receipt { index, leaf, record, tlog_proof: proof.to_string() })
     }
 
     /// Hashes that prove that the tree of `new` leaves continues the one of `old`.
@@ -267,27 +218,14 @@ impl Ledger {
 
     /// Index of a record.
     pub fn index_of(&self, id: &RecordId) -> Result<Option<u64>, StoreError> {
-        Ok(self
-            .shared
-            .reader
-            .index_of(id)?
-            .filter(|i| *i < self.size()))
+        Ok(self.shared.reader.index_of(id)?.filter(|i| *i < self.size()))
     }
 
     /// Records of a stream from number `from_seq` (from 1) on, at most `limit`.
-    pub fn stream_entries(
-        &self,
-        kind: StreamKind,
-        id: &Id16,
-        from_seq: u64,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
+    pub fn stream_entries(&self, kind: StreamKind, id: &Id16, from_seq: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let key = stream_key(kind as u8, &id.0);
         let length = self.shared.length_at(&key, self.size())?;
-        (from_seq.max(1)..=length)
-            .take(limit)
-            .map(|seq| self.shared.stream_entry(&key, seq))
-            .collect()
+        (from_seq.max(1)..=length).take(limit).map(|seq| self.shared.stream_entry(&key, seq)).collect()
     }
 
     /// Notified with the committed size after each commit.
@@ -307,11 +245,7 @@ impl Ledger {
 
     /// The key that verifies this log's checkpoints.
     pub fn verifier_key(&self) -> Option<VerifierKey> {
-        VerifierKey::new(
-            &self.origin()?.to_string(),
-            self.shared.log_key.verifying_key(),
-        )
-        .ok()
+        VerifierKey::new(&self.origin()?.to_string(), self.shared.log_key.verifying_key()).ok()
     }
 
     /// The ledger's time.
@@ -325,8 +259,7 @@ impl Ledger {
         if !self.is_training() || to_ms < self.reading().now_ms {
             return Ok(None);
         }
-        self.note(vec![(NoteKind::Clock, to_ms.to_be_bytes().to_vec())])
-            .await?;
+        self.note(vec![(NoteKind::Clock, to_ms.to_be_bytes().to_vec())]).await?;
         let mut clock = lock(&self.shared.clock);
         if let Clock::Simulated { now_ms } = &mut *clock {
             *now_ms = to_ms.max(*now_ms);
@@ -336,9 +269,7 @@ impl Ledger {
 
     /// Keeps entries in the second journal; returns when they are durable.
     pub async fn note(&self, notes: Vec<(NoteKind, Vec<u8>)>) -> Result<(), Refusal> {
-        let stopped = || Refusal::Stopped {
-            reason: "the ledger was shut down".to_owned(),
-        };
+        let stopped = || Refusal::Stopped { reason: "the ledger was shut down".to_owned() };
         let (reply, answer) = oneshot::channel();
         let orders = self.orders.clone();
         tokio::task::spawn_blocking(move || orders.send(Order::Note(notes, reply)))
@@ -349,12 +280,7 @@ impl Ledger {
     }
 
     /// Entries of the second journal.
-    pub fn notes(
-        &self,
-        kind: NoteKind,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    pub fn notes(&self, kind: NoteKind, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         self.shared.reader.notes(kind, from, limit)
     }
 
@@ -371,20 +297,14 @@ impl Ledger {
         let seen = seen.checkpoint();
         if seen.size() > own.size && seen.size() > self.shared.reader.size() {
             lock(&self.shared.read_only).get_or_insert_with(|| {
-                format!(
-                    "a client holds a checkpoint of {} records, this ledger has {}",
-                    seen.size(),
-                    own.size
-                )
+                format!("a client holds a checkpoint of {} records, this ledger has {}", seen.size(), own.size)
             });
         }
     }
 
     /// Why the ledger takes no records, if it does not.
     pub fn stopped(&self) -> Option<String> {
-        lock(&self.shared.stopped)
-            .clone()
-            .or_else(|| lock(&self.shared.read_only).clone())
+        lock(&self.shared.stopped).clone().or_else(|| lock(&self.shared.read_only).clone())
     }
 
     /// Finishes what is on its way and closes the store. Blocks.
@@ -401,14 +321,8 @@ impl Ledger {
 }
 
 /// The index changes that a stored record brings, for a store that rebuilds its indexes.
-pub fn index_values(
-    index: u64,
-    leaf: &[u8],
-    record: &[u8],
-) -> Result<Vec<crate::store::IndexedValue>, StoreError> {
-    Ok(crate::sequencer::index_writes(
-        &crate::shared::decode_entry(index, leaf, record)?,
-    ))
+pub fn index_values(index: u64, leaf: &[u8], record: &[u8]) -> Result<Vec<crate::store::IndexedValue>, StoreError> {
+    Ok(crate::sequencer::index_writes(&crate::shared::decode_entry(index, leaf, record)?))
 }
 
 fn missing(index: u64) -> StoreError {
@@ -419,11 +333,7 @@ fn missing(index: u64) -> StoreError {
     }
 }
 
-fn start(
-    shared: Arc<Shared>,
-    store: Box<dyn Store>,
-    epoch: crate::store::Epoch,
-) -> Result<Ledger, OpenFailure> {
+fn start(shared: Arc<Shared>, store: Box<dyn Store>, epoch: crate::store::Epoch) -> Result<Ledger, OpenFailure> {
     let (jobs, job_queue) = sync_channel(QUEUE);
     // One batch is written, one waits, one is judged.
     let (orders, order_queue) = sync_channel(1);
@@ -440,19 +350,9 @@ fn start(
         published: if published == 0 { 0 } else { u64::MAX },
         last_publish: Instant::now(),
     };
-    thread::Builder::new()
-        .name("sequencer".to_owned())
-        .spawn(move || sequencer.run())
-        .map_err(OpenFailure::Thread)?;
-    thread::Builder::new()
-        .name("committer".to_owned())
-        .spawn(move || committer.run())
-        .map_err(OpenFailure::Thread)?;
-    Ok(Ledger {
-        shared,
-        jobs,
-        orders,
-    })
+    thread::Builder::new().name("sequencer".to_owned()).spawn(move || sequencer.run()).map_err(OpenFailure::Thread)?;
+    thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run()).map_err(OpenFailure::Thread)?;
+    Ok(Ledger { shared, jobs, orders })
 }
 
 fn rebuild(reader: &dyn Reader, size: u64) -> Result<Edge, OpenFailure> {
@@ -465,22 +365,17 @@ fn rebuild(reader: &dyn Reader, size: u64) -> Result<Edge, OpenFailure> {
     .map_err(|e: marrowline_merkle::RebuildError<StoreError>| OpenFailure::Malformed(e.to_string()))
 }
 
-fn founding(
-    reader: &dyn Reader,
-) -> Result<Option<(Origin, marrowline_record::pb::LedgerFounded)>, OpenFailure> {
+fn founding(reader: &dyn Reader) -> Result<Option<(Origin, marrowline_record::pb::LedgerFounded)>, OpenFailure> {
     let Some((leaf, record)) = reader.entry(0)? else {
         return Ok(None);
     };
     let entry = crate::shared::decode_entry(0, &leaf, &record)?;
     match entry.event() {
         Some(Event::LedgerFounded(e)) => {
-            let origin = Origin::new(&e.name, &entry.digest)
-                .map_err(|e| OpenFailure::Malformed(e.to_string()))?;
+            let origin = Origin::new(&e.name, &entry.digest).map_err(|e| OpenFailure::Malformed(e.to_string()))?;
             Ok(Some((origin, e.clone())))
         }
-        _ => Err(OpenFailure::Malformed(
-            "the first record is not a founding".to_owned(),
-        )),
+        _ => Err(OpenFailure::Malformed("the first record is not a founding".to_owned())),
     }
 }
 
@@ -489,9 +384,7 @@ fn last_recorded_ms(reader: &dyn Reader, size: u64) -> Result<i64, OpenFailure> 
         return Ok(0);
     };
     let (leaf, _) = reader.entry(last)?.ok_or_else(|| missing(last))?;
-    Leaf::decode(&leaf)
-        .map(|l| l.recorded_at_ms)
-        .map_err(|e| OpenFailure::Malformed(e.to_string()))
+    Leaf::decode(&leaf).map(|l| l.recorded_at_ms).map_err(|e| OpenFailure::Malformed(e.to_string()))
 }
 
 /// Where the simulated clock was moved to last.
@@ -505,12 +398,7 @@ fn simulated_ms(reader: &dyn Reader) -> Result<i64, OpenFailure> {
         };
         from = last.saturating_add(1);
         for (_, bytes) in &notes {
-            now = bytes
-                .as_slice()
-                .try_into()
-                .map(i64::from_be_bytes)
-                .unwrap_or(0)
-                .max(now);
+            now = bytes.as_slice().try_into().map(i64::from_be_bytes).unwrap_or(0).max(now);
         }
     }
 }
@@ -520,14 +408,9 @@ fn check_published(shared: &Shared) -> Result<(), OpenFailure> {
     let Some(note) = shared.reader.checkpoint()? else {
         return Ok(());
     };
-    let origin = read(&shared.origin)
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let log = VerifierKey::new(&origin, shared.log_key.verifying_key())
-        .map_err(|e| OpenFailure::Malformed(e.to_string()))?;
-    let signed = SignedCheckpoint::open(&note, &log)
-        .map_err(|e| OpenFailure::Malformed(format!("the checkpoint file: {e}")))?;
+    let origin = read(&shared.origin).as_ref().map(ToString::to_string).unwrap_or_default();
+    let log = VerifierKey::new(&origin, shared.log_key.verifying_key()).map_err(|e| OpenFailure::Malformed(e.to_string()))?;
+    let signed = SignedCheckpoint::open(&note, &log).map_err(|e| OpenFailure::Malformed(format!("the checkpoint file: {e}")))?;
     let size = shared.reader.size();
     let published = signed.checkpoint();
     if published.size() > size {
@@ -539,13 +422,9 @@ fn check_published(shared: &Shared) -> Result<(), OpenFailure> {
     }
     let edge = read(&shared.committed).edge.clone();
     let tiles = StoredTiles(shared.reader.as_ref());
-    let root = TreeReader::new(&edge, &tiles)
-        .root_at(published.size())
-        .map_err(|e| OpenFailure::Malformed(e.to_string()))?;
+    let root = TreeReader::new(&edge, &tiles).root_at(published.size()).map_err(|e| OpenFailure::Malformed(e.to_string()))?;
     if root != *published.root() {
-        return Err(OpenFailure::RootDiffers {
-            size: published.size(),
-        });
+        return Err(OpenFailure::RootDiffers { size: published.size() });
     }
     Ok(())
 }

@@ -34,10 +34,7 @@ impl MemoryStore {
     fn write(&self, epoch: Option<Epoch>) -> Result<RwLockWriteGuard<'_, State>, StoreError> {
         let state = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match epoch {
-            Some(Epoch(held)) if held != state.epoch => Err(StoreError::Fenced {
-                current: state.epoch,
-                held,
-            }),
+            Some(Epoch(held)) if held != state.epoch => Err(StoreError::Fenced { current: state.epoch, held }),
             _ => Ok(state),
         }
     }
@@ -54,26 +51,16 @@ impl Store for MemoryStore {
         let mut state = self.write(Some(epoch))?;
         let size = u64::try_from(state.entries.len()).unwrap_or(u64::MAX);
         if batch.first != size {
-            return Err(StoreError::OutOfOrder {
-                first: batch.first,
-                size,
-            });
+            return Err(StoreError::OutOfOrder { first: batch.first, size });
         }
         if batch.records.is_empty() || batch.records.len() > MAX_BATCH {
-            return Err(StoreError::Failed(format!(
-                "a batch of {} records",
-                batch.records.len()
-            )));
+            return Err(StoreError::Failed(format!("a batch of {} records", batch.records.len())));
         }
         for record in &batch.records {
-            state
-                .entries
-                .push((record.leaf.clone(), record.record.to_vec()));
+            state.entries.push((record.leaf.clone(), record.record.to_vec()));
             state.ids.insert(record.record_id, record.index);
             for (key, seq) in &record.links {
-                state
-                    .links
-                    .insert((*key, *seq), (record.index, record.signed_hash));
+                state.links.insert((*key, *seq), (record.index, record.signed_hash));
                 state.heads.insert(*key, (*seq, record.signed_hash));
             }
             for write in &record.index_writes {
@@ -83,9 +70,7 @@ impl Store for MemoryStore {
             }
         }
         for tile in &batch.tiles {
-            state
-                .tiles
-                .insert((tile.level, tile.index), tile.hashes.clone());
+            state.tiles.insert((tile.level, tile.index), tile.hashes.clone());
         }
         Ok(())
     }
@@ -158,12 +143,7 @@ impl Reader for MemoryStore {
             .collect())
     }
 
-    fn notes(
-        &self,
-        kind: NoteKind,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    fn notes(&self, kind: NoteKind, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         Ok((0u64..)
             .zip(&self.read().notes)
             .filter(|(number, (k, _))| *number >= from && *k == kind)

@@ -34,9 +34,7 @@ pub enum Refusal {
         index: u64,
     },
     /// The record is in the log, without one of the signatures that were sent.
-    #[error(
-        "record {record_id} is in the log at index {index} without one of these signatures; add it with SignatureAdded"
-    )]
+    #[error("record {record_id} is in the log at index {index} without one of these signatures; add it with SignatureAdded")]
     SigningsDiffer {
         /// The id.
         record_id: RecordId,
@@ -76,9 +74,7 @@ impl Refusal {
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
-            Refusal::Violations { violations, .. } => {
-                violations.first().map_or("REFUSED", |f| f.code.name)
-            }
+            Refusal::Violations { violations, .. } => violations.first().map_or("REFUSED", |f| f.code.name),
             Refusal::AlreadyExistsDifferent { .. } => "RECORD_ID_TAKEN",
             Refusal::SigningsDiffer { .. } => "SIGNINGS_DIFFER",
             Refusal::ClockUntrusted => "CLOCK_UNTRUSTED",

@@ -68,22 +68,9 @@ struct Building {
 }
 
 impl Sequencer {
-    pub fn new(
-        shared: Arc<Shared>,
-        jobs: Receiver<Job>,
-        orders: SyncSender<Order>,
-        done: Receiver<Done>,
-    ) -> Sequencer {
+    pub fn new(shared: Arc<Shared>, jobs: Receiver<Job>, orders: SyncSender<Order>, done: Receiver<Done>) -> Sequencer {
         let edge = read(&shared.committed).edge.clone();
-        Sequencer {
-            shared,
-            jobs,
-            orders,
-            done,
-            in_flight: VecDeque::new(),
-            edge,
-            generation: 0,
-        }
+        Sequencer { shared, jobs, orders, done, in_flight: VecDeque::new(), edge, generation: 0 }
     }
 
     /// Runs until the last handle is gone.
@@ -131,12 +118,7 @@ impl Sequencer {
             }
             self.judge_job(&mut building, job);
             let full = building.records.len() >= MAX_BATCH;
-            next = (if full {
-                Err(TryRecvError::Empty)
-            } else {
-                self.jobs.try_recv()
-            })
-            .ok();
+            next = (if full { Err(TryRecvError::Empty) } else { self.jobs.try_recv() }).ok();
         }
         self.hand_over(building);
     }
@@ -186,25 +168,15 @@ impl Sequencer {
             tiles: Vec::new(),
             results: Vec::new(),
         };
-        let outcome = job
-            .records
-            .iter()
-            .try_for_each(|record| self.judge_record(&mut attempt, record));
+        let outcome = job.records.iter().try_for_each(|record| self.judge_record(&mut attempt, record));
         // The batch's own overlay comes back; with what this job added, if it was accepted.
-        let mut overlay = attempt
-            .base
-            .pop()
-            .and_then(Arc::into_inner)
-            .unwrap_or_default();
+        let mut overlay = attempt.base.pop().and_then(Arc::into_inner).unwrap_or_default();
         match outcome {
             Ok(()) => {
                 merge(&mut overlay, attempt.own);
                 building.records.extend(attempt.records);
                 building.tiles.extend(attempt.tiles);
-                building.answers.push(Answer {
-                    results: attempt.results,
-                    reply: job.reply,
-                });
+                building.answers.push(Answer { results: attempt.results, reply: job.reply });
             }
             Err(refusal) => {
                 self.edge = edge_before;
@@ -218,25 +190,17 @@ impl Sequencer {
         if let Some(reason) = lock(&self.shared.stopped).clone() {
             return Some(Refusal::Stopped { reason });
         }
-        lock(&self.shared.read_only)
-            .clone()
-            .map(|reason| Refusal::ReadOnly { reason })
+        lock(&self.shared.read_only).clone().map(|reason| Refusal::ReadOnly { reason })
     }
 
-    fn judge_record(
-        &mut self,
-        attempt: &mut Attempt,
-        opened: &OpenedRecord,
-    ) -> Result<(), Refusal> {
+    fn judge_record(&mut self, attempt: &mut Attempt, opened: &OpenedRecord) -> Result<(), Refusal> {
         if let Some(result) = self.known(attempt, opened)? {
             attempt.results.push(result);
             return Ok(());
         }
         let reading = self.shared.reading();
         let Some(event) = opened.event() else {
-            return Err(Refusal::CannotJudge {
-                reason: "a record without an event".to_owned(),
-            });
+            return Err(Refusal::CannotJudge { reason: "a record without an event".to_owned() });
         };
         if !reading.trusted && table::category(event) == table::Category::Authorisation {
             return Err(Refusal::ClockUntrusted);
@@ -247,25 +211,20 @@ impl Sequencer {
             _ => reading.now_ms,
         }
         .max(self.shared.last_recorded_ms.load(Ordering::SeqCst));
-        let at = At {
-            index: self.edge.size(),
-            recorded_at_ms,
-        };
+        let at = At { index: self.edge.size(), recorded_at_ms };
         let view = attempt.view(&self.shared);
         let rule_set = rule_set(&view, event);
         let verdict = judge(rule_set, &view, at, opened);
         if let Some(reason) = view.failure() {
             return Err(Refusal::CannotJudge { reason });
         }
-        let verdict = verdict.ok_or_else(|| Refusal::CannotJudge {
-            reason: format!("this software does not know rule set {rule_set}"),
-        })?;
+        let verdict =
+            verdict.ok_or_else(|| Refusal::CannotJudge { reason: format!("this software does not know rule set {rule_set}") })?;
         let numbers = verdict.flag_numbers();
         match verdict {
-            Verdict::Refused { violations } => Err(Refusal::Violations {
-                moved: moved(&view, &self.shared, opened, &violations),
-                violations,
-            }),
+            Verdict::Refused { violations } => {
+                Err(Refusal::Violations { moved: moved(&view, &self.shared, opened, &violations), violations })
+            }
             Verdict::Accepted { flags } => {
                 let result = self.stage(attempt, opened, at, rule_set, numbers, flags)?;
                 attempt.results.push(result);
@@ -275,11 +234,7 @@ impl Sequencer {
     }
 
     /// A record that is in the log, or on its way into it: its place, or why this one is another.
-    fn known(
-        &self,
-        attempt: &Attempt,
-        opened: &OpenedRecord,
-    ) -> Result<Option<(u64, Vec<Finding>, bool)>, Refusal> {
+    fn known(&self, attempt: &Attempt, opened: &OpenedRecord) -> Result<Option<(u64, Vec<Finding>, bool)>, Refusal> {
         let view = attempt.view(&self.shared);
         let Some(entry) = view.entry(&opened.record_id()) else {
             return match view.failure() {
@@ -291,11 +246,7 @@ impl Sequencer {
         if entry.digest != opened.digest() {
             return Err(Refusal::AlreadyExistsDifferent { record_id, index });
         }
-        if opened
-            .signings()
-            .iter()
-            .any(|s| !entry.signings.contains(s))
-        {
+        if opened.signings().iter().any(|s| !entry.signings.contains(s)) {
             return Err(Refusal::SigningsDiffer { record_id, index });
         }
         Ok(Some((index, Vec::new(), true)))
@@ -316,11 +267,7 @@ impl Sequencer {
         let mut links = Vec::with_capacity(keys.len());
         for key in &keys {
             let (length, prev) = view.head(key).unwrap_or((0, [0; 32]));
-            links.push(Link {
-                stream_key: *key,
-                seq: length.saturating_add(1),
-                prev,
-            });
+            links.push(Link { stream_key: *key, seq: length.saturating_add(1), prev });
         }
         links.sort_by_key(|l| l.stream_key);
         let leaf = Leaf {
@@ -341,37 +288,22 @@ impl Sequencer {
         if let Some(reason) = view.failure() {
             return Err(cannot(reason));
         }
-        let existing: Vec<bool> = index_writes
-            .iter()
-            .map(|w| attempt.has_index(&self.shared, &w.key))
-            .collect();
+        let existing: Vec<bool> = index_writes.iter().map(|w| attempt.has_index(&self.shared, &w.key)).collect();
         if let Some(Event::LedgerFounded(e)) = entry.event() {
             let origin = Origin::new(&e.name, &entry.digest).map_err(|e| cannot(e.to_string()))?;
             *crate::shared::write(&self.shared.origin) = Some(origin);
         }
-        self.edge
-            .append(marrowline_merkle::leaf_hash(&bytes), &mut attempt.tiles);
-        self.shared
-            .last_recorded_ms
-            .store(at.recorded_at_ms, Ordering::SeqCst);
+        self.edge.append(marrowline_merkle::leaf_hash(&bytes), &mut attempt.tiles);
+        self.shared.last_recorded_ms.store(at.recorded_at_ms, Ordering::SeqCst);
         for link in &links {
-            attempt
-                .own
-                .heads
-                .insert(link.stream_key, (link.seq, signed_hash));
-            attempt
-                .own
-                .links
-                .insert((link.stream_key, link.seq), signed_hash);
+            attempt.own.heads.insert(link.stream_key, (link.seq, signed_hash));
+            attempt.own.links.insert((link.stream_key, link.seq), signed_hash);
         }
         attempt.own.streams.extend(folded);
         for (write, existing) in index_writes.iter().zip(existing) {
             attempt.own.set_index(write, existing);
         }
-        attempt
-            .own
-            .entries
-            .insert(opened.record_id(), Arc::new(entry));
+        attempt.own.entries.insert(opened.record_id(), Arc::new(entry));
         attempt.records.push(StagedRecord {
             index: at.index,
             leaf: bytes,
@@ -436,9 +368,7 @@ fn fold(view: &Snapshot, entry: &Entry) -> HashMap<StreamKey, Arc<Stream>> {
     for extended in &entry.record.streams {
         let id = Id16(extended.id.as_slice().try_into().unwrap_or([0; 16]));
         let key = stream::stream_key(extended.kind() as u8, &id.0);
-        let mut state = view
-            .stream(extended.kind(), &id)
-            .unwrap_or_else(|| Arc::new(Stream::new(extended.kind(), id)));
+        let mut state = view.stream(extended.kind(), &id).unwrap_or_else(|| Arc::new(Stream::new(extended.kind(), id)));
         Arc::make_mut(&mut state).fold(entry);
         folded.insert(key, state);
     }
@@ -449,11 +379,7 @@ fn fold(view: &Snapshot, entry: &Entry) -> HashMap<StreamKey, Arc<Stream>> {
 pub(crate) fn index_writes(entry: &Entry) -> Vec<IndexedValue> {
     index::writes(entry)
         .into_iter()
-        .map(|w| IndexedValue {
-            key: w.key.to_bytes(),
-            value: w.value,
-            first_wins: w.first_wins,
-        })
+        .map(|w| IndexedValue { key: w.key.to_bytes(), value: w.value, first_wins: w.first_wins })
         .collect()
 }
 
@@ -467,12 +393,7 @@ fn rule_set(view: &Snapshot, event: &Event) -> u32 {
 }
 
 /// What came after the heads that a record has seen.
-fn moved(
-    view: &Snapshot,
-    shared: &Shared,
-    opened: &OpenedRecord,
-    violations: &[Finding],
-) -> Vec<Moved> {
+fn moved(view: &Snapshot, shared: &Shared, opened: &OpenedRecord, violations: &[Finding]) -> Vec<Moved> {
     if !violations.iter().any(|f| f.code.name == "HEAD_MOVED") {
         return Vec::new();
     }
@@ -491,9 +412,7 @@ fn moved(
             since.push(Moved {
                 seq,
                 record_id: entry.record_id(),
-                event: entry
-                    .event()
-                    .map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
+                event: entry.event().map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
             });
         }
     }

@@ -97,21 +97,17 @@ impl TileSource for StoredTiles<'_> {
     type Error = StoreError;
 
     fn full_tile(&self, level: u8, index: u64) -> Result<Vec<Hash>, StoreError> {
-        self.0
-            .tile(level, index)?
-            .ok_or_else(|| StoreError::Damaged {
-                what: "the tree".to_owned(),
-                place: format!("tile {level}/{index} is missing"),
-                next: "run fsck; rebuild the projection".to_owned(),
-            })
+        self.0.tile(level, index)?.ok_or_else(|| StoreError::Damaged {
+            what: "the tree".to_owned(),
+            place: format!("tile {level}/{index} is missing"),
+            next: "run fsck; rebuild the projection".to_owned(),
+        })
     }
 }
 
 impl Shared {
     pub fn cache() -> Mutex<LruCache<StreamKey, (u64, Arc<Stream>)>> {
-        Mutex::new(LruCache::new(
-            NonZeroUsize::new(CACHED_STREAMS).unwrap_or(NonZeroUsize::MIN),
-        ))
+        Mutex::new(LruCache::new(NonZeroUsize::new(CACHED_STREAMS).unwrap_or(NonZeroUsize::MIN)))
     }
 
     pub fn reading(&self) -> Reading {
@@ -146,12 +142,7 @@ impl Shared {
     }
 
     /// A committed stream as of `size` leaves, folded; `None` if it has no records by then.
-    pub fn stream(
-        &self,
-        kind: StreamKind,
-        id: &Id16,
-        size: u64,
-    ) -> Result<Option<Arc<Stream>>, StoreError> {
+    pub fn stream(&self, kind: StreamKind, id: &Id16, size: u64) -> Result<Option<Arc<Stream>>, StoreError> {
         let key = marrowline_record::stream::stream_key(kind as u8, &id.0);
         let length = self.length_at(&key, size)?;
         if length == 0 {
@@ -169,10 +160,7 @@ impl Shared {
             Arc::make_mut(&mut state).fold(&entry);
         }
         let mut streams = lock(&self.streams);
-        if streams
-            .peek(&key)
-            .is_none_or(|(cached_length, _)| *cached_length < length)
-        {
+        if streams.peek(&key).is_none_or(|(cached_length, _)| *cached_length < length) {
             streams.put(key, (length, Arc::clone(&state)));
         }
         Ok(Some(state))
@@ -194,10 +182,7 @@ impl Shared {
         let known = Arc::clone(&read(&self.keyring));
         let mut keys = HashMap::with_capacity(authority.keys.len());
         for key in authority.keys.values() {
-            let parsed = known
-                .get(&key.id)
-                .cloned()
-                .or_else(|| PublicKey::parse(&key.public_key).ok().map(Arc::new));
+            let parsed = known.get(&key.id).cloned().or_else(|| PublicKey::parse(&key.public_key).ok().map(Arc::new));
             if let Some(parsed) = parsed {
                 keys.insert(key.id, parsed);
             }
@@ -207,27 +192,16 @@ impl Shared {
 
     /// Signs the tree's end. Ed25519 is deterministic: a restart signs the same bytes.
     pub fn sign(&self, edge: &Edge) -> Result<PublishedCheckpoint, String> {
-        let origin = read(&self.origin)
-            .as_ref()
-            .map(ToString::to_string)
-            .ok_or("no origin before the founding")?;
+        let origin = read(&self.origin).as_ref().map(ToString::to_string).ok_or("no origin before the founding")?;
         let root = edge.root();
         let checkpoint = Checkpoint::new(&origin, edge.size(), root).map_err(|e| e.to_string())?;
         let note = checkpoint.sign(&self.log_key).map_err(|e| e.to_string())?;
-        Ok(PublishedCheckpoint {
-            size: edge.size(),
-            root,
-            note,
-        })
+        Ok(PublishedCheckpoint { size: edge.size(), root, note })
     }
 }
 
 /// A leaf and its record, decoded, with the record's digest compared with the leaf's.
-pub(crate) fn decode_entry(
-    index: u64,
-    leaf_bytes: &[u8],
-    record_bytes: &[u8],
-) -> Result<Entry, StoreError> {
+pub(crate) fn decode_entry(index: u64, leaf_bytes: &[u8], record_bytes: &[u8]) -> Result<Entry, StoreError> {
     let damaged = |what: String| StoreError::Damaged {
         what: "a stored record".to_owned(),
         place: format!("index {index}: {what}"),
@@ -235,9 +209,7 @@ pub(crate) fn decode_entry(
     };
     let leaf = Leaf::decode(leaf_bytes).map_err(|e| damaged(e.to_string()))?;
     if marrowline_record::digest(record_bytes) != leaf.digest {
-        return Err(damaged(
-            "the record is not the one that its leaf names".to_owned(),
-        ));
+        return Err(damaged("the record is not the one that its leaf names".to_owned()));
     }
     let record = marrowline_record::decode(record_bytes).map_err(|e| damaged(format!("{e:?}")))?;
     Ok(Entry {

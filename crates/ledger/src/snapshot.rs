@@ -42,11 +42,7 @@ impl Snapshot {
     }
 
     pub(crate) fn speculative(shared: &Arc<Shared>, overlays: Vec<Arc<Overlay>>) -> Snapshot {
-        Snapshot {
-            overlays,
-            size: u64::MAX,
-            ..Snapshot::committed(shared)
-        }
+        Snapshot { overlays, size: u64::MAX, ..Snapshot::committed(shared) }
     }
 
     /// The checkpoint that answers rest on.
@@ -75,8 +71,7 @@ impl Snapshot {
         if let Some(stream) = self.overlays.iter().rev().find_map(|o| o.streams.get(&key)) {
             return Some(Arc::clone(stream));
         }
-        self.or_fail(self.shared.stream(kind, id, self.size))
-            .flatten()
+        self.or_fail(self.shared.stream(kind, id, self.size)).flatten()
     }
 
     fn or_fail<T>(&self, result: Result<T, StoreError>) -> Option<T> {
@@ -103,10 +98,7 @@ macro_rules! stream_of {
 
 impl View for Snapshot {
     fn authority(&self) -> Arc<Authority> {
-        match self
-            .stream(StreamKind::Authority, &Id16(AUTHORITY_ID))
-            .as_deref()
-        {
+        match self.stream(StreamKind::Authority, &Id16(AUTHORITY_ID)).as_deref() {
             Some(Stream::Authority(state)) => Arc::clone(state),
             _ => Arc::new(Authority::default()),
         }
@@ -128,12 +120,7 @@ impl View for Snapshot {
     }
 
     fn hash_at(&self, stream: &StreamKey, seq: u64) -> Option<[u8; 32]> {
-        if let Some(hash) = self
-            .overlays
-            .iter()
-            .rev()
-            .find_map(|o| o.links.get(&(*stream, seq)))
-        {
+        if let Some(hash) = self.overlays.iter().rev().find_map(|o| o.links.get(&(*stream, seq))) {
             return Some(*hash);
         }
         let (index, hash) = self.or_fail(self.shared.reader.link(stream, seq))??;

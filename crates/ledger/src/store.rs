@@ -141,12 +141,7 @@ pub trait Reader: Send + Sync {
     /// Values of an index whose keys start with this prefix, ascending, at most `limit`.
     fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError>;
     /// The second journal's entries of a kind, from entry number `from`, at most `limit`; each with its number.
-    fn notes(
-        &self,
-        kind: NoteKind,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
+    fn notes(&self, kind: NoteKind, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
     /// The last published checkpoint (a signed note), if any.
     fn checkpoint(&self) -> Result<Option<String>, StoreError>;
 }

@@ -8,14 +8,10 @@ use std::error::Error;
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
-use marrowline_merkle::{
-    Checkpoint, Edge, MemoryTiles, TlogProof, TreeReader, VerifierKey, inclusion_proof, leaf_hash,
-};
+use marrowline_merkle::{Checkpoint, Edge, MemoryTiles, TlogProof, TreeReader, VerifierKey, inclusion_proof, leaf_hash};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args()
-        .nth(1)
-        .ok_or("usage: receipt_example DIR")?;
+    let folder = std::env::args().nth(1).ok_or("usage: receipt_example DIR")?;
     let folder = Path::new(&folder);
     let (index, size) = (300, 1_000);
     let leaf = |n: u64| format!("leaf {n}").into_bytes();

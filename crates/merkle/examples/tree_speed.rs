@@ -76,12 +76,7 @@ fn report(what: &str, count: u64, took: Duration) {
 }
 
 fn leaf(index: u64) -> Vec<u8> {
-    index
-        .to_be_bytes()
-        .into_iter()
-        .cycle()
-        .take(LEAF_BYTES)
-        .collect()
+    index.to_be_bytes().into_iter().cycle().take(LEAF_BYTES).collect()
 }
 
 /// Both trees, grown alike.
@@ -115,16 +110,8 @@ fn main() -> Outcome<()> {
     }
     let records = BATCH * BATCHES;
     report("batch: append, root, receipts; ours", records, took.ours);
-    report(
-        "the same, tlog_tiles over all hashes in memory",
-        records,
-        took.in_memory,
-    );
-    report(
-        "receipts alone, tlog_tiles over tiles",
-        records / 16,
-        took.over_tiles,
-    );
+    report("the same, tlog_tiles over all hashes in memory", records, took.in_memory);
+    report("receipts alone, tlog_tiles over tiles", records / 16, took.over_tiles);
     report("a clone of our edge (once a batch)", BATCHES, took.clone);
     let mebibytes = (trees.stored.0.len() * 32) >> 20;
     println!("all hashes of {LEAVES} leaves: {mebibytes} MiB; our edge: at most 128 KiB");
@@ -145,19 +132,10 @@ fn grow(hashes: &[Hash]) -> Outcome<Trees> {
     for (index, hash) in (0..).zip(hashes) {
         stored.append(index, *hash)?;
     }
-    report(
-        "append, tlog_tiles over all hashes in memory",
-        LEAVES,
-        start.elapsed(),
-    );
+    report("append, tlog_tiles over all hashes in memory", LEAVES, start.elapsed());
     let mut their_tiles = Tiles::default();
     their_tiles.extend(0, LEAVES, &stored)?;
-    Ok(Trees {
-        edge,
-        tiles,
-        stored,
-        their_tiles,
-    })
+    Ok(Trees { edge, tiles, stored, their_tiles })
 }
 
 /// One batch on both trees, which must agree about the root and every proof.
@@ -177,9 +155,7 @@ fn batch(old: u64, trees: &mut Trees, took: &mut Took) -> Outcome<()> {
     trees.tiles.extend(completed);
     let root = trees.edge.root();
     let mut reader = TreeReader::new(&trees.edge, &trees.tiles);
-    let ours: Result<Vec<_>, _> = (old..new)
-        .map(|n| inclusion_proof(n, new, &mut reader))
-        .collect();
+    let ours: Result<Vec<_>, _> = (old..new).map(|n| inclusion_proof(n, new, &mut reader)).collect();
     took.ours += start.elapsed();
 
     let start = Instant::now();
@@ -187,26 +163,18 @@ fn batch(old: u64, trees: &mut Trees, took: &mut Took) -> Outcome<()> {
         trees.stored.append(index, *hash)?;
     }
     let their_root = tlog::tree_hash(new, &trees.stored)?;
-    let proofs: Result<Vec<_>, _> = (old..new)
-        .map(|n| tlog::prove_record(new, n, &trees.stored))
-        .collect();
+    let proofs: Result<Vec<_>, _> = (old..new).map(|n| tlog::prove_record(new, n, &trees.stored)).collect();
     took.in_memory += start.elapsed();
 
     trees.their_tiles.extend(old, new, &trees.stored)?;
     let start = Instant::now();
     let tile_reader = TileHashReader::new(new, their_root, &trees.their_tiles);
-    let from_tiles: Result<Vec<_>, _> = (old..new)
-        .step_by(16)
-        .map(|n| tlog::prove_record(new, n, &tile_reader))
-        .collect();
+    let from_tiles: Result<Vec<_>, _> = (old..new).step_by(16).map(|n| tlog::prove_record(new, n, &tile_reader)).collect();
     took.over_tiles += start.elapsed();
 
     let (ours, proofs) = (ours?, proofs?);
     let same = root == their_root.0
-        && ours
-            .iter()
-            .flatten()
-            .eq(proofs.iter().flatten().map(|hash| &hash.0))
+        && ours.iter().flatten().eq(proofs.iter().flatten().map(|hash| &hash.0))
         && from_tiles?.iter().eq(proofs.iter().step_by(16));
     if !same {
         return Err("the two trees differ".into());

@@ -41,11 +41,7 @@ impl Checkpoint {
         if size == 0 && root != empty_root() {
             return Err(CheckpointError::RootOfEmptyTree);
         }
-        Ok(Self {
-            origin: origin.to_owned(),
-            size,
-            root,
-        })
+        Ok(Self { origin: origin.to_owned(), size, root })
     }
 
     /// Reads the text of a checkpoint. Only one spelling is accepted, so [`fmt::Display`] gives
@@ -57,8 +53,7 @@ impl Checkpoint {
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
         let body = text.strip_suffix('\n').ok_or(CheckpointError::Lines)?;
         let mut lines = body.split('\n');
-        let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next())
-        else {
+        let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(CheckpointError::Lines);
         };
         if lines.next().is_some() {
@@ -102,13 +97,7 @@ impl Checkpoint {
 impl fmt::Display for Checkpoint {
     /// The signed text, three lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}\n{}\n{}",
-            self.origin,
-            self.size,
-            to_base64(&self.root)
-        )
+        writeln!(f, "{}\n{}\n{}", self.origin, self.size, to_base64(&self.root))
     }
 }
 
@@ -131,10 +120,7 @@ impl SignedCheckpoint {
         note.verify(std::slice::from_ref(log))?;
         let checkpoint = Checkpoint::parse(note.text())?;
         if checkpoint.origin != log.name() {
-            return Err(CheckpointError::OtherOrigin {
-                found: checkpoint.origin,
-                expected: log.name().to_owned(),
-            });
+            return Err(CheckpointError::OtherOrigin { found: checkpoint.origin, expected: log.name().to_owned() });
         }
         Ok(Self { checkpoint, note })
     }

@@ -59,11 +59,7 @@ impl Edge {
             let Some(root) = tile.push(carry) else {
                 return;
             };
-            completed.push(CompletedTile {
-                level,
-                index: full_tiles(self.size, level).saturating_sub(1),
-                hashes: tile.take(),
-            });
+            completed.push(CompletedTile { level, index: full_tiles(self.size, level).saturating_sub(1), hashes: tile.take() });
             carry = root;
         }
     }
@@ -84,9 +80,7 @@ impl Edge {
             .flat_map(|tile| tile.rows.iter())
             .filter(|row| row.len() % 2 == 1)
             .filter_map(|row| row.last())
-            .fold(None, |right: Option<Hash>, left| {
-                Some(right.map_or(*left, |right| node_hash(left, &right)))
-            })
+            .fold(None, |right: Option<Hash>, left| Some(right.map_or(*left, |right| node_hash(left, &right))))
             .unwrap_or_else(empty_root)
     }
 
@@ -94,10 +88,7 @@ impl Edge {
     /// the full tiles these are what C2SP tlog-tiles serves.
     #[must_use]
     pub fn partial_tile(&self, level: u8) -> &[Hash] {
-        self.levels
-            .get(usize::from(level))
-            .and_then(|tile| tile.rows.first())
-            .map_or(&[], Vec::as_slice)
+        self.levels.get(usize::from(level)).and_then(|tile| tile.rows.first()).map_or(&[], Vec::as_slice)
     }
 
     /// Rebuilds the edge of a tree of `size` leaves at start, reading its tail only: fewer than
@@ -127,13 +118,11 @@ impl Edge {
                     Some(below) => {
                         let hashes = tile(below, position).map_err(RebuildError::Source)?;
                         let found = hashes.len();
-                        TileRows::full(&hashes).and_then(|full| full.root).ok_or(
-                            RebuildError::TileWidth {
-                                level: below,
-                                index: position,
-                                found,
-                            },
-                        )?
+                        TileRows::full(&hashes).and_then(|full| full.root).ok_or(RebuildError::TileWidth {
+                            level: below,
+                            index: position,
+                            found,
+                        })?
                     }
                 };
                 rows.push(hash);
@@ -147,9 +136,7 @@ impl Edge {
     pub(crate) fn node(&self, height: u8, position: u64) -> Option<Hash> {
         let (level, row) = split_height(height);
         let first = (full_tiles(self.size, level) * TILE_WIDTH as u64) >> row;
-        self.levels
-            .get(usize::from(level))?
-            .node(row, position.checked_sub(first)?)
+        self.levels.get(usize::from(level))?.node(row, position.checked_sub(first)?)
     }
 }
 
@@ -210,10 +197,7 @@ impl TileRows {
 
     /// The node at `offset` of a row, counted from the tile's left.
     pub(crate) fn node(&self, row: usize, offset: u64) -> Option<Hash> {
-        self.rows
-            .get(row)?
-            .get(usize::try_from(offset).ok()?)
-            .copied()
+        self.rows.get(row)?.get(usize::try_from(offset).ok()?).copied()
     }
 
     /// Adds a hash, and every node that it completes. Answers with the root once the tile is full.
@@ -260,10 +244,7 @@ mod tests {
         assert_eq!(seen, [(0, 0), (0, 1)]);
         assert_eq!(completed[1].hashes, leaves[256..512]);
         assert_eq!(edge.partial_tile(0), &leaves[512..]);
-        assert_eq!(
-            edge.partial_tile(1),
-            [root_of(&leaves[..256]), root_of(&leaves[256..512])]
-        );
+        assert_eq!(edge.partial_tile(1), [root_of(&leaves[..256]), root_of(&leaves[256..512])]);
         assert!(edge.partial_tile(2).is_empty());
     }
 
@@ -298,11 +279,7 @@ mod tests {
         let mut completed = Vec::new();
         for (n, leaf) in leaves.iter().enumerate() {
             let size = n as u64;
-            if [
-                0, 1, 255, 256, 257, 511, 512, 65_535, 65_536, 65_537, 66_048,
-            ]
-            .contains(&size)
-            {
+            if [0, 1, 255, 256, 257, 511, 512, 65_535, 65_536, 65_537, 66_048].contains(&size) {
                 let mut leaf_reads = 0_u64;
                 let mut tile_reads = 0_u64;
                 let mut rebuilt = Edge::rebuild(
@@ -336,19 +313,8 @@ mod tests {
     #[test]
     fn rebuilding_from_a_short_tile_is_refused() {
         for found in [0, 255, 257] {
-            let rebuilt = Edge::rebuild(
-                256,
-                |_| Ok::<_, std::convert::Infallible>([0; 32]),
-                |_, _| Ok(vec![[0; 32]; found]),
-            );
-            assert_eq!(
-                rebuilt.unwrap_err(),
-                RebuildError::TileWidth {
-                    level: 0,
-                    index: 0,
-                    found
-                }
-            );
+            let rebuilt = Edge::rebuild(256, |_| Ok::<_, std::convert::Infallible>([0; 32]), |_, _| Ok(vec![[0; 32]; found]));
+            assert_eq!(rebuilt.unwrap_err(), RebuildError::TileWidth { level: 0, index: 0, found });
         }
     }
 }

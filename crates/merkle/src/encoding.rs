@@ -21,8 +21,7 @@ pub(crate) fn hash_from_base64(text: &str) -> Option<Hash> {
 
 /// ASCII digits without a leading zero, sign or space.
 pub(crate) fn decimal(text: &str) -> Option<u64> {
-    let canonical =
-        text == "0" || !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    let canonical = text == "0" || !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     canonical.then(|| text.parse().ok()).flatten()
 }
 
@@ -35,20 +34,7 @@ mod tests {
         assert_eq!(decimal("0"), Some(0));
         assert_eq!(decimal("10"), Some(10));
         assert_eq!(decimal("18446744073709551615"), Some(u64::MAX));
-        for other in [
-            "",
-            "00",
-            "01",
-            "+1",
-            "-0",
-            " 1",
-            "1 ",
-            "1_0",
-            "0x1",
-            "١",
-            "1e3",
-            "18446744073709551616",
-        ] {
+        for other in ["", "00", "01", "+1", "-0", " 1", "1 ", "1_0", "0x1", "١", "1e3", "18446744073709551616"] {
             assert_eq!(decimal(other), None, "{other:?}");
         }
     }
@@ -56,9 +42,7 @@ mod tests {
     #[test]
     fn one_spelling_for_bytes() {
         assert_eq!(from_base64("AQ=="), Some(vec![1]));
-        for other in [
-            "AQ", "AQ=", "AR==", "AQ==\n", "A Q==", "AQ==AQ==", "_w==", "AQ===",
-        ] {
+        for other in ["AQ", "AQ=", "AR==", "AQ==\n", "A Q==", "AQ==AQ==", "_w==", "AQ==="] {
             assert_eq!(from_base64(other), None, "{other:?}");
         }
     }

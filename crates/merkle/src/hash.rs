@@ -56,9 +56,7 @@ pub fn root_of(leaf_hashes: &[Hash]) -> Hash {
 ///
 /// Any other length, the empty one included: an absent hash is never equal to anything.
 pub fn hash_from_slice(bytes: &[u8]) -> Result<Hash, HashLengthError> {
-    bytes
-        .try_into()
-        .map_err(|_| HashLengthError { found: bytes.len() })
+    bytes.try_into().map_err(|_| HashLengthError { found: bytes.len() })
 }
 
 /// The bytes given as a hash are not 32.
@@ -98,10 +96,7 @@ mod tests {
     fn only_32_bytes_are_a_hash() {
         assert_eq!(hash_from_slice(&[7; 32]), Ok([7; 32]));
         for length in [0, 31, 33] {
-            assert_eq!(
-                hash_from_slice(&vec![7; length]),
-                Err(HashLengthError { found: length })
-            );
+            assert_eq!(hash_from_slice(&vec![7; length]), Err(HashLengthError { found: length }));
         }
     }
 }

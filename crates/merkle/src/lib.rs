@@ -30,9 +30,6 @@ pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use edge::{CompletedTile, Edge, RebuildError, TILE_WIDTH};
 pub use hash::{Hash, HashLengthError, empty_root, hash_from_slice, leaf_hash, node_hash, root_of};
 pub use note::{Note, NoteError, SignatureLine, VerifierKey, VerifierKeyError};
-pub use prove::{
-    MemoryTiles, MissingTile, ProveError, TileSource, TreeReader, consistency_proof,
-    inclusion_proof,
-};
+pub use prove::{MemoryTiles, MissingTile, ProveError, TileSource, TreeReader, consistency_proof, inclusion_proof};
 pub use tlog_proof::{TlogProof, TlogProofError, VerifiedInclusion};
 pub use verify::{ProofError, verify_consistency, verify_inclusion};

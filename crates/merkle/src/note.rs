@@ -72,10 +72,7 @@ impl Note {
             }
             signatures.push(SignatureLine::parse(line)?);
         }
-        Ok(Self {
-            text: text.to_owned(),
-            signatures,
-        })
+        Ok(Self { text: text.to_owned(), signatures })
     }
 
     /// Verifies the note. Every line of a known key must hold, and there must be one; lines of
@@ -88,23 +85,15 @@ impl Note {
     pub fn verify<'k>(&self, known: &'k [VerifierKey]) -> Result<Vec<&'k VerifierKey>, NoteError> {
         let mut signed: Vec<&VerifierKey> = Vec::new();
         for line in &self.signatures {
-            let mut keys = known
-                .iter()
-                .filter(|key| key.name == line.name && key.key_id == line.key_id);
+            let mut keys = known.iter().filter(|key| key.name == line.name && key.key_id == line.key_id);
             let Some(key) = keys.next() else {
                 continue;
             };
             if keys.any(|other| other != key) {
-                return Err(NoteError::AmbiguousKey {
-                    name: line.name.clone(),
-                    key_id: line.key_id,
-                });
+                return Err(NoteError::AmbiguousKey { name: line.name.clone(), key_id: line.key_id });
             }
             if !key.accepts(self.text.as_bytes(), &line.signature) {
-                return Err(NoteError::BadSignature {
-                    name: line.name.clone(),
-                    key_id: line.key_id,
-                });
+                return Err(NoteError::BadSignature { name: line.name.clone(), key_id: line.key_id });
             }
             if !signed.contains(&key) {
                 signed.push(key);
@@ -147,11 +136,7 @@ pub fn sign(text: &str, name: &str, key: &SigningKey) -> Result<String, NoteErro
     if !is_key_name(name) {
         return Err(NoteError::KeyName);
     }
-    let line = SignatureLine {
-        name: name.to_owned(),
-        key_id,
-        signature: key.sign(text.as_bytes()).to_bytes().to_vec(),
-    };
+    let line = SignatureLine { name: name.to_owned(), key_id, signature: key.sign(text.as_bytes()).to_bytes().to_vec() };
     Ok(format!("{text}\n{line}"))
 }
 
@@ -169,11 +154,9 @@ impl SignatureLine {
         }
         let bytes = from_base64(encoded).ok_or(NoteError::SignatureBase64)?;
         match bytes.split_first_chunk() {
-            Some((key_id, signature)) if !signature.is_empty() => Ok(Self {
-                name: name.to_owned(),
-                key_id: u32::from_be_bytes(*key_id),
-                signature: signature.to_vec(),
-            }),
+            Some((key_id, signature)) if !signature.is_empty() => {
+                Ok(Self { name: name.to_owned(), key_id: u32::from_be_bytes(*key_id), signature: signature.to_vec() })
+            }
             _ => Err(NoteError::SignatureLength),
         }
     }
@@ -212,11 +195,7 @@ impl VerifierKey {
         if key.to_edwards().compress().as_bytes() != key.as_bytes() {
             return Err(VerifierKeyError::Point);
         }
-        Ok(Self {
-            name: name.to_owned(),
-            key_id: key_id(name, TYPE_ED25519, key.as_bytes()),
-            key,
-        })
+        Ok(Self { name: name.to_owned(), key_id: key_id(name, TYPE_ED25519, key.as_bytes()), key })
     }
 
     /// Reads a key as it is handed round, for instance in `log.vkey`, without a newline.
@@ -226,8 +205,7 @@ impl VerifierKey {
     /// Each way to be malformed is its own variant.
     pub fn parse(text: &str) -> Result<Self, VerifierKeyError> {
         let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(hex), Some(encoded)) = (parts.next(), parts.next(), parts.next())
-        else {
+        let (Some(name), Some(hex), Some(encoded)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(VerifierKeyError::Parts);
         };
         let lower_hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -244,10 +222,7 @@ impl VerifierKey {
         let key = VerifyingKey::from_bytes(public).map_err(|_| VerifierKeyError::Point)?;
         let parsed = Self::new(name, key)?;
         if parsed.key_id != stated {
-            return Err(VerifierKeyError::KeyIdDiffers {
-                stated,
-                computed: parsed.key_id,
-            });
+            return Err(VerifierKeyError::KeyIdDiffers { stated, computed: parsed.key_id });
         }
         Ok(parsed)
     }
@@ -271,8 +246,7 @@ impl VerifierKey {
     }
 
     fn accepts(&self, text: &[u8], signature: &[u8]) -> bool {
-        Signature::from_slice(signature)
-            .is_ok_and(|signature| self.key.verify_strict(text, &signature).is_ok())
+        Signature::from_slice(signature).is_ok_and(|signature| self.key.verify_strict(text, &signature).is_ok())
     }
 }
 

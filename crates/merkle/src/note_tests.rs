@@ -26,22 +26,14 @@ fn signed_and_verified() {
 #[test]
 fn the_published_note_of_the_go_package() {
     // From the documentation of golang.org/x/mod/sumdb/note.
-    let key =
-        VerifierKey::parse("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
-            .unwrap();
+    let key = VerifierKey::parse("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW").unwrap();
     let text = "If you think cryptography is the answer to your problem,\n\
                 then you don't know what your problem is.\n";
     let line = "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
     let note = Note::parse(&format!("{text}\n{line}")).unwrap();
     assert_eq!(note.verify(std::slice::from_ref(&key)).unwrap(), [&key]);
-    let spoiled = Note::parse(&format!(
-        "{}\n{line}",
-        text.replace("your problem is", "it is")
-    ));
-    assert!(matches!(
-        spoiled.unwrap().verify(&[key]),
-        Err(NoteError::BadSignature { .. })
-    ));
+    let spoiled = Note::parse(&format!("{}\n{line}", text.replace("your problem is", "it is")));
+    assert!(matches!(spoiled.unwrap().verify(&[key]), Err(NoteError::BadSignature { .. })));
 }
 
 #[test]
@@ -66,17 +58,10 @@ fn one_bad_line_of_a_known_key_spoils_the_note() {
     let bad = sign("other\n", "a", &key(1)).unwrap();
     let (_, bad_line) = bad.rsplit_once("\n\n").unwrap();
     let known = [verifier("a", 1)];
-    let refused = Err(NoteError::BadSignature {
-        name: "a".to_owned(),
-        key_id: known[0].key_id(),
-    });
+    let refused = Err(NoteError::BadSignature { name: "a".to_owned(), key_id: known[0].key_id() });
     let note = Note::parse(&format!("{good}{bad_line}")).unwrap();
     assert_eq!(note.verify(&known), refused);
-    let cut = SignatureLine {
-        name: "a".to_owned(),
-        key_id: known[0].key_id(),
-        signature: vec![1; 63],
-    };
+    let cut = SignatureLine { name: "a".to_owned(), key_id: known[0].key_id(), signature: vec![1; 63] };
     let note = Note::parse(&format!("{good}{cut}")).unwrap();
     assert_eq!(note.verify(&known), refused);
     let (_, good_line) = good.rsplit_once("\n\n").unwrap();
@@ -89,10 +74,7 @@ fn keys_that_cannot_be_told_apart_are_refused() {
     let mut twin = verifier("a", 2);
     twin.key_id = verifier("a", 1).key_id;
     let note = Note::parse(&sign("text\n", "a", &key(1)).unwrap()).unwrap();
-    assert!(matches!(
-        note.verify(&[verifier("a", 1), twin]),
-        Err(NoteError::AmbiguousKey { .. })
-    ));
+    assert!(matches!(note.verify(&[verifier("a", 1), twin]), Err(NoteError::AmbiguousKey { .. })));
     assert!(note.verify(&[verifier("a", 1), verifier("a", 1)]).is_ok());
 }
 
@@ -102,40 +84,19 @@ fn each_malformed_note_has_its_own_error() {
     assert_eq!(parse("text\n"), NoteError::NoBlankLine);
     assert_eq!(parse(&format!("text\n{STRANGER}")), NoteError::NoBlankLine);
     assert_eq!(parse("text\n\n"), NoteError::NoFinalNewline);
-    assert_eq!(
-        parse(&format!("text\n\n{}", STRANGER.trim_end())),
-        NoteError::NoFinalNewline
-    );
+    assert_eq!(parse(&format!("text\n\n{}", STRANGER.trim_end())), NoteError::NoFinalNewline);
     for control in ["te\txt", "te\rxt", "te\0xt", "te\u{1f}xt"] {
         let note = format!("{control}\n\n{STRANGER}");
         assert_eq!(parse(&note), NoteError::ControlCharacter);
     }
     let line = |line: &str| parse(&format!("text\n\n{line}\n"));
-    for bad in [
-        "- a AAECAwQF",
-        "—a AAECAwQF",
-        "— aAAECAwQF",
-        " — a AAECAwQF",
-        "— ",
-        "—",
-    ] {
+    for bad in ["- a AAECAwQF", "—a AAECAwQF", "— aAAECAwQF", " — a AAECAwQF", "— ", "—"] {
         assert_eq!(line(bad), NoteError::SignatureLine, "{bad:?}");
     }
-    for bad in [
-        "—  AAECAwQF",
-        "— a+b AAECAwQF",
-        "— a\u{a0}b AAECAwQF",
-        "— a\tb AAECAwQF",
-    ] {
+    for bad in ["—  AAECAwQF", "— a+b AAECAwQF", "— a\u{a0}b AAECAwQF", "— a\tb AAECAwQF"] {
         assert_eq!(line(bad), NoteError::KeyName, "{bad:?}");
     }
-    for bad in [
-        "— a AAECAwQ",
-        "— a AAECAwR=",
-        "— a AAECAwQF ",
-        "— a  AAECAwQF",
-        "— a b AAECAwQF",
-    ] {
+    for bad in ["— a AAECAwQ", "— a AAECAwR=", "— a AAECAwQF ", "— a  AAECAwQF", "— a b AAECAwQF"] {
         assert_eq!(line(bad), NoteError::SignatureBase64, "{bad:?}");
     }
     for bad in ["— a ", "— a AAECAw=="] {
@@ -151,38 +112,23 @@ fn each_malformed_note_has_its_own_error() {
 fn bounds_on_both_sides() {
     let signed = |count: usize| format!("text\n\n{}", STRANGER.repeat(count));
     assert!(Note::parse(&signed(MAX_SIGNATURES)).is_ok());
-    assert_eq!(
-        Note::parse(&signed(MAX_SIGNATURES + 1)),
-        Err(NoteError::TooManySignatures)
-    );
+    assert_eq!(Note::parse(&signed(MAX_SIGNATURES + 1)), Err(NoteError::TooManySignatures));
     let text = |bytes: usize| format!("{}\n", "x".repeat(bytes - 1));
     let note = sign(&text(MAX_TEXT_BYTES), "a", &key(1)).unwrap();
     assert!(Note::parse(&note).is_ok());
-    let too_long = Err(NoteError::TooLong {
-        bytes: MAX_TEXT_BYTES + 1,
-    });
+    let too_long = Err(NoteError::TooLong { bytes: MAX_TEXT_BYTES + 1 });
     assert_eq!(sign(&text(MAX_TEXT_BYTES + 1), "a", &key(1)), too_long);
     let note = format!("{}\n{STRANGER}", text(MAX_TEXT_BYTES + 1));
     assert!(matches!(Note::parse(&note), Err(NoteError::TooLong { .. })));
     let long_line = |bytes: usize| {
-        let empty = SignatureLine {
-            name: "a".to_owned(),
-            key_id: 0,
-            signature: vec![0; 5],
-        };
+        let empty = SignatureLine { name: "a".to_owned(), key_id: 0, signature: vec![0; 5] };
         let fixed = format!("text\n\n{empty}").len();
         let room = (bytes - fixed) / 4 * 3;
-        let line = SignatureLine {
-            signature: vec![0; 5 + room],
-            ..empty
-        };
+        let line = SignatureLine { signature: vec![0; 5 + room], ..empty };
         format!("text\n\n{line}")
     };
     assert!(Note::parse(&long_line(MAX_NOTE_BYTES)).is_ok());
-    assert!(matches!(
-        Note::parse(&long_line(MAX_NOTE_BYTES + 4)),
-        Err(NoteError::TooLong { .. })
-    ));
+    assert!(matches!(Note::parse(&long_line(MAX_NOTE_BYTES + 4)), Err(NoteError::TooLong { .. })));
 }
 
 #[test]
@@ -196,18 +142,8 @@ fn verification_keys_have_one_spelling() {
     assert_eq!(parse("a"), VerifierKeyError::Parts);
     assert_eq!(parse(&format!("a+{id}")), VerifierKeyError::Parts);
     assert_eq!(parse(&format!("+{id}+{encoded}")), VerifierKeyError::Name);
-    assert_eq!(
-        parse(&format!("a b+{id}+{encoded}")),
-        VerifierKeyError::Name
-    );
-    for bad in [
-        "",
-        "1234567",
-        "123456789",
-        "ABCDEF01",
-        "+1234567",
-        "0x123456",
-    ] {
+    assert_eq!(parse(&format!("a b+{id}+{encoded}")), VerifierKeyError::Name);
+    for bad in ["", "1234567", "123456789", "ABCDEF01", "+1234567", "0x123456"] {
         let bad = format!("a.example/log+{bad}+{encoded}");
         // A plus as a digit moves the parts, and is refused all the same.
         assert_eq!(parse(&bad), VerifierKeyError::KeyIdHex, "{bad}");
@@ -216,28 +152,16 @@ fn verification_keys_have_one_spelling() {
     assert_eq!(parse(&format!("{text}=")), VerifierKeyError::Base64);
     assert_eq!(parse(&format!("a+{id}+")), VerifierKeyError::KeyLength);
     assert_eq!(parse(&format!("a+{id}+AQID")), VerifierKeyError::KeyLength);
-    let mirror = std::fs::read_to_string(format!(
-        "{VECTORS}/tlog-tiles-sunlight/witness/mirror/mirror.v0.json"
-    ))
-    .unwrap();
+    let mirror = std::fs::read_to_string(format!("{VECTORS}/tlog-tiles-sunlight/witness/mirror/mirror.v0.json")).unwrap();
     let mirror: serde_json::Value = serde_json::from_str(&mirror).unwrap();
-    assert_eq!(
-        parse(mirror["verifier_keys"][0].as_str().unwrap()),
-        VerifierKeyError::UnknownType { found: 4 }
-    );
+    assert_eq!(parse(mirror["verifier_keys"][0].as_str().unwrap()), VerifierKeyError::UnknownType { found: 4 });
     assert_eq!(
         parse(&format!("a.example/log+{:08x}+{encoded}", key.key_id() ^ 1)),
-        VerifierKeyError::KeyIdDiffers {
-            stated: key.key_id() ^ 1,
-            computed: key.key_id()
-        }
+        VerifierKeyError::KeyIdDiffers { stated: key.key_id() ^ 1, computed: key.key_id() }
     );
     assert_eq!(
         parse(&text.replace("a.example/log", "b.example/log")),
-        VerifierKeyError::KeyIdDiffers {
-            stated: key.key_id(),
-            computed: verifier("b.example/log", 1).key_id()
-        }
+        VerifierKeyError::KeyIdDiffers { stated: key.key_id(), computed: verifier("b.example/log", 1).key_id() }
     );
 }
 
@@ -279,16 +203,8 @@ fn of_the_914_edge_cases_exactly_43_are_accepted() {
     let cases = std::fs::read(format!("{VECTORS}/cctv/ed25519/ed25519vectors.json")).unwrap();
     let cases: Vec<serde_json::Value> = serde_json::from_slice(&cases).unwrap();
     assert_eq!(cases.len(), 914);
-    let accepted = cases
-        .iter()
-        .filter(|case| {
-            accepts(
-                &case["key"],
-                case["msg"].as_str().unwrap().as_bytes(),
-                &case["sig"],
-            )
-        })
-        .count();
+    let accepted =
+        cases.iter().filter(|case| accepts(&case["key"], case["msg"].as_str().unwrap().as_bytes(), &case["sig"])).count();
     assert_eq!(accepted, 43);
 }
 
@@ -299,11 +215,7 @@ fn the_151_wycheproof_cases() {
     let mut seen = (0, 0);
     for group in file["testGroups"].as_array().unwrap() {
         for case in group["tests"].as_array().unwrap() {
-            let accepted = accepts(
-                &group["publicKey"]["pk"],
-                &bytes(&case["msg"]),
-                &case["sig"],
-            );
+            let accepted = accepts(&group["publicKey"]["pk"], &bytes(&case["msg"]), &case["sig"]);
             assert_eq!(accepted, case["result"] == "valid", "{case}");
             if accepted {
                 seen.0 += 1;

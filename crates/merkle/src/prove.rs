@@ -34,11 +34,7 @@ pub struct TreeReader<'a, S> {
 impl<'a, S: TileSource> TreeReader<'a, S> {
     /// Reads the tree that ends in `edge` and whose full tiles are in `source`.
     pub fn new(edge: &'a Edge, source: &'a S) -> Self {
-        Self {
-            edge,
-            source,
-            opened: BTreeMap::new(),
-        }
+        Self { edge, source, opened: BTreeMap::new() }
     }
 
     /// The number of leaves of the edge: the largest size that proofs can be made for.
@@ -75,10 +71,7 @@ impl<'a, S: TileSource> TreeReader<'a, S> {
 
     fn check_size(&self, size: u64) -> Result<(), ProveError<S::Error>> {
         if size > self.size() {
-            return Err(ProveError::SizeAhead {
-                size,
-                edge_size: self.size(),
-            });
+            return Err(ProveError::SizeAhead { size, edge_size: self.size() });
         }
         Ok(())
     }
@@ -114,28 +107,14 @@ impl<'a, S: TileSource> TreeReader<'a, S> {
     fn open(&mut self, level: u8, index: u64) -> Result<&TileRows, ProveError<S::Error>> {
         let known = self.opened.get(&level).is_some_and(|(at, _)| *at == index);
         if !known {
-            let hashes =
-                self.source
-                    .full_tile(level, index)
-                    .map_err(|source| ProveError::Tile {
-                        level,
-                        index,
-                        source,
-                    })?;
-            let rows = TileRows::full(&hashes).ok_or(ProveError::TileWidth {
-                level,
-                index,
-                found: hashes.len(),
-            })?;
+            let hashes = self.source.full_tile(level, index).map_err(|source| ProveError::Tile { level, index, source })?;
+            let rows = TileRows::full(&hashes).ok_or(ProveError::TileWidth { level, index, found: hashes.len() })?;
             self.opened.insert(level, (index, rows));
         }
         self.opened
             .get(&level)
             .map(|(_, rows)| rows)
-            .ok_or(ProveError::NodeAbsent {
-                height: level * ROWS as u8,
-                position: index,
-            })
+            .ok_or(ProveError::NodeAbsent { height: level * ROWS as u8, position: index })
     }
 }
 
@@ -300,10 +279,7 @@ impl TileSource for MemoryTiles {
     type Error = MissingTile;
 
     fn full_tile(&self, level: u8, index: u64) -> Result<Vec<Hash>, MissingTile> {
-        self.tiles
-            .get(&(level, index))
-            .cloned()
-            .ok_or(MissingTile { level, index })
+        self.tiles.get(&(level, index)).cloned().ok_or(MissingTile { level, index })
     }
 }
 

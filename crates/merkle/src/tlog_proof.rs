@@ -57,18 +57,9 @@ impl TlogProof {
         let note = Note::parse(checkpoint).map_err(CheckpointError::Note)?;
         let checkpoint = Checkpoint::parse(note.text())?;
         if index >= checkpoint.size() {
-            return Err(TlogProofError::IndexOutside {
-                index,
-                size: checkpoint.size(),
-            });
+            return Err(TlogProofError::IndexOutside { index, size: checkpoint.size() });
         }
-        Ok(Self {
-            index,
-            hashes,
-            extra: None,
-            note,
-            checkpoint,
-        })
+        Ok(Self { index, hashes, extra: None, note, checkpoint })
     }
 
     /// The same proof with extra data beside it.
@@ -101,10 +92,7 @@ impl TlogProof {
             extra = Some(from_base64(encoded).ok_or(TlogProofError::Extra)?);
             line = lines.next().ok_or(TlogProofError::Index)?;
         }
-        let index = line
-            .strip_prefix("index ")
-            .and_then(decimal)
-            .ok_or(TlogProofError::Index)?;
+        let index = line.strip_prefix("index ").and_then(decimal).ok_or(TlogProofError::Index)?;
         let mut hashes = Vec::new();
         for line in lines {
             if hashes.len() == MAX_HASHES {
@@ -124,25 +112,11 @@ impl TlogProof {
     /// # Errors
     ///
     /// A checkpoint that the log has not signed, or a proof that does not lead to its root.
-    pub fn verify(
-        &self,
-        leaf_hash: &Hash,
-        log: &VerifierKey,
-    ) -> Result<VerifiedInclusion, TlogProofError> {
+    pub fn verify(&self, leaf_hash: &Hash, log: &VerifierKey) -> Result<VerifiedInclusion, TlogProofError> {
         let checkpoint = SignedCheckpoint::open(&self.note.to_string(), log)?;
         let head = checkpoint.checkpoint();
-        verify_inclusion(
-            self.index,
-            head.size(),
-            leaf_hash,
-            &self.hashes,
-            head.root(),
-        )?;
-        Ok(VerifiedInclusion {
-            index: self.index,
-            leaf_hash: *leaf_hash,
-            checkpoint,
-        })
+        verify_inclusion(self.index, head.size(), leaf_hash, &self.hashes, head.root())?;
+        Ok(VerifiedInclusion { index: self.index, leaf_hash: *leaf_hash, checkpoint })
     }
 
     /// The leaf's index, as claimed.

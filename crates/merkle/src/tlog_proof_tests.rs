@@ -26,11 +26,7 @@ fn example() -> (TlogProof, Hash) {
 fn read_written_and_verified() {
     let (proof, leaf) = example();
     let with_extra = proof.clone().with_extra(vec![1, 2]).unwrap();
-    assert!(
-        with_extra
-            .to_string()
-            .contains("@v1\nextra AQI=\nindex 1\n")
-    );
+    assert!(with_extra.to_string().contains("@v1\nextra AQI=\nindex 1\n"));
     for proof in [proof, with_extra] {
         let text = proof.to_string();
         let read = TlogProof::parse(&text).unwrap();
@@ -46,10 +42,7 @@ fn read_written_and_verified() {
 #[test]
 fn a_log_of_one_leaf_has_a_proof_without_hashes() {
     let leaf = leaf_hash(b"only");
-    let note = Checkpoint::new(ORIGIN, 1, leaf)
-        .unwrap()
-        .sign(&key())
-        .unwrap();
+    let note = Checkpoint::new(ORIGIN, 1, leaf).unwrap().sign(&key()).unwrap();
     let proof = TlogProof::new(0, vec![], &note).unwrap();
     let text = proof.to_string();
     assert!(text.starts_with("c2sp.org/tlog-proof@v1\nindex 0\n\na.example/log\n1\n"));
@@ -60,33 +53,19 @@ fn a_log_of_one_leaf_has_a_proof_without_hashes() {
 #[test]
 fn whatever_does_not_hold_is_refused() {
     let (proof, leaf) = example();
-    assert_eq!(
-        proof.verify(&leaf_hash(b"other"), &verifier()),
-        Err(TlogProofError::Inclusion(ProofError::RootDiffers))
-    );
+    assert_eq!(proof.verify(&leaf_hash(b"other"), &verifier()), Err(TlogProofError::Inclusion(ProofError::RootDiffers)));
     let moved = TlogProof::parse(&proof.to_string().replace("index 1", "index 0")).unwrap();
-    assert_eq!(
-        moved.verify(&leaf, &verifier()),
-        Err(TlogProofError::Inclusion(ProofError::RootDiffers))
-    );
+    assert_eq!(moved.verify(&leaf, &verifier()), Err(TlogProofError::Inclusion(ProofError::RootDiffers)));
     let stranger = SigningKey::from_bytes(&[2; 32]).verifying_key();
     assert_eq!(
         proof.verify(&leaf, &VerifierKey::new(ORIGIN, stranger).unwrap()),
-        Err(TlogProofError::Checkpoint(CheckpointError::Note(
-            NoteError::NoKnownSignature
-        )))
+        Err(TlogProofError::Checkpoint(CheckpointError::Note(NoteError::NoKnownSignature)))
     );
     let note = proof.note().to_string();
     for hashes in [vec![], vec![proof.hashes()[0]; 2]] {
         let length = hashes.len();
-        let verdict = TlogProof::new(1, hashes, &note)
-            .unwrap()
-            .verify(&leaf, &verifier());
-        let expected = if length == 0 {
-            ProofError::TooShort
-        } else {
-            ProofError::TooLong
-        };
+        let verdict = TlogProof::new(1, hashes, &note).unwrap().verify(&leaf, &verifier());
+        let expected = if length == 0 { ProofError::TooShort } else { ProofError::TooLong };
         assert_eq!(verdict, Err(TlogProofError::Inclusion(expected)));
     }
 }
@@ -109,29 +88,14 @@ fn each_malformed_proof_has_its_own_error() {
     assert_eq!(change("index 1", "index  1"), TlogProofError::Index);
     assert_eq!(change("index 1", "index"), TlogProofError::Index);
     assert_eq!(change("index 1\n", ""), TlogProofError::Index);
-    assert_eq!(
-        change("index 1", "extra AQ==\nindex 1"),
-        TlogProofError::Index
-    );
+    assert_eq!(change("index 1", "extra AQ==\nindex 1"), TlogProofError::Index);
     assert_eq!(change("index 1\n", "index 1\nAAAA\n"), TlogProofError::Hash);
-    assert_eq!(
-        change("index 1", "index 2"),
-        TlogProofError::IndexOutside { index: 2, size: 2 }
-    );
+    assert_eq!(change("index 1", "index 2"), TlogProofError::IndexOutside { index: 2, size: 2 });
     // A blank line too many moves what follows it into the checkpoint.
-    for (from, to) in [
-        ("index 1\n", "index 1\n\n"),
-        ("a.example/log\n2\n", "a.example/log\n2\n\n"),
-    ] {
-        assert_eq!(
-            change(from, to),
-            TlogProofError::Checkpoint(CheckpointError::ExtensionLine)
-        );
+    for (from, to) in [("index 1\n", "index 1\n\n"), ("a.example/log\n2\n", "a.example/log\n2\n\n")] {
+        assert_eq!(change(from, to), TlogProofError::Checkpoint(CheckpointError::ExtensionLine));
     }
-    assert_eq!(
-        TlogProof::parse("c2sp.org/tlog-proof@v1\nindex 0\n"),
-        Err(TlogProofError::NoBlankLine)
-    );
+    assert_eq!(TlogProof::parse("c2sp.org/tlog-proof@v1\nindex 0\n"), Err(TlogProofError::NoBlankLine));
 }
 
 #[test]
@@ -139,10 +103,7 @@ fn bounds_on_both_sides() {
     let (proof, _) = example();
     let note = proof.note().to_string();
     assert!(TlogProof::new(1, vec![[0; 32]; MAX_HASHES], &note).is_ok());
-    assert_eq!(
-        TlogProof::new(1, vec![[0; 32]; MAX_HASHES + 1], &note),
-        Err(TlogProofError::TooManyHashes)
-    );
+    assert_eq!(TlogProof::new(1, vec![[0; 32]; MAX_HASHES + 1], &note), Err(TlogProofError::TooManyHashes));
     let line = format!("{}\n", to_base64(&[0; 32]));
     let long = |count: usize| {
         let text = format!("{FIRST_LINE}\nindex 1\n{}\n{note}", line.repeat(count));
@@ -152,10 +113,7 @@ fn bounds_on_both_sides() {
     assert_eq!(long(MAX_HASHES + 1), Err(TlogProofError::TooManyHashes));
     assert!(proof.clone().with_extra(vec![0; MAX_EXTRA_BYTES]).is_ok());
     for bytes in [0, MAX_EXTRA_BYTES + 1] {
-        assert_eq!(
-            proof.clone().with_extra(vec![0; bytes]),
-            Err(TlogProofError::ExtraLength { bytes })
-        );
+        assert_eq!(proof.clone().with_extra(vec![0; bytes]), Err(TlogProofError::ExtraLength { bytes }));
     }
 }
 

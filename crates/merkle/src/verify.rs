@@ -10,20 +10,11 @@ use crate::hash::{Hash, node_hash};
 /// # Errors
 ///
 /// Anything that does not hold, each kind as its own variant.
-pub fn verify_inclusion(
-    index: u64,
-    size: u64,
-    leaf_hash: &Hash,
-    proof: &[Hash],
-    root: &Hash,
-) -> Result<(), ProofError> {
+pub fn verify_inclusion(index: u64, size: u64, leaf_hash: &Hash, proof: &[Hash], root: &Hash) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::IndexOutside { index, size });
     }
-    let mut path = Path {
-        node: index,
-        last: size - 1,
-    };
+    let mut path = Path { node: index, last: size - 1 };
     let mut computed = *leaf_hash;
     for sibling in proof {
         computed = match path.climb()? {
@@ -32,11 +23,7 @@ pub fn verify_inclusion(
         };
     }
     path.end()?;
-    if computed == *root {
-        Ok(())
-    } else {
-        Err(ProofError::RootDiffers)
-    }
+    if computed == *root { Ok(()) } else { Err(ProofError::RootDiffers) }
 }
 
 /// Checks that the tree of `old` leaves with `old_root` is the beginning of the tree of `new`
@@ -48,13 +35,7 @@ pub fn verify_inclusion(
 /// # Errors
 ///
 /// Anything that does not hold, each kind as its own variant.
-pub fn verify_consistency(
-    old: u64,
-    new: u64,
-    old_root: &Hash,
-    new_root: &Hash,
-    proof: &[Hash],
-) -> Result<(), ProofError> {
+pub fn verify_consistency(old: u64, new: u64, old_root: &Hash, new_root: &Hash, proof: &[Hash]) -> Result<(), ProofError> {
     if old == 0 {
         return Err(ProofError::OldSizeZero);
     }
@@ -70,10 +51,7 @@ pub fn verify_consistency(
     }
     // The walk starts at the largest perfect subtree that ends where the old tree ends.
     let height = old.trailing_zeros();
-    let mut path = Path {
-        node: (old - 1) >> height,
-        last: (new - 1) >> height,
-    };
+    let mut path = Path { node: (old - 1) >> height, last: (new - 1) >> height };
     // If that subtree is the whole old tree, its root is known and not in the proof.
     let (start, rest) = match proof {
         _ if old.is_power_of_two() => (*old_root, proof),
@@ -138,11 +116,7 @@ impl Path {
 
     /// After the last hash of the proof, the path must be at the root.
     fn end(&self) -> Result<(), ProofError> {
-        if self.last == 0 {
-            Ok(())
-        } else {
-            Err(ProofError::TooShort)
-        }
+        if self.last == 0 { Ok(()) } else { Err(ProofError::TooShort) }
     }
 }
 

@@ -12,9 +12,8 @@ use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ct_merkle::{ConsistencyProof, InclusionProof, RootHash};
 use ed25519_dalek::SigningKey;
 use marrowline_merkle::{
-    Checkpoint, Edge, Hash, MemoryTiles, Note, SignedCheckpoint, TileSource as _, TreeReader,
-    VerifierKey, consistency_proof, inclusion_proof, leaf_hash, note, verify_consistency,
-    verify_inclusion,
+    Checkpoint, Edge, Hash, MemoryTiles, Note, SignedCheckpoint, TileSource as _, TreeReader, VerifierKey, consistency_proof,
+    inclusion_proof, leaf_hash, note, verify_consistency, verify_inclusion,
 };
 use proptest::prelude::*;
 use sha2::Sha256;
@@ -32,10 +31,7 @@ struct Stored(Vec<tlog::Hash>);
 
 impl HashReader for Stored {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog::Hash>, tlog::Error> {
-        Ok(indexes
-            .iter()
-            .map(|index| self.0[*index as usize])
-            .collect())
+        Ok(indexes.iter().map(|index| self.0[*index as usize]).collect())
     }
 }
 
@@ -48,11 +44,7 @@ struct Both {
 const LEAVES: u64 = 66_000;
 
 static BOTH: LazyLock<Both> = LazyLock::new(|| {
-    let mut both = Both {
-        edge: Edge::new(),
-        tiles: MemoryTiles::default(),
-        stored: Stored(vec![]),
-    };
+    let mut both = Both { edge: Edge::new(), tiles: MemoryTiles::default(), stored: Stored(vec![]) };
     let mut completed = vec![];
     for n in 0..LEAVES {
         both.edge.append(leaf_hash(&leaf(n)), &mut completed);
@@ -74,9 +66,7 @@ fn the_full_tiles_are_the_same() {
         let data = tile.read_data(&BOTH.stored).unwrap();
         let ours = if tile.width() == 256 {
             full += 1;
-            BOTH.tiles
-                .full_tile(tile.level(), tile.level_index())
-                .unwrap()
+            BOTH.tiles.full_tile(tile.level(), tile.level_index()).unwrap()
         } else {
             BOTH.edge.partial_tile(tile.level()).to_vec()
         };

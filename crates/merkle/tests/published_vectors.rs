@@ -13,15 +13,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, VerifyingKey};
 use marrowline_merkle::{
-    Checkpoint, Edge, Hash, MemoryTiles, Note, TreeReader, hash_from_slice, inclusion_proof,
-    leaf_hash, root_of, verify_consistency, verify_inclusion,
+    Checkpoint, Edge, Hash, MemoryTiles, Note, TreeReader, hash_from_slice, inclusion_proof, leaf_hash, root_of,
+    verify_consistency, verify_inclusion,
 };
 use serde_json::Value;
 
 fn vectors(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/vectors")
-        .join(folder)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(folder)
 }
 
 fn json_files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -29,10 +27,7 @@ fn json_files(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             json_files(&path, found);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "json")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "json") {
             found.push(path);
         }
     }
@@ -61,9 +56,7 @@ fn hash(value: &Value) -> Option<Hash> {
 }
 
 fn hashes(value: &Value) -> Option<Vec<Hash>> {
-    value
-        .as_array()
-        .map_or(Some(vec![]), |all| all.iter().map(hash).collect())
+    value.as_array().map_or(Some(vec![]), |all| all.iter().map(hash).collect())
 }
 
 #[test]
@@ -113,10 +106,7 @@ const MIRROR: &str = "tlog-tiles-sunlight/witness/mirror/\
 
 fn tile(path: &str) -> Vec<Hash> {
     let bytes = std::fs::read(vectors(MIRROR).join("tile").join(path)).unwrap();
-    bytes
-        .chunks(32)
-        .map(|chunk| hash_from_slice(chunk).unwrap())
-        .collect()
+    bytes.chunks(32).map(|chunk| hash_from_slice(chunk).unwrap()).collect()
 }
 
 #[test]
@@ -176,10 +166,7 @@ fn a_cosignature_of_another_type_is_kept_whole() {
     let [line] = note.signatures() else {
         panic!("{note}");
     };
-    assert_eq!(
-        (line.name.as_str(), format!("{:08x}", line.key_id).as_str()),
-        (name, id)
-    );
+    assert_eq!((line.name.as_str(), format!("{:08x}", line.key_id).as_str()), (name, id));
 
     // Type 0x04, a witness's cosignature: eight bytes of time, then Ed25519.
     let (seconds, signature) = line.signature.split_first_chunk::<8>().unwrap();

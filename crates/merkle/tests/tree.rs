@@ -9,9 +9,8 @@
 )]
 
 use marrowline_merkle::{
-    Edge, Hash, MemoryTiles, MissingTile, ProofError, ProveError, TileSource, TreeReader,
-    consistency_proof, empty_root, inclusion_proof, leaf_hash, root_of, verify_consistency,
-    verify_inclusion,
+    Edge, Hash, MemoryTiles, MissingTile, ProofError, ProveError, TileSource, TreeReader, consistency_proof, empty_root,
+    inclusion_proof, leaf_hash, root_of, verify_consistency, verify_inclusion,
 };
 use proptest::prelude::*;
 
@@ -52,10 +51,7 @@ fn defined_consistency(old: usize, leaves: &[Hash], whole: bool) -> Vec<Hash> {
     let (mut proof, sibling) = if old <= left.len() {
         (defined_consistency(old, left, whole), root_of(right))
     } else {
-        (
-            defined_consistency(old - left.len(), right, false),
-            root_of(left),
-        )
+        (defined_consistency(old - left.len(), right, false), root_of(left))
     };
     proof.push(sibling);
     proof
@@ -67,17 +63,10 @@ fn defined_consistency(old: usize, leaves: &[Hash], whole: bool) -> Vec<Hash> {
 fn every_proof_of_every_small_tree() {
     let leaves = leaves(600);
     let roots: Vec<Hash> = (0..=130).map(|n| root_of(&leaves[..n])).collect();
-    let grown: Vec<_> = [130, 256, 600]
-        .iter()
-        .map(|n| grow(&leaves[..*n]))
-        .collect();
+    let grown: Vec<_> = [130, 256, 600].iter().map(|n| grow(&leaves[..*n])).collect();
     for size in 1..=130_usize {
         let exact = grow(&leaves[..size]);
-        let mut readers: Vec<_> = grown
-            .iter()
-            .chain([&exact])
-            .map(|(edge, tiles)| TreeReader::new(edge, tiles))
-            .collect();
+        let mut readers: Vec<_> = grown.iter().chain([&exact]).map(|(edge, tiles)| TreeReader::new(edge, tiles)).collect();
         for index in 0..size {
             let defined = defined_path(index, &leaves[..size]);
             let (at, of) = (index as u64, size as u64);
@@ -108,23 +97,17 @@ fn a_spoiled_proof_is_never_accepted() {
         let of = size as u64;
         for index in 0..size {
             let proof = defined_path(index, &leaves[..size]);
-            let check =
-                |at: u64, proof: &[Hash]| verify_inclusion(at, of, &leaves[index], proof, &root);
+            let check = |at: u64, proof: &[Hash]| verify_inclusion(at, of, &leaves[index], proof, &root);
             for other in (0..of).filter(|other| *other != index as u64) {
                 assert!(check(other, &proof).is_err());
             }
             spoil(&proof, |proof| check(index as u64, proof).is_err());
-            assert_eq!(
-                verify_inclusion(index as u64, of, &leaf_hash(b"x"), &proof, &root),
-                Err(ProofError::RootDiffers)
-            );
+            assert_eq!(verify_inclusion(index as u64, of, &leaf_hash(b"x"), &proof, &root), Err(ProofError::RootDiffers));
         }
         for old in 1..size {
             let old_root = root_of(&leaves[..old]);
             let proof = defined_consistency(old, &leaves[..size], true);
-            let check = |old_root: &Hash, root: &Hash, proof: &[Hash]| {
-                verify_consistency(old as u64, of, old_root, root, proof)
-            };
+            let check = |old_root: &Hash, root: &Hash, proof: &[Hash]| verify_consistency(old as u64, of, old_root, root, proof);
             spoil(&proof, |proof| check(&old_root, &root, proof).is_err());
             assert!(check(&leaf_hash(b"x"), &root, &proof).is_err());
             assert!(check(&old_root, &leaf_hash(b"x"), &proof).is_err());
@@ -155,20 +138,14 @@ fn sizes_around_full_tiles() {
     let leaves = leaves(66_050);
     let (edge, tiles) = grow(&leaves);
     let mut reader = TreeReader::new(&edge, &tiles);
-    let sizes = [
-        255, 256, 257, 511, 512, 513, 65_279, 65_280, 65_281, 65_535, 65_536, 65_537, 65_791,
-        65_792, 65_793, 66_050,
-    ];
+    let sizes = [255, 256, 257, 511, 512, 513, 65_279, 65_280, 65_281, 65_535, 65_536, 65_537, 65_791, 65_792, 65_793, 66_050];
     for size in sizes {
         let root = root_of(&leaves[..size]);
         let exact = grow(&leaves[..size]);
         let mut exact = TreeReader::new(&exact.0, &exact.1);
         assert_eq!(exact.root_at(size as u64).unwrap(), root);
         assert_eq!(reader.root_at(size as u64).unwrap(), root);
-        let indexes = sizes
-            .iter()
-            .flat_map(|n| [*n - 1, *n])
-            .chain([0, 1, 127, 128, 32_768]);
+        let indexes = sizes.iter().flat_map(|n| [*n - 1, *n]).chain([0, 1, 127, 128, 32_768]);
         for index in indexes.filter(|index| *index < size) {
             let (at, of) = (index as u64, size as u64);
             let proof = inclusion_proof(at, of, &mut reader).unwrap();
@@ -190,35 +167,20 @@ fn what_is_not_there_is_refused() {
     let (edge, tiles) = grow(&leaves(300));
     let mut reader = TreeReader::new(&edge, &tiles);
     let outside = |index, size| ProveError::IndexOutside { index, size };
-    let ahead = ProveError::SizeAhead {
-        size: 301,
-        edge_size: 300,
-    };
+    let ahead = ProveError::SizeAhead { size: 301, edge_size: 300 };
     assert!(inclusion_proof(299, 300, &mut reader).is_ok());
-    assert_eq!(
-        inclusion_proof(300, 300, &mut reader),
-        Err(outside(300, 300))
-    );
+    assert_eq!(inclusion_proof(300, 300, &mut reader), Err(outside(300, 300)));
     assert_eq!(inclusion_proof(10, 10, &mut reader), Err(outside(10, 10)));
     assert_eq!(inclusion_proof(0, 0, &mut reader), Err(outside(0, 0)));
     assert_eq!(inclusion_proof(0, 301, &mut reader), Err(ahead.clone()));
     assert_eq!(consistency_proof(1, 301, &mut reader), Err(ahead.clone()));
     assert_eq!(reader.root_at(301), Err(ahead));
     assert_eq!(reader.root_at(0), Ok(empty_root()));
-    assert_eq!(
-        consistency_proof(0, 5, &mut reader),
-        Err(ProveError::OldSizeZero)
-    );
-    assert_eq!(
-        consistency_proof(6, 5, &mut reader),
-        Err(ProveError::SizesReversed { old: 6, new: 5 })
-    );
+    assert_eq!(consistency_proof(0, 5, &mut reader), Err(ProveError::OldSizeZero));
+    assert_eq!(consistency_proof(6, 5, &mut reader), Err(ProveError::SizesReversed { old: 6, new: 5 }));
     assert!(reader.leaf_hash_at(299).is_ok());
     assert_eq!(reader.leaf_hash_at(300), Err(outside(300, 300)));
-    assert_eq!(
-        verify_inclusion(3, 3, &[0; 32], &[], &[0; 32]),
-        Err(ProofError::IndexOutside { index: 3, size: 3 })
-    );
+    assert_eq!(verify_inclusion(3, 3, &[0; 32], &[], &[0; 32]), Err(ProofError::IndexOutside { index: 3, size: 3 }));
 }
 
 struct Broken(Result<Vec<Hash>, MissingTile>);
@@ -238,20 +200,12 @@ fn a_tile_that_is_absent_or_cut_is_named() {
     let source = Broken(Err(missing));
     assert_eq!(
         inclusion_proof(7, 300, &mut TreeReader::new(&edge, &source)),
-        Err(ProveError::Tile {
-            level: 0,
-            index: 0,
-            source: missing
-        })
+        Err(ProveError::Tile { level: 0, index: 0, source: missing })
     );
     let source = Broken(Ok(vec![[0; 32]; 255]));
     assert_eq!(
         inclusion_proof(7, 300, &mut TreeReader::new(&edge, &source)),
-        Err(ProveError::TileWidth {
-            level: 0,
-            index: 0,
-            found: 255
-        })
+        Err(ProveError::TileWidth { level: 0, index: 0, found: 255 })
     );
     // The proof of a leaf at the edge needs the root of that tile only, and the edge has it.
     let source = Broken(Err(missing));

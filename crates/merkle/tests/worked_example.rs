@@ -9,26 +9,16 @@
 
 use ed25519_dalek::SigningKey;
 use marrowline_merkle::{
-    Checkpoint, Edge, Hash, MemoryTiles, SignedCheckpoint, TileSource as _, TlogProof, TreeReader,
-    VerifierKey, consistency_proof, inclusion_proof, leaf_hash, node_hash, root_of,
-    verify_consistency,
+    Checkpoint, Edge, Hash, MemoryTiles, SignedCheckpoint, TileSource as _, TlogProof, TreeReader, VerifierKey,
+    consistency_proof, inclusion_proof, leaf_hash, node_hash, root_of, verify_consistency,
 };
 
 const PAGE: &str = include_str!("../../../docs/format-tree.md");
 const ORIGIN: &str = "ledger.example/00112233445566778899aabbccddeeff";
-const LEAVES: [&[u8]; 5] = [
-    b"collected",
-    b"isolated",
-    b"seeded",
-    b"harvested",
-    b"infused",
-];
+const LEAVES: [&[u8]; 5] = [b"collected", b"isolated", b"seeded", b"harvested", b"infused"];
 
 fn on_the_page(block: &str) {
-    assert!(
-        PAGE.contains(&format!("```text\n{block}```\n")),
-        "docs/format-tree.md lacks this block:\n{block}"
-    );
+    assert!(PAGE.contains(&format!("```text\n{block}```\n")), "docs/format-tree.md lacks this block:\n{block}");
 }
 
 fn tree() -> (Vec<Hash>, Edge) {
@@ -57,10 +47,7 @@ fn hashes() {
     let mut block = String::new();
     for (n, (leaf, hash)) in LEAVES.iter().zip(&leaves).enumerate() {
         let leaf = String::from_utf8_lossy(leaf);
-        block += &format!(
-            "h{n}   = SHA-256(00 ‖ \"{leaf}\")\n     = {}\n",
-            hex::encode(hash)
-        );
+        block += &format!("h{n}   = SHA-256(00 ‖ \"{leaf}\")\n     = {}\n", hex::encode(hash));
     }
     for (name, of, hash) in [
         ("h01", "h0 ‖ h1", n01),
@@ -68,10 +55,7 @@ fn hashes() {
         ("h03", "h01 ‖ h23", n03),
         ("root", "h03 ‖ h4", node_hash(&n03, &leaves[4])),
     ] {
-        block += &format!(
-            "{name:<4} = SHA-256(01 ‖ {of})\n     = {}\n",
-            hex::encode(hash)
-        );
+        block += &format!("{name:<4} = SHA-256(01 ‖ {of})\n     = {}\n", hex::encode(hash));
     }
     on_the_page(&block);
     assert_eq!(edge.root(), node_hash(&n03, &leaves[4]));
@@ -84,14 +68,8 @@ fn proofs() {
     let mut reader = TreeReader::new(&edge, &none);
     let n01 = node_hash(&leaves[0], &leaves[1]);
     let n23 = node_hash(&leaves[2], &leaves[3]);
-    assert_eq!(
-        inclusion_proof(2, 5, &mut reader).unwrap(),
-        [leaves[3], n01, leaves[4]]
-    );
-    assert_eq!(
-        inclusion_proof(4, 5, &mut reader).unwrap(),
-        [node_hash(&n01, &n23)]
-    );
+    assert_eq!(inclusion_proof(2, 5, &mut reader).unwrap(), [leaves[3], n01, leaves[4]]);
+    assert_eq!(inclusion_proof(4, 5, &mut reader).unwrap(), [node_hash(&n01, &n23)]);
     let proof = consistency_proof(3, 5, &mut reader).unwrap();
     assert_eq!(proof, [leaves[2], leaves[3], n01, leaves[4]]);
     verify_consistency(3, 5, &root_of(&leaves[..3]), &edge.root(), &proof).unwrap();

@@ -112,17 +112,10 @@ impl VerifiedReceipt {
 impl Receipt {
     /// Checks inclusion, the checkpoint's signature by `log`, and that leaf and record belong together and to this ledger. `expected` is
     /// the digest of the record that was sent, where the caller sent one.
-    pub fn verify(
-        &self,
-        log: &VerifierKey,
-        expected: Option<Digest>,
-    ) -> Result<VerifiedReceipt, ReceiptError> {
+    pub fn verify(&self, log: &VerifierKey, expected: Option<Digest>) -> Result<VerifiedReceipt, ReceiptError> {
         let proof = TlogProof::parse(&self.tlog_proof)?;
         if proof.index() != self.index {
-            return Err(ReceiptError::IndexDiffers {
-                receipt: self.index,
-                proof: proof.index(),
-            });
+            return Err(ReceiptError::IndexDiffers { receipt: self.index, proof: proof.index() });
         }
         let inclusion = proof.verify(&leaf_hash(&self.leaf), log)?;
         let checkpoint = inclusion.checkpoint().checkpoint().clone();
@@ -136,23 +129,13 @@ impl Receipt {
         }
         let record = marrowline_record::decode(&self.record).map_err(ReceiptError::Record)?;
         let origin = match &record.event {
-            Some(Event::LedgerFounded(e)) => Origin::new(&e.name, &found)
-                .map(|o| o.to_string())
-                .unwrap_or_default(),
+            Some(Event::LedgerFounded(e)) => Origin::new(&e.name, &found).map(|o| o.to_string()).unwrap_or_default(),
             _ => record.origin.clone(),
         };
         if origin != checkpoint.origin() {
-            return Err(ReceiptError::OriginDiffers {
-                record: origin,
-                checkpoint: checkpoint.origin().to_owned(),
-            });
+            return Err(ReceiptError::OriginDiffers { record: origin, checkpoint: checkpoint.origin().to_owned() });
         }
-        Ok(VerifiedReceipt {
-            leaf,
-            record,
-            checkpoint,
-            note: proof.note().to_string(),
-        })
+        Ok(VerifiedReceipt { leaf, record, checkpoint, note: proof.note().to_string() })
     }
 
     /// Checks every signature on the record with keys that the caller trusts.

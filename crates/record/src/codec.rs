@@ -17,13 +17,7 @@ const DOMAIN: &[u8] = b"marrowline/record/v1\n";
 
 /// `SHA256("marrowline/record/v1\n" ‖ bytes)`: what people sign.
 pub fn digest(bytes: &[u8]) -> Digest {
-    Digest(
-        Sha256::new()
-            .chain_update(DOMAIN)
-            .chain_update(bytes)
-            .finalize()
-            .into(),
-    )
+    Digest(Sha256::new().chain_update(DOMAIN).chain_update(bytes).finalize().into())
 }
 
 /// The record's bytes. Canonical, but not checked: what [`decode`] refuses can be encoded.
@@ -44,21 +38,10 @@ pub fn decode(bytes: &[u8]) -> Result<pb::Record, Malformed> {
         ));
     }
     shape::check(bytes)?;
-    let record = pb::Record::decode(bytes).map_err(|e| {
-        Malformed::new(
-            Code::NotCanonical,
-            "",
-            format!("not read by the decoder: {e}"),
-            "canonical bytes",
-        )
-    })?;
+    let record = pb::Record::decode(bytes)
+        .map_err(|e| Malformed::new(Code::NotCanonical, "", format!("not read by the decoder: {e}"), "canonical bytes"))?;
     if encode(&record) != bytes {
-        return Err(Malformed::new(
-            Code::NotCanonical,
-            "",
-            "not what its content encodes to",
-            "canonical bytes",
-        ));
+        return Err(Malformed::new(Code::NotCanonical, "", "not what its content encodes to", "canonical bytes"));
     }
     check_record_id(&record)?;
     check_streams(&record)?;
@@ -70,12 +53,7 @@ pub fn decode(bytes: &[u8]) -> Result<pb::Record, Malformed> {
 fn check_record_id(record: &pb::Record) -> Result<(), Malformed> {
     match RecordId::from_slice(&record.record_id) {
         Some(_) => Ok(()),
-        None => Err(Malformed::new(
-            Code::RecordIdNotUuidv7,
-            "record_id",
-            "another kind of id",
-            "a UUIDv7",
-        )),
+        None => Err(Malformed::new(Code::RecordIdNotUuidv7, "record_id", "another kind of id", "a UUIDv7")),
     }
 }
 
@@ -106,25 +84,15 @@ fn check_streams(record: &pb::Record) -> Result<(), Malformed> {
 }
 
 fn check_origin(record: &pb::Record) -> Result<(), Malformed> {
-    let malformed = |path: &str, found: &str, allowed: &str| {
-        Err(Malformed::new(
-            Code::OriginMalformed,
-            path,
-            format!("`{found}`"),
-            allowed,
-        ))
-    };
+    let malformed =
+        |path: &str, found: &str, allowed: &str| Err(Malformed::new(Code::OriginMalformed, path, format!("`{found}`"), allowed));
     match &record.event {
         Some(Event::LedgerFounded(founded)) => {
             if !origin::is_name(&founded.name) {
                 return malformed("ledger_founded.name", &founded.name, origin::NAME_RULE);
             }
             if record.origin != founded.name {
-                return malformed(
-                    "origin",
-                    &record.origin,
-                    "for a founding record its ledger's name",
-                );
+                return malformed("origin", &record.origin, "for a founding record its ledger's name");
             }
             Ok(())
         }

@@ -36,22 +36,15 @@ impl Decimal {
         }
         let fraction = fraction.unwrap_or("0");
         let scale = u32::try_from(MAX_CHARACTERS.checked_sub(fraction.len())?).ok()?;
-        let value = Decimal {
-            negative,
-            integer: number(integer)?,
-            fraction: number(fraction)?.checked_mul(10u128.checked_pow(scale)?)?,
-        };
+        let value =
+            Decimal { negative, integer: number(integer)?, fraction: number(fraction)?.checked_mul(10u128.checked_pow(scale)?)? };
         (!(negative && value.integer == 0 && value.fraction == 0)).then_some(value)
     }
 }
 
 /// A number of ASCII digits only; at most 32 of them, which a `u128` holds.
 fn number(digits: &str) -> Option<u128> {
-    if digits.bytes().all(|b| b.is_ascii_digit()) {
-        digits.parse().ok()
-    } else {
-        None
-    }
+    if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 impl Ord for Decimal {

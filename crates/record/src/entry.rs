@@ -68,10 +68,7 @@ impl Entry {
 
     /// When it happened, by the signer's clock.
     pub fn occurred_at_ms(&self) -> i64 {
-        self.record
-            .occurred_at
-            .as_ref()
-            .map_or(0, |instant| instant.unix_ms)
+        self.record.occurred_at.as_ref().map_or(0, |instant| instant.unix_ms)
     }
 
     /// Numbers of its flags, ascending.

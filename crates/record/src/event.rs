@@ -55,26 +55,16 @@ mod tests {
     #[test]
     fn numbers_and_names_are_the_proto_s() {
         let seeded = EventKind::of(&Event::CultureSeeded(pb::CultureSeeded::default()));
-        assert_eq!(
-            (seeded.number(), seeded.name(), seeded.field_name()),
-            (172, "CultureSeeded", "culture_seeded")
-        );
+        assert_eq!((seeded.number(), seeded.name(), seeded.field_name()), (172, "CultureSeeded", "culture_seeded"));
         assert_eq!(EventKind::from_number(172), Some(seeded));
         assert_eq!(EventKind::from_number(173), None);
-        assert_eq!(
-            EventKind::from_name("MncIsolated"),
-            Some(EventKind::MncIsolated)
-        );
+        assert_eq!(EventKind::from_name("MncIsolated"), Some(EventKind::MncIsolated));
         assert_eq!(EventKind::from_name("mnc_isolated"), None);
     }
 
     #[test]
     fn all_are_ascending_and_found_again() {
-        assert!(
-            EventKind::all()
-                .windows(2)
-                .all(|w| w[0].number() < w[1].number())
-        );
+        assert!(EventKind::all().windows(2).all(|w| w[0].number() < w[1].number()));
         for kind in EventKind::all() {
             assert_eq!(EventKind::from_number(kind.number()), Some(*kind));
             assert_eq!(EventKind::from_name(kind.name()), Some(*kind));

@@ -15,10 +15,7 @@ pub struct IdError {
 
 impl IdError {
     fn new(text: &str, wanted: &'static str) -> IdError {
-        IdError {
-            text: text.chars().take(80).collect(),
-            wanted,
-        }
+        IdError { text: text.chars().take(80).collect(), wanted }
     }
 }
 
@@ -118,13 +115,7 @@ impl RecordId {
 impl KeyId {
     /// Id of this Ed25519 public key.
     pub fn of(public_key: &[u8; 32]) -> KeyId {
-        KeyId(
-            Sha256::new()
-                .chain_update([1])
-                .chain_update(public_key)
-                .finalize()
-                .into(),
-        )
+        KeyId(Sha256::new().chain_update([1]).chain_update(public_key).finalize().into())
     }
 }
 
@@ -147,15 +138,8 @@ pub(crate) fn read_hex(text: &str) -> Option<Vec<u8>> {
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
         return None;
     };
-    let digit = |b: u8| {
-        char::from(b)
-            .to_digit(16)
-            .and_then(|d| u8::try_from(d).ok())
-    };
-    pairs
-        .iter()
-        .map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?))
-        .collect()
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
 }
 
 fn read_hex32(text: &str) -> Option<Vec<u8>> {

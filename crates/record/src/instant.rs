@@ -24,10 +24,7 @@ pub struct UnixMs(pub i64);
 impl UnixMs {
     /// The instant with this offset from UTC.
     pub fn at_offset(self, offset_minutes: i32) -> pb::Instant {
-        pb::Instant {
-            unix_ms: self.0,
-            offset_minutes,
-        }
+        pb::Instant { unix_ms: self.0, offset_minutes }
     }
 }
 
@@ -107,12 +104,7 @@ fn read(text: &str) -> Option<pb::Instant> {
     }
     let local_ms = days * DAY_MS + ((hours * 60 + minutes) * 60 + seconds) * 1000 + fraction;
     let unix_ms = local_ms - i64::from(offset_minutes) * 60_000;
-    (MIN_UNIX_MS..=MAX_UNIX_MS)
-        .contains(&unix_ms)
-        .then_some(pb::Instant {
-            unix_ms,
-            offset_minutes,
-        })
+    (MIN_UNIX_MS..=MAX_UNIX_MS).contains(&unix_ms).then_some(pb::Instant { unix_ms, offset_minutes })
 }
 
 fn read_offset(text: &str) -> Option<(&str, i32)> {
@@ -164,16 +156,11 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -198,10 +185,7 @@ mod tests {
             assert_eq!(format(unix_ms, offset), text);
             assert_eq!(parse(text).unwrap(), UnixMs(unix_ms).at_offset(offset));
         }
-        assert_eq!(
-            UnixMs(1_795_414_200_000).to_string(),
-            "2026-11-23 06:10:00 +00:00"
-        );
+        assert_eq!(UnixMs(1_795_414_200_000).to_string(), "2026-11-23 06:10:00 +00:00");
     }
 
     #[test]

@@ -40,10 +40,7 @@ impl PublicKey {
         if key.is_weak() {
             return Err(KeyError::Weak);
         }
-        Ok(PublicKey {
-            id: KeyId::of(bytes),
-            key,
-        })
+        Ok(PublicKey { id: KeyId::of(bytes), key })
     }
 
     /// The key's id.
@@ -58,9 +55,7 @@ impl PublicKey {
 
     /// Whether this is the key's signature over the message, by the strictest reading.
     pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        self.key
-            .verify_strict(message, &Signature::from_bytes(signature))
-            .is_ok()
+        self.key.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }
 }
 

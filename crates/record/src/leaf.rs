@@ -111,19 +111,12 @@ pub enum LeafError {
 impl Leaf {
     /// The leaf's bytes. Not checked: what [`Leaf::decode`] refuses can be encoded, see [`Leaf::check`].
     pub fn encode(&self) -> Vec<u8> {
-        let mut out =
-            Vec::with_capacity(128 + self.links.len() * 72 + self.signings.len() * SIGNING_BYTES);
+        let mut out = Vec::with_capacity(128 + self.links.len() * 72 + self.signings.len() * SIGNING_BYTES);
         out.push(VERSION);
-        out.extend(
-            u64::try_from(self.recorded_at_ms)
-                .unwrap_or(0)
-                .to_be_bytes(),
-        );
+        out.extend(u64::try_from(self.recorded_at_ms).unwrap_or(0).to_be_bytes());
         out.extend(self.rule_set.to_be_bytes());
         out.push(count(self.flags.len()));
-        self.flags
-            .iter()
-            .for_each(|flag| out.extend(flag.to_be_bytes()));
+        self.flags.iter().for_each(|flag| out.extend(flag.to_be_bytes()));
         out.push(count(self.links.len()));
         for link in &self.links {
             out.extend(link.stream_key.0);
@@ -132,9 +125,7 @@ impl Leaf {
         }
         out.extend(self.digest.0);
         out.push(count(self.signings.len()));
-        self.signings
-            .iter()
-            .for_each(|signing| out.extend(signing.to_bytes()));
+        self.signings.iter().for_each(|signing| out.extend(signing.to_bytes()));
         out.push(self.map_root.is_some().into());
         out.extend(self.map_root.iter().flatten());
         out
@@ -147,19 +138,12 @@ impl Leaf {
         if version != VERSION {
             return Err(LeafError::VersionUnknown(version));
         }
-        let recorded_at_ms = i64::try_from(u64::from_be_bytes(reader.array()?))
-            .map_err(|_| LeafError::TimeOutOfRange)?;
+        let recorded_at_ms = i64::try_from(u64::from_be_bytes(reader.array()?)).map_err(|_| LeafError::TimeOutOfRange)?;
         let rule_set = u32::from_be_bytes(reader.array()?);
-        let flags = (0..reader.byte()?)
-            .map(|_| Ok(u16::from_be_bytes(reader.array()?)))
-            .collect::<Result<_, _>>()?;
-        let links = (0..reader.byte()?)
-            .map(|_| reader.link())
-            .collect::<Result<_, _>>()?;
+        let flags = (0..reader.byte()?).map(|_| Ok(u16::from_be_bytes(reader.array()?))).collect::<Result<_, _>>()?;
+        let links = (0..reader.byte()?).map(|_| reader.link()).collect::<Result<_, _>>()?;
         let digest = Digest(reader.array()?);
-        let signings = (0..reader.byte()?)
-            .map(|_| reader.signing())
-            .collect::<Result<_, _>>()?;
+        let signings = (0..reader.byte()?).map(|_| reader.signing()).collect::<Result<_, _>>()?;
         let map_root = match reader.byte()? {
             0 => None,
             1 => Some(reader.array()?),
@@ -168,15 +152,7 @@ impl Leaf {
         if !reader.0.is_empty() {
             return Err(LeafError::TrailingBytes);
         }
-        let leaf = Leaf {
-            recorded_at_ms,
-            rule_set,
-            flags,
-            links,
-            digest,
-            signings,
-            map_root,
-        };
+        let leaf = Leaf { recorded_at_ms, rule_set, flags, links, digest, signings, map_root };
         leaf.check()?;
         Ok(leaf)
     }
@@ -212,9 +188,7 @@ impl Leaf {
 
 /// `SHA256("marrowline/signed/v1\n" ‖ digest ‖ signings)`: a record with its signatures, without the ledger's own statement.
 pub fn signed_hash(digest: &Digest, signings: &[Signing]) -> [u8; 32] {
-    let mut hash = Sha256::new()
-        .chain_update(SIGNED_DOMAIN)
-        .chain_update(digest.0);
+    let mut hash = Sha256::new().chain_update(SIGNED_DOMAIN).chain_update(digest.0);
     for signing in signings {
         hash.update(signing.to_bytes());
     }
@@ -244,9 +218,7 @@ fn check_signings(signings: &[Signing]) -> Result<(), LeafError> {
     if !(1..=MAX_SIGNINGS).contains(&signings.len()) {
         return Err(LeafError::SigningCount(signings.len()));
     }
-    if !signings.is_sorted_by(|a, b| a.slot < b.slot)
-        || signings.iter().any(|s| usize::from(s.slot) >= MAX_SIGNINGS)
-    {
+    if !signings.is_sorted_by(|a, b| a.slot < b.slot) || signings.iter().any(|s| usize::from(s.slot) >= MAX_SIGNINGS) {
         return Err(LeafError::SlotsNotAscending);
     }
     if crate::open::first_repeated_key(signings).is_some() {
@@ -276,11 +248,7 @@ impl Reader<'_> {
     }
 
     fn link(&mut self) -> Result<Link, LeafError> {
-        Ok(Link {
-            stream_key: StreamKey(self.array()?),
-            seq: u64::from_be_bytes(self.array()?),
-            prev: self.array()?,
-        })
+        Ok(Link { stream_key: StreamKey(self.array()?), seq: u64::from_be_bytes(self.array()?), prev: self.array()? })
     }
 
     fn signing(&mut self) -> Result<Signing, LeafError> {

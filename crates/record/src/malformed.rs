@@ -22,27 +22,14 @@ impl Malformed {
         found: impl Into<String>,
         allowed: impl Into<String>,
     ) -> Malformed {
-        Malformed {
-            code,
-            path: path.into(),
-            found: found.into(),
-            allowed: allowed.into(),
-        }
+        Malformed { code, path: path.into(), found: found.into(), allowed: allowed.into() }
     }
 }
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = if self.path.is_empty() {
-            "record"
-        } else {
-            &self.path
-        };
-        write!(
-            f,
-            "{}: `{path}` is {}; allowed: {}",
-            self.code, self.found, self.allowed
-        )
+        let path = if self.path.is_empty() { "record" } else { &self.path };
+        write!(f, "{}: `{path}` is {}; allowed: {}", self.code, self.found, self.allowed)
     }
 }
 

@@ -17,11 +17,7 @@ pub fn log2_milli(numerator: u64, denominator: u64) -> Option<i32> {
     let scaled = |exponent: i64| {
         let shift = u32::try_from(exponent.unsigned_abs()).ok()?;
         // Both stay below 2^65: one number is brought to the other's bit length.
-        Some(if exponent >= 0 {
-            (n, d << shift)
-        } else {
-            (n << shift, d)
-        })
+        Some(if exponent >= 0 { (n, d << shift) } else { (n << shift, d) })
     };
     let (top, bottom) = scaled(exponent)?;
     if top < bottom {
@@ -66,11 +62,7 @@ mod tests {
             (u64::MAX, u64::MAX - 1, 0),
             (u64::MAX - 1, u64::MAX, 0),
         ] {
-            assert_eq!(
-                log2_milli(numerator, denominator),
-                Some(expected),
-                "{numerator}/{denominator}"
-            );
+            assert_eq!(log2_milli(numerator, denominator), Some(expected), "{numerator}/{denominator}");
         }
     }
 
@@ -86,14 +78,7 @@ mod tests {
         for power in 0..64 {
             assert_eq!(log2_milli(1 << power, 1), Some(1000 * power));
             assert_eq!(log2_milli(1, 1 << power), Some(-1000 * power));
-            assert_eq!(
-                log2_milli(3 << power.min(62), 3),
-                if power <= 62 {
-                    Some(1000 * power)
-                } else {
-                    Some(62_000)
-                }
-            );
+            assert_eq!(log2_milli(3 << power.min(62), 3), if power <= 62 { Some(1000 * power) } else { Some(62_000) });
         }
     }
 

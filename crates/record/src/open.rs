@@ -72,10 +72,7 @@ impl OpenedRecord {
 
     /// When it happened, by the signer's clock.
     pub fn occurred_at_ms(&self) -> i64 {
-        self.record
-            .occurred_at
-            .as_ref()
-            .map_or(0, |instant| instant.unix_ms)
+        self.record.occurred_at.as_ref().map_or(0, |instant| instant.unix_ms)
     }
 
     /// The hash that the next record of a stream links to.
@@ -193,21 +190,13 @@ impl OpenError {
 /// Opens a record: decodes it strictly and verifies every signing. At least one is needed; which are owed is for the rules.
 ///
 /// A founding record is verified with the keys that it carries; for all others `keys` is asked.
-pub fn open(
-    bytes: Vec<u8>,
-    signings: Vec<Signing>,
-    keys: &dyn Keyring,
-) -> Result<OpenedRecord, OpenError> {
+pub fn open(bytes: Vec<u8>, signings: Vec<Signing>, keys: &dyn Keyring) -> Result<OpenedRecord, OpenError> {
     let digest = digest(&bytes);
     open_digested(bytes, digest, signings, keys)
 }
 
 /// Opens a record beside its leaf: the leaf's digest must be the record's, and the leaf's signings are verified.
-pub fn open_stored(
-    bytes: Vec<u8>,
-    leaf: &Leaf,
-    keys: &dyn Keyring,
-) -> Result<OpenedRecord, OpenError> {
+pub fn open_stored(bytes: Vec<u8>, leaf: &Leaf, keys: &dyn Keyring) -> Result<OpenedRecord, OpenError> {
     let digest = digest(&bytes);
     if digest != leaf.digest {
         return Err(OpenError::DigestDiffers);
@@ -215,28 +204,15 @@ pub fn open_stored(
     open_digested(bytes, digest, leaf.signings.clone(), keys)
 }
 
-fn open_digested(
-    bytes: Vec<u8>,
-    digest: Digest,
-    signings: Vec<Signing>,
-    keys: &dyn Keyring,
-) -> Result<OpenedRecord, OpenError> {
+fn open_digested(bytes: Vec<u8>, digest: Digest, signings: Vec<Signing>, keys: &dyn Keyring) -> Result<OpenedRecord, OpenError> {
     let record = decode(&bytes)?;
     let record_id = RecordId::from_slice(&record.record_id).unwrap_or(RecordId([0; 16]));
     check_slots(&record, &signings)?;
     match &record.event {
-        Some(Event::LedgerFounded(founded)) => {
-            verify(&digest, &signings, &founding_keys(founded)?)?
-        }
+        Some(Event::LedgerFounded(founded)) => verify(&digest, &signings, &founding_keys(founded)?)?,
         _ => verify(&digest, &signings, keys)?,
     }
-    Ok(OpenedRecord {
-        bytes: bytes.into(),
-        digest,
-        record: Arc::new(record),
-        record_id,
-        signings,
-    })
+    Ok(OpenedRecord { bytes: bytes.into(), digest, record: Arc::new(record), record_id, signings })
 }
 
 /// Everything about the signings that needs no key.
@@ -247,10 +223,7 @@ fn check_slots(record: &pb::Record, signings: &[Signing]) -> Result<(), OpenErro
     let mut before = None;
     for signing in signings {
         let slot = signing.slot;
-        let asked = record
-            .slots
-            .get(usize::from(slot))
-            .ok_or(OpenError::SlotUnknown { slot })?;
+        let asked = record.slots.get(usize::from(slot)).ok_or(OpenError::SlotUnknown { slot })?;
         if before.is_some_and(|before| before >= slot) {
             return Err(OpenError::SlotsNotAscending { slot });
         }
@@ -276,21 +249,14 @@ pub(crate) fn first_repeated_key(signings: &[Signing]) -> Option<&Signing> {
     signings
         .iter()
         .enumerate()
-        .find(|(position, signing)| {
-            signings
-                .iter()
-                .take(*position)
-                .any(|s| s.key_id == signing.key_id)
-        })
+        .find(|(position, signing)| signings.iter().take(*position).any(|s| s.key_id == signing.key_id))
         .map(|(_, signing)| signing)
 }
 
 fn verify(digest: &Digest, signings: &[Signing], keys: &dyn Keyring) -> Result<(), OpenError> {
     for signing in signings {
         let slot = signing.slot;
-        let key = keys
-            .public_key(&signing.key_id)
-            .ok_or(OpenError::KeyUnknown { slot })?;
+        let key = keys.public_key(&signing.key_id).ok_or(OpenError::KeyUnknown { slot })?;
         if key.id() != signing.key_id || !signing.is_signed_by(&key, digest) {
             return Err(OpenError::SignatureWrong { slot });
         }
@@ -302,8 +268,7 @@ fn founding_keys(founded: &pb::LedgerFounded) -> Result<BTreeMap<KeyId, KeyRef>,
     let grants = founded.grants.iter().enumerate();
     grants
         .map(|(grant, carried)| {
-            let key = PublicKey::parse(&carried.public_key)
-                .map_err(|_| OpenError::FoundingKeyWrong { grant })?;
+            let key = PublicKey::parse(&carried.public_key).map_err(|_| OpenError::FoundingKeyWrong { grant })?;
             Ok((key.id(), Arc::new(key)))
         })
         .collect()

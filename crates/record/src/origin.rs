@@ -9,8 +9,7 @@ use std::str::FromStr;
 use crate::id::{Digest, read_hex};
 
 /// What a ledger's name may be.
-pub const NAME_RULE: &str =
-    "1 to 64 printable ASCII characters without spaces and `+`, not starting or ending with `/`";
+pub const NAME_RULE: &str = "1 to 64 printable ASCII characters without spaces and `+`, not starting or ending with `/`";
 
 /// A ledger's origin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,10 +46,7 @@ impl Origin {
 
     /// The first 16 bytes of the founding record's digest, as 32 hexadecimal digits.
     pub fn hex(&self) -> String {
-        self.founding
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.founding.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether this digest is the founding record's that the origin names.
@@ -82,13 +78,8 @@ impl FromStr for Origin {
         if !is_name(name) || hex.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(OriginError);
         }
-        let founding = read_hex(hex)
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or(OriginError)?;
-        Ok(Origin {
-            name: name.to_owned(),
-            founding,
-        })
+        let founding = read_hex(hex).and_then(|bytes| bytes.try_into().ok()).ok_or(OriginError)?;
+        Ok(Origin { name: name.to_owned(), founding })
     }
 }
 
@@ -123,10 +114,6 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<Origin>(), Err(OriginError), "{bad}");
         }
-        assert!(
-            format!("{}/{hex}", "n".repeat(64))
-                .parse::<Origin>()
-                .is_ok()
-        );
+        assert!(format!("{}/{hex}", "n".repeat(64)).parse::<Origin>().is_ok());
     }
 }

@@ -89,36 +89,18 @@ fn inside(mut malformed: Box<Malformed>, field: &Field, item: Option<usize>) -> 
 
 fn check_message(message: &'static Message, bytes: &[u8]) -> Checked {
     let mut reader = Reader { bytes };
-    let mut walk = Walk {
-        fields: message.fields,
-        current: None,
-        items: 0,
-        missing: None,
-        event_seen: false,
-    };
+    let mut walk = Walk { fields: message.fields, current: None, items: 0, missing: None, event_seen: false };
     while !reader.bytes.is_empty() {
         let key = reader.varint()?;
         let field = walk.advance(key)?;
-        let wire = if field.packed || !field.kind.is_varint() {
-            LENGTH_DELIMITED
-        } else {
-            VARINT
-        };
+        let wire = if field.packed || !field.kind.is_varint() { LENGTH_DELIMITED } else { VARINT };
         let item = (field.repeated && !field.packed).then_some(walk.items);
-        let checked = if key & 7 == wire {
-            check_field(field, &mut reader)
-        } else {
-            wrong_wire(key & 7, wire)
-        };
+        let checked = if key & 7 == wire { check_field(field, &mut reader) } else { wrong_wire(key & 7, wire) };
         let count = checked.map_err(|m| inside(m, field, item))?;
         walk.items += count;
         if walk.items > field.max_items && field.repeated {
-            return fault(
-                Code::TooManyItems,
-                format!("{} or more items", walk.items),
-                items_allowed(field),
-            )
-            .map_err(|m| inside(m, field, None));
+            return fault(Code::TooManyItems, format!("{} or more items", walk.items), items_allowed(field))
+                .map_err(|m| inside(m, field, None));
         }
     }
     walk.finish()
@@ -126,11 +108,7 @@ fn check_message(message: &'static Message, bytes: &[u8]) -> Checked {
 
 #[cold]
 fn wrong_wire(found: u64, allowed: u64) -> Checked<usize> {
-    fault(
-        Code::WireTypeWrong,
-        format!("of wire type {found}"),
-        format!("wire type {allowed}"),
-    )
+    fault(Code::WireTypeWrong, format!("of wire type {found}"), format!("wire type {allowed}"))
 }
 
 fn items_allowed(field: &Field) -> String {
@@ -153,19 +131,13 @@ impl Walk {
     fn advance(&mut self, key: u64) -> Checked<&'static Field> {
         let tag = key >> 3;
         let from = self.current.unwrap_or(0);
-        let found = self
-            .fields
-            .iter()
-            .enumerate()
-            .skip(from)
-            .find(|(_, f)| u64::from(f.tag) >= tag);
+        let found = self.fields.iter().enumerate().skip(from).find(|(_, f)| u64::from(f.tag) >= tag);
         let Some((position, field)) = found.filter(|(_, f)| u64::from(f.tag) == tag) else {
             return self.refuse(tag);
         };
         if self.current == Some(position) {
             if !field.repeated || field.packed {
-                return fault(Code::FieldRepeated, "given twice", "once")
-                    .map_err(|m| inside(m, field, None));
+                return fault(Code::FieldRepeated, "given twice", "once").map_err(|m| inside(m, field, None));
             }
             return Ok(field);
         }
@@ -174,8 +146,7 @@ impl Walk {
         self.items = 0;
         if field.in_oneof {
             if self.event_seen {
-                return fault(Code::EventTwice, "a second event", "one event")
-                    .map_err(|m| inside(m, field, None));
+                return fault(Code::EventTwice, "a second event", "one event").map_err(|m| inside(m, field, None));
             }
             self.event_seen = true;
         }
@@ -185,17 +156,9 @@ impl Walk {
     #[cold]
     fn refuse(&self, tag: u64) -> Checked<&'static Field> {
         match self.fields.iter().find(|f| u64::from(f.tag) == tag) {
-            Some(field) => fault(
-                Code::FieldOutOfOrder,
-                "after a field with a higher number",
-                "fields in ascending order",
-            )
-            .map_err(|m| inside(m, field, None)),
-            None => fault(
-                Code::FieldUnknown,
-                format!("field number {tag}"),
-                "the fields of this version",
-            ),
+            Some(field) => fault(Code::FieldOutOfOrder, "after a field with a higher number", "fields in ascending order")
+                .map_err(|m| inside(m, field, None)),
+            None => fault(Code::FieldUnknown, format!("field number {tag}"), "the fields of this version"),
         }
     }
 
@@ -206,10 +169,7 @@ impl Walk {
         }
         let first = match self.current {
             Some(current) => {
-                self.missing = self
-                    .fields
-                    .get(current)
-                    .and_then(|field| too_few(field, self.items));
+                self.missing = self.fields.get(current).and_then(|field| too_few(field, self.items));
                 current + 1
             }
             None => 0,
@@ -234,12 +194,7 @@ impl Walk {
 
 fn too_few(field: &'static Field, items: usize) -> Option<Box<Malformed>> {
     (field.repeated && items < field.min_items).then(|| {
-        let malformed = Malformed::new(
-            Code::TooFewItems,
-            "",
-            format!("{items} items"),
-            items_allowed(field),
-        );
+        let malformed = Malformed::new(Code::TooFewItems, "", format!("{items} items"), items_allowed(field));
         inside(Box::new(malformed), field, None)
     })
 }
@@ -254,14 +209,7 @@ fn absence(field: &'static Field) -> Box<Malformed> {
 
 impl Kind {
     fn is_varint(&self) -> bool {
-        matches!(
-            self,
-            Kind::Bool
-                | Kind::Enum(_)
-                | Kind::Unsigned { .. }
-                | Kind::Signed { .. }
-                | Kind::Zigzag { .. }
-        )
+        matches!(self, Kind::Bool | Kind::Enum(_) | Kind::Unsigned { .. } | Kind::Signed { .. } | Kind::Zigzag { .. })
     }
 }
 
@@ -279,26 +227,14 @@ fn check_field(field: &'static Field, reader: &mut Reader<'_>) -> Checked<usize>
         return Ok(1);
     }
     let value = reader.delimited()?;
-    if value.is_empty()
-        && !field.optional
-        && !field.repeated
-        && matches!(field.kind, Kind::Text { .. } | Kind::Bytes { .. })
-    {
+    if value.is_empty() && !field.optional && !field.repeated && matches!(field.kind, Kind::Text { .. } | Kind::Bytes { .. }) {
         return written_default();
     }
     match &field.kind {
         Kind::Text { max_bytes, text } => text::check(*text, *max_bytes, value)?,
         Kind::Bytes { min, max } if !(*min..=*max).contains(&value.len()) => {
-            let allowed = if min == max {
-                format!("{min} bytes")
-            } else {
-                format!("{min} to {max} bytes")
-            };
-            return fault(
-                Code::BytesLengthWrong,
-                format!("{} bytes", value.len()),
-                allowed,
-            );
+            let allowed = if min == max { format!("{min} bytes") } else { format!("{min} to {max} bytes") };
+            return fault(Code::BytesLengthWrong, format!("{} bytes", value.len()), allowed);
         }
         Kind::Message(message) => check_message(message, value)?,
         _ => {}
@@ -308,11 +244,7 @@ fn check_field(field: &'static Field, reader: &mut Reader<'_>) -> Checked<usize>
 
 fn check_packed(field: &'static Field, bytes: &[u8]) -> Checked<usize> {
     if bytes.is_empty() {
-        return fault(
-            Code::NotCanonical,
-            "an empty list written out",
-            "nothing for an empty list",
-        );
+        return fault(Code::NotCanonical, "an empty list written out", "nothing for an empty list");
     }
     let mut reader = Reader { bytes };
     let mut items = 0;
@@ -326,35 +258,21 @@ fn check_packed(field: &'static Field, bytes: &[u8]) -> Checked<usize> {
 
 #[cold]
 fn written_default() -> Checked<usize> {
-    fault(
-        Code::NotCanonical,
-        "its default value written out",
-        "nothing for the default value",
-    )
+    fault(Code::NotCanonical, "its default value written out", "nothing for the default value")
 }
 
 fn check_number(kind: &Kind, value: u64) -> Checked {
     match kind {
         Kind::Bool if value > 1 => fault(Code::NotCanonical, format!("{value}"), "0 or 1"),
         Kind::Enum(known) => check_enum(known, value),
-        Kind::Unsigned { min, max } if !(*min..=*max).contains(&value) => {
-            out_of_range(value, min, max)
-        }
+        Kind::Unsigned { min, max } if !(*min..=*max).contains(&value) => out_of_range(value, min, max),
         Kind::Signed { min, max } => {
             let value = value.cast_signed();
-            if (*min..=*max).contains(&value) {
-                Ok(())
-            } else {
-                out_of_range(value, min, max)
-            }
+            if (*min..=*max).contains(&value) { Ok(()) } else { out_of_range(value, min, max) }
         }
         Kind::Zigzag { min, max } => {
             let value = (value >> 1).cast_signed() ^ -(value & 1).cast_signed();
-            if (*min..=*max).contains(&value) {
-                Ok(())
-            } else {
-                out_of_range(value, min, max)
-            }
+            if (*min..=*max).contains(&value) { Ok(()) } else { out_of_range(value, min, max) }
         }
         _ => Ok(()),
     }
@@ -366,21 +284,13 @@ fn check_enum(known: &[i32], value: u64) -> Checked {
     }
     match i32::try_from(value) {
         Ok(number) if known.contains(&number) => Ok(()),
-        _ => fault(
-            Code::EnumUnknown,
-            format!("{}", value.cast_signed()),
-            format!("one of {known:?}"),
-        ),
+        _ => fault(Code::EnumUnknown, format!("{}", value.cast_signed()), format!("one of {known:?}")),
     }
 }
 
 #[cold]
 fn out_of_range<T: std::fmt::Display>(value: T, min: &T, max: &T) -> Checked {
-    fault(
-        Code::NumberOutOfRange,
-        value.to_string(),
-        format!("{min} to {max}"),
-    )
+    fault(Code::NumberOutOfRange, value.to_string(), format!("{min} to {max}"))
 }
 
 /// Reads the two things that a record's wire bytes consist of.
@@ -404,11 +314,7 @@ impl<'a> Reader<'a> {
         let mut value = 0;
         for position in 0..10 {
             let Some((&byte, rest)) = self.bytes.split_first() else {
-                return fault(
-                    Code::RecordTruncated,
-                    "cut off within a number",
-                    "whole numbers",
-                );
+                return fault(Code::RecordTruncated, "cut off within a number", "whole numbers");
             };
             self.bytes = rest;
             // The tenth byte holds the one bit that is left of 64.
@@ -417,28 +323,18 @@ impl<'a> Reader<'a> {
             }
             value |= u64::from(byte & 0x7f) << (7 * position);
             if byte == 0 && position > 0 {
-                return fault(
-                    Code::NotCanonical,
-                    "a number with needless bytes",
-                    "the shortest form",
-                );
+                return fault(Code::NotCanonical, "a number with needless bytes", "the shortest form");
             }
             if byte < 0x80 {
                 return Ok(value);
             }
         }
-        fault(
-            Code::VarintTooLong,
-            "a number of more than 64 bits",
-            "at most 64 bits",
-        )
+        fault(Code::VarintTooLong, "a number of more than 64 bits", "at most 64 bits")
     }
 
     fn delimited(&mut self) -> Checked<&'a [u8]> {
         let length = self.varint()?;
-        let parts = usize::try_from(length)
-            .ok()
-            .and_then(|length| self.bytes.split_at_checked(length));
+        let parts = usize::try_from(length).ok().and_then(|length| self.bytes.split_at_checked(length));
         match parts {
             Some((value, rest)) => {
                 self.bytes = rest;
@@ -446,10 +342,7 @@ impl<'a> Reader<'a> {
             }
             None => fault(
                 Code::RecordTruncated,
-                format!(
-                    "announced with {length} bytes, {} are left",
-                    self.bytes.len()
-                ),
+                format!("announced with {length} bytes, {} are left", self.bytes.len()),
                 "whole fields",
             ),
         }

@@ -81,12 +81,7 @@ impl Signing {
     /// The bytes that the statement consists of. A time before 1970 becomes 0, which nothing accepts.
     pub fn body(&self, digest: &Digest) -> [u8; 81] {
         let mut out = [0; 81];
-        fill(
-            &mut out,
-            [MAGIC.as_slice(), &digest.0]
-                .into_iter()
-                .chain(self.parts().each()),
-        );
+        fill(&mut out, [MAGIC.as_slice(), &digest.0].into_iter().chain(self.parts().each()));
         out
     }
 
@@ -104,10 +99,7 @@ impl Signing {
     /// As it stands in a leaf.
     pub fn to_bytes(&self) -> [u8; SIGNING_BYTES] {
         let mut out = [0; SIGNING_BYTES];
-        fill(
-            &mut out,
-            self.parts().each().chain([self.signature.as_slice()]),
-        );
+        fill(&mut out, self.parts().each().chain([self.signature.as_slice()]));
         out
     }
 
@@ -152,14 +144,7 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn each(&self) -> impl Iterator<Item = &[u8]> {
-        [
-            self.slot.as_slice(),
-            self.key_id,
-            &self.role_and_meaning,
-            &self.signed_at_ms,
-            &self.offset_minutes,
-        ]
-        .into_iter()
+        [self.slot.as_slice(), self.key_id, &self.role_and_meaning, &self.signed_at_ms, &self.offset_minutes].into_iter()
     }
 }
 
@@ -171,12 +156,7 @@ fn fill<'a>(out: &mut [u8], parts: impl Iterator<Item = &'a [u8]>) {
 
 /// DSSE's pre-authentication encoding of a body: what is signed.
 pub fn pae(body: &[u8]) -> Vec<u8> {
-    let mut out = format!(
-        "DSSEv1 {} {PAYLOAD_TYPE} {} ",
-        PAYLOAD_TYPE.len(),
-        body.len()
-    )
-    .into_bytes();
+    let mut out = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), body.len()).into_bytes();
     out.extend_from_slice(body);
     out
 }
@@ -193,11 +173,7 @@ mod tests {
             signed_at_ms: 1_700_000_000_000,
             offset_minutes: -210,
         };
-        sign(
-            &SigningKey::from_bytes(&[5; 32]),
-            Digest([9; 32]),
-            statement,
-        )
+        sign(&SigningKey::from_bytes(&[5; 32]), Digest([9; 32]), statement)
     }
 
     #[test]
@@ -217,41 +193,19 @@ mod tests {
 
     #[test]
     fn changing_anything_breaks_the_signature() {
-        let key =
-            PublicKey::parse(SigningKey::from_bytes(&[5; 32]).verifying_key().as_bytes()).unwrap();
+        let key = PublicKey::parse(SigningKey::from_bytes(&[5; 32]).verifying_key().as_bytes()).unwrap();
         let good = signing();
         let digest = Digest([9; 32]);
         assert!(good.is_signed_by(&key, &digest));
         assert!(!good.is_signed_by(&key, &Digest([8; 32])));
         for changed in [
-            Signing {
-                slot: 0,
-                ..good.clone()
-            },
-            Signing {
-                key_id: KeyId([0; 32]),
-                ..good.clone()
-            },
-            Signing {
-                role: 7,
-                ..good.clone()
-            },
-            Signing {
-                meaning: 1,
-                ..good.clone()
-            },
-            Signing {
-                signed_at_ms: good.signed_at_ms + 1,
-                ..good.clone()
-            },
-            Signing {
-                offset_minutes: 0,
-                ..good.clone()
-            },
-            Signing {
-                signature: [0; 64],
-                ..good.clone()
-            },
+            Signing { slot: 0, ..good.clone() },
+            Signing { key_id: KeyId([0; 32]), ..good.clone() },
+            Signing { role: 7, ..good.clone() },
+            Signing { meaning: 1, ..good.clone() },
+            Signing { signed_at_ms: good.signed_at_ms + 1, ..good.clone() },
+            Signing { offset_minutes: 0, ..good.clone() },
+            Signing { signature: [0; 64], ..good.clone() },
         ] {
             assert!(!changed.is_signed_by(&key, &digest), "{changed:?}");
         }
@@ -267,21 +221,8 @@ mod tests {
 
     #[test]
     fn times_have_bounds_on_both_sides() {
-        let at = |signed_at_ms, offset_minutes| {
-            Signing {
-                signed_at_ms,
-                offset_minutes,
-                ..signing()
-            }
-            .has_valid_time()
-        };
+        let at = |signed_at_ms, offset_minutes| Signing { signed_at_ms, offset_minutes, ..signing() }.has_valid_time();
         assert!(at(1, 1080) && at(instant::MAX_UNIX_MS, -1080));
-        assert!(
-            !at(0, 0)
-                && !at(-1, 0)
-                && !at(instant::MAX_UNIX_MS + 1, 0)
-                && !at(1, 1081)
-                && !at(1, -1081)
-        );
+        assert!(!at(0, 0) && !at(-1, 0) && !at(instant::MAX_UNIX_MS + 1, 0) && !at(1, 1081) && !at(1, -1081));
     }
 }

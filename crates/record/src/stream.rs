@@ -11,25 +11,13 @@ const DOMAIN: &[u8] = b"marrowline/stream/v1\n";
 
 /// The key of a stream; `kind` is the number of `StreamKind`.
 pub fn stream_key(kind: u8, id: &[u8; 16]) -> StreamKey {
-    let hash = Sha256::new()
-        .chain_update(DOMAIN)
-        .chain_update([kind])
-        .chain_update(id);
+    let hash = Sha256::new().chain_update(DOMAIN).chain_update([kind]).chain_update(id);
     StreamKey(hash.finalize().into())
 }
 
 /// The keys of the streams that a decoded record extends, in the record's order, which is not the leaf's: that is by key.
 pub fn stream_keys(record: &crate::pb::Record) -> Vec<StreamKey> {
-    record
-        .streams
-        .iter()
-        .filter_map(|s| {
-            Some(stream_key(
-                u8::try_from(s.kind).ok()?,
-                s.id.as_slice().try_into().ok()?,
-            ))
-        })
-        .collect()
+    record.streams.iter().filter_map(|s| Some(stream_key(u8::try_from(s.kind).ok()?, s.id.as_slice().try_into().ok()?))).collect()
 }
 
 #[cfg(test)]
@@ -48,18 +36,8 @@ mod tests {
 
     #[test]
     fn a_record_s_keys_stand_in_its_own_order() {
-        let extension = |kind, id| pb::StreamExtension {
-            kind,
-            id: vec![id; 16],
-            head: None,
-        };
-        let record = pb::Record {
-            streams: vec![extension(6, 9), extension(7, 1)],
-            ..pb::Record::default()
-        };
-        assert_eq!(
-            stream_keys(&record),
-            [stream_key(6, &[9; 16]), stream_key(7, &[1; 16])]
-        );
+        let extension = |kind, id| pb::StreamExtension { kind, id: vec![id; 16], head: None };
+        let record = pb::Record { streams: vec![extension(6, 9), extension(7, 1)], ..pb::Record::default() };
+        assert_eq!(stream_keys(&record), [stream_key(6, &[9; 16]), stream_key(7, &[1; 16])]);
     }
 }

@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use prost::Message as _;
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
-};
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value};
 
 use crate::descriptor::FILE_DESCRIPTOR_SET;
 use crate::id::{Digest, KeyId};
@@ -88,12 +86,8 @@ fn settle(record: &mut pb::Record, random: &mut Random) {
             stream.id = vec![0; 16];
         }
     }
-    record
-        .streams
-        .sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
-    record
-        .streams
-        .dedup_by(|a, b| (a.kind, &a.id) == (b.kind, &b.id));
+    record.streams.sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
+    record.streams.dedup_by(|a, b| (a.kind, &a.id) == (b.kind, &b.id));
     record.origin = format!("example.org/ledger/{}", "0a".repeat(16));
     match &mut record.event {
         Some(Event::LedgerFounded(founded)) => {
@@ -119,16 +113,10 @@ fn label_code(random: &mut Random) -> String {
 }
 
 fn digits(random: &mut Random, count: usize) -> String {
-    (0..count)
-        .filter_map(|_| char::from_digit(random.below(10) as u32, 10))
-        .collect()
+    (0..count).filter_map(|_| char::from_digit(random.below(10) as u32, 10)).collect()
 }
 
-fn message(
-    descriptor: &MessageDescriptor,
-    event: Option<EventKind>,
-    random: &mut Random,
-) -> DynamicMessage {
+fn message(descriptor: &MessageDescriptor, event: Option<EventKind>, random: &mut Random) -> DynamicMessage {
     let mut out = DynamicMessage::new(descriptor.clone());
     for field in descriptor.fields() {
         let shape = Shape::of(&field);
@@ -141,10 +129,7 @@ fn message(
         } else if field.is_list() {
             let least = shape.number("min_items").unwrap_or(0);
             let most = shape.number("max_items").unwrap_or(64).min(least + 3);
-            let count = least
-                + random
-                    .below((most - least + 1).unsigned_abs())
-                    .cast_signed();
+            let count = least + random.below((most - least + 1).unsigned_abs()).cast_signed();
             let items = (0..count).map(|_| item(&field, &shape, random)).collect();
             out.set_field(&field, Value::List(items));
         } else if !is_optional || shape.is_required() || random.below(2) == 0 {
@@ -158,45 +143,21 @@ fn message(
 fn item(field: &FieldDescriptor, shape: &Shape, random: &mut Random) -> Value {
     let is_plain = !field.field_descriptor_proto().proto3_optional();
     let exact = shape.number("exact_bytes");
-    let max_bytes = |default| {
-        exact
-            .or(shape.number("max_bytes"))
-            .unwrap_or(default)
-            .unsigned_abs() as usize
-    };
+    let max_bytes = |default| exact.or(shape.number("max_bytes")).unwrap_or(default).unsigned_abs() as usize;
     match field.kind() {
         Kind::Bool => Value::Bool(random.below(2) == 1),
         Kind::Uint32 => Value::U32(number(shape, is_plain.into(), u32::MAX.into(), random) as u32),
         Kind::Uint64 => Value::U64(number(shape, is_plain.into(), i64::MAX, random).unsigned_abs()),
         Kind::Int64 | Kind::Sint64 => Value::I64(number(shape, i64::MIN, i64::MAX, random)),
-        Kind::Int32 | Kind::Sint32 => {
-            Value::I32(number(shape, i32::MIN.into(), i32::MAX.into(), random) as i32)
-        }
+        Kind::Int32 | Kind::Sint32 => Value::I32(number(shape, i32::MIN.into(), i32::MAX.into(), random) as i32),
         Kind::Enum(e) => {
             let numbers: Vec<i32> = e.values().map(|v| v.number()).filter(|n| *n != 0).collect();
-            Value::EnumNumber(
-                numbers
-                    .get(random.below(numbers.len() as u64) as usize)
-                    .copied()
-                    .unwrap_or(1),
-            )
+            Value::EnumNumber(numbers.get(random.below(numbers.len() as u64) as usize).copied().unwrap_or(1))
         }
-        Kind::String => Value::String(text(
-            shape.number("text").unwrap_or(0),
-            max_bytes(200),
-            random,
-        )),
+        Kind::String => Value::String(text(shape.number("text").unwrap_or(0), max_bytes(200), random)),
         Kind::Bytes => {
-            let length = exact.map_or_else(
-                || 1 + random.below(64) as usize,
-                |n| n.unsigned_abs() as usize,
-            );
-            Value::Bytes(
-                (0..length)
-                    .map(|_| random.next() as u8)
-                    .collect::<Vec<u8>>()
-                    .into(),
-            )
+            let length = exact.map_or_else(|| 1 + random.below(64) as usize, |n| n.unsigned_abs() as usize);
+            Value::Bytes((0..length).map(|_| random.next() as u8).collect::<Vec<u8>>().into())
         }
         Kind::Message(inner) => Value::Message(message(&inner, None, random)),
         _ => Value::Bool(false),
@@ -215,36 +176,21 @@ fn number(shape: &Shape, type_min: i64, type_max: i64, random: &mut Random) -> i
         _ => {
             let width = max.abs_diff(min) >> random.below(60);
             let some = random.below(width.saturating_add(1).max(1));
-            if min >= 0 {
-                min.saturating_add_unsigned(some).min(max)
-            } else {
-                (some as i64).clamp(min, max)
-            }
+            if min >= 0 { min.saturating_add_unsigned(some).min(max) } else { (some as i64).clamp(min, max) }
         }
     }
 }
 
 fn text(kind: i64, max_bytes: usize, random: &mut Random) -> String {
-    const LINES: &[&str] = &[
-        "x",
-        "Größe der Flasche, 5 µl",
-        "posterior iliac crest",
-        "第二批 ✓",
-        "Żółć",
-    ];
+    const LINES: &[&str] = &["x", "Größe der Flasche, 5 µl", "posterior iliac crest", "第二批 ✓", "Żółć"];
     const DECIMALS: &[&str] = &["0", "-1", "0.50", "12.345", "1000000", "-0.001"];
     let pick = |from: &[&str], random: &mut Random| {
-        from.get(random.below(from.len() as u64) as usize)
-            .copied()
-            .unwrap_or("x")
-            .to_owned()
+        from.get(random.below(from.len() as u64) as usize).copied().unwrap_or("x").to_owned()
     };
     match kind {
         1 => {
             let length = 1 + random.below(max_bytes.min(20) as u64);
-            (0..length)
-                .map(|_| char::from(0x21 + random.below(0x5e) as u8))
-                .collect()
+            (0..length).map(|_| char::from(0x21 + random.below(0x5e) as u8)).collect()
         }
         2 => format!("{}\n{}", pick(LINES, random), pick(LINES, random)),
         3 => {
@@ -264,33 +210,18 @@ struct Shape(Option<DynamicMessage>);
 impl Shape {
     fn of(field: &FieldDescriptor) -> Shape {
         let options = field.options();
-        let extension = options
-            .descriptor()
-            .parent_pool()
-            .get_extension_by_name("marrowline.v1.shape");
-        Shape(extension.and_then(|e| {
-            options
-                .has_extension(&e)
-                .then(|| options.get_extension(&e).as_message().cloned())?
-        }))
+        let extension = options.descriptor().parent_pool().get_extension_by_name("marrowline.v1.shape");
+        Shape(extension.and_then(|e| options.has_extension(&e).then(|| options.get_extension(&e).as_message().cloned())?))
     }
 
     fn number(&self, name: &str) -> Option<i64> {
         let message = self.0.as_ref()?;
-        let value = message
-            .has_field_by_name(name)
-            .then(|| message.get_field_by_name(name))??;
-        value
-            .as_i64()
-            .or_else(|| value.as_u32().map(i64::from))
-            .or_else(|| value.as_enum_number().map(i64::from))
+        let value = message.has_field_by_name(name).then(|| message.get_field_by_name(name))??;
+        value.as_i64().or_else(|| value.as_u32().map(i64::from)).or_else(|| value.as_enum_number().map(i64::from))
     }
 
     fn is_required(&self) -> bool {
-        self.0
-            .as_ref()
-            .and_then(|m| m.get_field_by_name("required")?.as_bool())
-            == Some(true)
+        self.0.as_ref().and_then(|m| m.get_field_by_name("required")?.as_bool()) == Some(true)
     }
 }
 

@@ -57,10 +57,7 @@ pub struct Code {
 }
 
 /// No effect beyond the mark.
-pub const NOTHING: Effect = Effect {
-    deviation: None,
-    holds: &[],
-};
+pub const NOTHING: Effect = Effect { deviation: None, holds: &[] };
 
 /// Declares a family's codes: `number NAME Class [effect] (streams read) "demand" => "next step";`
 #[macro_export]
@@ -140,12 +137,7 @@ mod tests {
     fn numbers_and_names_are_unique_and_ascend_within_their_family() {
         let codes: Vec<_> = all().collect();
         for pair in codes.windows(2) {
-            assert!(
-                pair[0].number < pair[1].number,
-                "{} {}",
-                pair[0].name,
-                pair[1].name
-            );
+            assert!(pair[0].number < pair[1].number, "{} {}", pair[0].name, pair[1].name);
         }
         let mut names: Vec<_> = codes.iter().map(|c| c.name).collect();
         names.sort_unstable();

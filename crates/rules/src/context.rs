@@ -67,23 +67,12 @@ impl<'a> Context<'a> {
     }
 
     /// Adds a finding. Whether it refuses or flags is decided at the end, by the code's class and the record's category.
-    pub fn find(
-        &mut self,
-        code: &'static Code,
-        found: impl Into<String>,
-        allowed: impl Into<String>,
-        look_at: Vec<Look>,
-    ) {
+    pub fn find(&mut self, code: &'static Code, found: impl Into<String>, allowed: impl Into<String>, look_at: Vec<Look>) {
         #[cfg(feature = "testing")]
         if crate::testing::is_disabled(code) {
             return;
         }
-        self.findings.push(Finding {
-            code,
-            found: found.into(),
-            allowed: allowed.into(),
-            look_at,
-        });
+        self.findings.push(Finding { code, found: found.into(), allowed: allowed.into(), look_at });
     }
 
     /// Adds a finding unless `holds`.
@@ -102,11 +91,7 @@ impl<'a> Context<'a> {
 
     /// Ids of the streams of this kind that the record extends.
     pub fn stream_ids(&self, kind: StreamKind) -> impl Iterator<Item = Id16> + use<'a> {
-        self.record
-            .streams
-            .iter()
-            .filter(move |s| s.kind() == kind)
-            .map(|s| Id16(crate::index::id16(&s.id)))
+        self.record.streams.iter().filter(move |s| s.kind() == kind).map(|s| Id16(crate::index::id16(&s.id)))
     }
 
     /// Id of the only stream of this kind; zeros if there is none, which the frame has refused by then.
@@ -116,9 +101,7 @@ impl<'a> Context<'a> {
 
     /// Whether this person signed the record.
     pub fn signed_by(&self, person: &Id16) -> bool {
-        self.signers
-            .iter()
-            .any(|s| s.person_id.as_ref() == Some(person))
+        self.signers.iter().any(|s| s.person_id.as_ref() == Some(person))
     }
 
     /// The people who signed.

@@ -47,10 +47,6 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: found {}; allowed {}",
-            self.code.name, self.found, self.allowed
-        )
+        write!(f, "{}: found {}; allowed {}", self.code.name, self.found, self.allowed)
     }
 }

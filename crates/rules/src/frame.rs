@@ -49,13 +49,7 @@ pub(crate) fn judge(c: &mut Context<'_>, at: At) {
 /// Whether origin, slots and streams are of the event's form, so that the family's rules have something to stand on.
 pub(crate) fn is_well_formed(c: &Context<'_>) -> bool {
     !c.findings.iter().any(|f| {
-        [
-            &codes::ORIGIN_DIFFERS,
-            &codes::SLOTS_WRONG,
-            &codes::STREAMS_WRONG,
-            &codes::SIGNATURE_TARGET_WRONG,
-        ]
-        .contains(&f.code)
+        [&codes::ORIGIN_DIFFERS, &codes::SLOTS_WRONG, &codes::STREAMS_WRONG, &codes::SIGNATURE_TARGET_WRONG].contains(&f.code)
     })
 }
 
@@ -82,33 +76,19 @@ fn check_origin(c: &mut Context<'_>, event: &Event) {
 
 fn check_slots(c: &mut Context<'_>, row: &Row) {
     let slots = &c.record.slots;
-    let fits = |slot: &pb::SignatureSlot, rule: &SlotRule| {
-        rule.roles.contains(&slot.role()) && slot.meaning() == rule.meaning
-    };
-    let right = slots.len() == row.slots.len()
-        && slots
-            .iter()
-            .zip(row.slots)
-            .all(|(slot, rule)| fits(slot, rule));
+    let fits = |slot: &pb::SignatureSlot, rule: &SlotRule| rule.roles.contains(&slot.role()) && slot.meaning() == rule.meaning;
+    let right = slots.len() == row.slots.len() && slots.iter().zip(row.slots).all(|(slot, rule)| fits(slot, rule));
     // A stop takes one signature: its record may ask for that one alone.
     let alone = c.category == Category::Stop
         && slots.len() == 1
-        && slots
-            .first()
-            .is_some_and(|slot| row.slots.iter().any(|rule| fits(slot, rule)));
+        && slots.first().is_some_and(|slot| row.slots.iter().any(|rule| fits(slot, rule)));
     c.demand(
         right || alone,
         &codes::SLOTS_WRONG,
         || {
             slots
                 .iter()
-                .map(|s| {
-                    format!(
-                        "{} {}",
-                        words(s.role().as_str_name()),
-                        words(s.meaning().as_str_name())
-                    )
-                })
+                .map(|s| format!("{} {}", words(s.role().as_str_name()), words(s.meaning().as_str_name())))
                 .collect::<Vec<_>>()
                 .join(" + ")
         },
@@ -124,38 +104,23 @@ fn describe_slots(slots: &[SlotRule]) -> String {
         } else {
             rule.roles.iter().map(|r| words(r.as_str_name())).collect()
         };
-        format!(
-            "{} {}",
-            roles.join(" or "),
-            words(rule.meaning.as_str_name())
-        )
+        format!("{} {}", roles.join(" or "), words(rule.meaning.as_str_name()))
     };
     slots.iter().map(describe).collect::<Vec<_>>().join(" + ")
 }
 
 /// `ROLE_KEY_ADMINISTRATOR` as `KEY_ADMINISTRATOR`.
 pub(crate) fn words(name: &str) -> String {
-    name.split_once('_')
-        .map_or(name, |(_, rest)| rest)
-        .to_owned()
+    name.split_once('_').map_or(name, |(_, rest)| rest).to_owned()
 }
 
 fn check_streams(c: &mut Context<'_>, event: &Event, row: &Row) {
     let count = |kind: StreamKind| c.record.streams.iter().filter(|s| s.kind() == kind).count();
     let right = if row.streams.is_empty() {
-        c.record.streams.len() == 1
-            && c.record
-                .streams
-                .iter()
-                .all(|s| table::any_stream(event, s.kind()))
+        c.record.streams.len() == 1 && c.record.streams.iter().all(|s| table::any_stream(event, s.kind()))
     } else {
-        row.streams
-            .iter()
-            .all(|rule| (rule.min..=rule.max).contains(&count(rule.kind)))
-            && c.record
-                .streams
-                .iter()
-                .all(|s| row.streams.iter().any(|rule| rule.kind == s.kind()))
+        row.streams.iter().all(|rule| (rule.min..=rule.max).contains(&count(rule.kind)))
+            && c.record.streams.iter().all(|s| row.streams.iter().any(|rule| rule.kind == s.kind()))
     };
     let allowed = || {
         if row.streams.is_empty() {
@@ -163,42 +128,18 @@ fn check_streams(c: &mut Context<'_>, event: &Event, row: &Row) {
         }
         let describe = |rule: &table::StreamRule| {
             let kind = words(rule.kind.as_str_name()).replace("KIND_", "");
-            if rule.max == 1 {
-                format!("1 {kind}")
-            } else {
-                format!("{} to {} {kind}", rule.min, rule.max)
-            }
+            if rule.max == 1 { format!("1 {kind}") } else { format!("{} to {} {kind}", rule.min, rule.max) }
         };
-        row.streams
-            .iter()
-            .map(describe)
-            .collect::<Vec<_>>()
-            .join(" + ")
+        row.streams.iter().map(describe).collect::<Vec<_>>().join(" + ")
     };
-    let found = || {
-        c.record
-            .streams
-            .iter()
-            .map(|s| words(s.kind().as_str_name()).replace("KIND_", ""))
-            .collect::<Vec<_>>()
-            .join(" + ")
-    };
+    let found =
+        || c.record.streams.iter().map(|s| words(s.kind().as_str_name()).replace("KIND_", "")).collect::<Vec<_>>().join(" + ");
     let (found, allowed) = (found(), allowed());
-    c.demand(
-        right,
-        &codes::STREAMS_WRONG,
-        || found,
-        || allowed,
-        || vec![Look::Field("streams".to_owned())],
-    );
+    c.demand(right, &codes::STREAMS_WRONG, || found, || allowed, || vec![Look::Field("streams".to_owned())]);
 }
 
 fn check_opened(c: &mut Context<'_>, row: &Row) {
-    let opening = if row.opens {
-        row.streams.first().map(|s| s.kind)
-    } else {
-        None
-    };
+    let opening = if row.opens { row.streams.first().map(|s| s.kind) } else { None };
     for (number, stream) in c.record.streams.iter().enumerate() {
         if Some(stream.kind()) == opening {
             continue;
@@ -213,14 +154,7 @@ fn check_opened(c: &mut Context<'_>, row: &Row) {
         c.demand(
             opened,
             &codes::STREAM_NOT_OPENED,
-            || {
-                format!(
-                    "{} {id} has no opening record",
-                    words(stream.kind().as_str_name())
-                        .replace("KIND_", "")
-                        .to_lowercase()
-                )
-            },
+            || format!("{} {id} has no opening record", words(stream.kind().as_str_name()).replace("KIND_", "").to_lowercase()),
             || "a stream that was opened".to_owned(),
             || vec![Look::Field(format!("streams[{number}]"))],
         );
@@ -248,11 +182,7 @@ fn check_times(c: &mut Context<'_>, at: At) {
         );
     }
     if c.category == Category::Authorisation && c.authority.founded.is_some() {
-        let age = if c.record.slots.len() > 1 {
-            COUNTERSIGNED_AGE_MS
-        } else {
-            DECISION_AGE_MS
-        };
+        let age = if c.record.slots.len() > 1 { COUNTERSIGNED_AGE_MS } else { DECISION_AGE_MS };
         let earliest = at.recorded_at_ms.saturating_sub(age);
         c.demand(
             occurred >= earliest,
@@ -277,43 +207,27 @@ fn check_signers(c: &mut Context<'_>, event: &Event) {
     let signers = c.signers.clone();
     for signer in &signers {
         if !holds_slot(&authority, event, signer, c.recorded_at_ms) {
-            let name = authority
-                .key(&signer.key_id)
-                .map_or_else(|| "unknown key".to_owned(), |k| k.printed_name.clone());
-            let why = match authority
-                .key(&signer.key_id)
-                .and_then(|k| k.revocation.as_ref())
-            {
+            let name = authority.key(&signer.key_id).map_or_else(|| "unknown key".to_owned(), |k| k.printed_name.clone());
+            let why = match authority.key(&signer.key_id).and_then(|k| k.revocation.as_ref()) {
                 Some(revocation) => format!("; the key is revoked: {}", revocation.reason),
                 None => String::new(),
             };
-            let facility = authority
-                .facility(&signer.facility_id)
-                .map_or_else(|| signer.facility_id.to_string(), |f| f.code.clone());
+            let facility =
+                authority.facility(&signer.facility_id).map_or_else(|| signer.facility_id.to_string(), |f| f.code.clone());
             c.find(
                 &codes::SIGNER_WITHOUT_AUTHORITY,
-                format!(
-                    "{name} ({}) as {} at {facility}{why}",
-                    signer.key_id,
-                    words(signer.role.as_str_name())
-                ),
+                format!("{name} ({}) as {} at {facility}{why}", signer.key_id, words(signer.role.as_str_name())),
                 "a key that holds the role at the facility at the ledger's time",
                 vec![slot_field(signer.slot)],
             );
         }
     }
     for (number, signer) in signers.iter().enumerate() {
-        let earlier = signers
-            .iter()
-            .take(number)
-            .find(|s| s.person_id.is_some() && s.person_id == signer.person_id);
+        let earlier = signers.iter().take(number).find(|s| s.person_id.is_some() && s.person_id == signer.person_id);
         if let Some(earlier) = earlier {
             c.find(
                 &codes::SIGNERS_NOT_DIFFERENT,
-                format!(
-                    "slots {} and {} signed by the same person",
-                    earlier.slot, signer.slot
-                ),
+                format!("slots {} and {} signed by the same person", earlier.slot, signer.slot),
                 "a different person in each slot",
                 vec![slot_field(signer.slot)],
             );
@@ -336,10 +250,7 @@ fn holds_slot(authority: &Authority, event: &Event, signer: &Signer, at_ms: i64)
     let holds = |role| authority.holds_role(&signer.key_id, role, &signer.facility_id, at_ms);
     match signer.role {
         // The verifying operator is any second operator of the facility; for a dose, also a second pharmacist.
-        Role::VerifyingOperator => {
-            holds(Role::Operator)
-                || matches!(event, Event::DosePrepared(_)) && holds(Role::Pharmacist)
-        }
+        Role::VerifyingOperator => holds(Role::Operator) || matches!(event, Event::DosePrepared(_)) && holds(Role::Pharmacist),
         role => holds(role),
     }
 }
@@ -356,11 +267,7 @@ fn check_missing_signatures(c: &mut Context<'_>) {
         };
         c.find(
             code,
-            format!(
-                "no signature of {} ({})",
-                words(slot.role().as_str_name()),
-                words(slot.meaning().as_str_name())
-            ),
+            format!("no signature of {} ({})", words(slot.role().as_str_name()), words(slot.meaning().as_str_name())),
             "a signature in each slot",
             vec![slot_field(number)],
         );
@@ -387,14 +294,9 @@ fn check_heads(c: &mut Context<'_>) {
         }
         let known = match seen {
             None => true,
-            Some((seq, hash)) => {
-                seq < length && c.view.hash_at(&key, seq).is_some_and(|h| h[..] == *hash)
-            }
+            Some((seq, hash)) => seq < length && c.view.hash_at(&key, seq).is_some_and(|h| h[..] == *hash),
         };
-        let found = seen.map_or_else(
-            || "none".to_owned(),
-            |(seq, _)| format!("record {seq} of the stream"),
-        );
+        let found = seen.map_or_else(|| "none".to_owned(), |(seq, _)| format!("record {seq} of the stream"));
         let allowed = format!("record {length} of the stream, its last one");
         let code = match (known, c.category) {
             (false, _) => &codes::HEAD_UNKNOWN,
@@ -407,22 +309,15 @@ fn check_heads(c: &mut Context<'_>) {
 
 /// Records of a stream that were signed with a key which was already compromised when they were recorded.
 pub fn records_in_doubt<'u>(authority: &Authority, upkeep: &'u Upkeep) -> Vec<&'u SignedRecord> {
-    let compromised: Vec<(KeyId, i64)> = authority
-        .keys
-        .values()
-        .filter_map(|k| Some((k.id, k.revocation.as_ref()?.compromised_since_ms?)))
-        .collect();
+    let compromised: Vec<(KeyId, i64)> =
+        authority.keys.values().filter_map(|k| Some((k.id, k.revocation.as_ref()?.compromised_since_ms?))).collect();
     if compromised.is_empty() {
         return Vec::new();
     }
     upkeep
         .signed
         .iter()
-        .filter(|record| {
-            compromised
-                .iter()
-                .any(|(key, since)| record.recorded_at_ms >= *since && record.key_ids.contains(key))
-        })
+        .filter(|record| compromised.iter().any(|(key, since)| record.recorded_at_ms >= *since && record.key_ids.contains(key)))
         .collect()
 }
 
@@ -435,37 +330,17 @@ fn check_doubt(c: &mut Context<'_>) {
     for stream in &c.record.streams {
         let id = Id16(id16(&stream.id));
         match stream.kind() {
-            StreamKind::Donor => doubted.extend(
-                c.view
-                    .donor(&id)
-                    .iter()
-                    .flat_map(|d| ids(&authority, &d.upkeep)),
-            ),
-            StreamKind::Subject => doubted.extend(
-                c.view
-                    .subject(&id)
-                    .iter()
-                    .flat_map(|s| ids(&authority, &s.upkeep)),
-            ),
+            StreamKind::Donor => doubted.extend(c.view.donor(&id).iter().flat_map(|d| ids(&authority, &d.upkeep))),
+            StreamKind::Subject => doubted.extend(c.view.subject(&id).iter().flat_map(|s| ids(&authority, &s.upkeep))),
             StreamKind::Lot => {
                 let lot = c.view.lot(&id);
                 doubted.extend(lot.iter().flat_map(|l| ids(&authority, &l.upkeep)));
                 let donor = lot.and_then(|l| l.donor_id).and_then(|d| c.view.donor(&d));
                 doubted.extend(donor.iter().flat_map(|d| ids(&authority, &d.upkeep)));
             }
-            StreamKind::Protocol => doubted.extend(
-                c.view
-                    .protocol(&id)
-                    .iter()
-                    .flat_map(|p| ids(&authority, &p.upkeep)),
-            ),
+            StreamKind::Protocol => doubted.extend(c.view.protocol(&id).iter().flat_map(|p| ids(&authority, &p.upkeep))),
             StreamKind::Specification => {
-                doubted.extend(
-                    c.view
-                        .specification(&id)
-                        .iter()
-                        .flat_map(|s| ids(&authority, &s.upkeep)),
-                );
+                doubted.extend(c.view.specification(&id).iter().flat_map(|s| ids(&authority, &s.upkeep)));
             }
             _ => {}
         }
@@ -483,10 +358,7 @@ fn check_doubt(c: &mut Context<'_>) {
 }
 
 fn ids(authority: &Authority, upkeep: &Upkeep) -> Vec<marrowline_record::id::RecordId> {
-    records_in_doubt(authority, upkeep)
-        .iter()
-        .map(|r| r.record_id)
-        .collect()
+    records_in_doubt(authority, upkeep).iter().map(|r| r.record_id).collect()
 }
 
 fn check_cites(c: &mut Context<'_>) {

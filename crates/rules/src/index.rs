@@ -77,11 +77,7 @@ impl IndexKey {
                 out.push(4);
                 out.extend_from_slice(id);
             }
-            IndexKey::Place {
-                facility,
-                rack,
-                position,
-            } => {
+            IndexKey::Place { facility, rack, position } => {
                 out.push(5);
                 out.extend_from_slice(facility);
                 out.extend_from_slice(rack.as_bytes());
@@ -111,48 +107,25 @@ pub struct IndexWrite {
 
 /// The index changes that an accepted record brings.
 pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
-    let mut out = vec![IndexWrite {
-        key: IndexKey::Digest(entry.digest.0),
-        value: entry.record_id().0,
-        first_wins: true,
-    }];
+    let mut out = vec![IndexWrite { key: IndexKey::Digest(entry.digest.0), value: entry.record_id().0, first_wins: true }];
     let Some(event) = &entry.record.event else {
         return out;
     };
     let mut first = |key, value| {
-        out.push(IndexWrite {
-            key,
-            value,
-            first_wins: true,
-        });
+        out.push(IndexWrite { key, value, first_wins: true });
     };
-    let code = |kind, code: &str| IndexKey::Code {
-        kind,
-        code: code.to_owned(),
-    };
+    let code = |kind, code: &str| IndexKey::Code { kind, code: code.to_owned() };
     use marrowline_record::pb::StreamKind::{Donor, Lot, Protocol, Specification, Subject};
     match event {
-        Event::ProtocolPublished(e) => {
-            first(code(CODE_TRIAL, &e.registration), entry.stream_id(Protocol))
-        }
-        Event::SpecificationPublished(e) => first(
-            code(CODE_PRODUCT, &e.product_code),
-            entry.stream_id(Specification),
-        ),
+        Event::ProtocolPublished(e) => first(code(CODE_TRIAL, &e.registration), entry.stream_id(Protocol)),
+        Event::SpecificationPublished(e) => first(code(CODE_PRODUCT, &e.product_code), entry.stream_id(Specification)),
         Event::DonorRegistered(e) => first(code(CODE_DONOR, &e.donor_code), entry.stream_id(Donor)),
         Event::MarrowCollected(e) => {
             first(IndexKey::Din(e.din.clone()), entry.stream_id(Donor));
-            out.push(IndexWrite {
-                key: IndexKey::DinLast(e.din.clone()),
-                value: entry.stream_id(Donor),
-                first_wins: false,
-            });
+            out.push(IndexWrite { key: IndexKey::DinLast(e.din.clone()), value: entry.stream_id(Donor), first_wins: false });
         }
         Event::LotOpened(e) => first(code(CODE_LOT, &e.lot_code), entry.stream_id(Lot)),
-        Event::SubjectConsented(e) => first(
-            code(CODE_SUBJECT, &e.subject_code),
-            entry.stream_id(Subject),
-        ),
+        Event::SubjectConsented(e) => first(code(CODE_SUBJECT, &e.subject_code), entry.stream_id(Subject)),
         Event::UnitsFilled(e) => {
             for unit in &e.units {
                 let id = id16(&unit.unit_id);

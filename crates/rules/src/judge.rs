@@ -56,26 +56,13 @@ pub fn judge(rule_set: u32, view: &dyn View, at: At, opened: &OpenedRecord) -> O
     let category = context.category;
     frame::judge(&mut context, at);
     // A record whose streams or signatures are not of its event's form gives the family's rules nothing to stand on.
-    if !context.is_refused()
-        || category == table::Category::Authorisation && frame::is_well_formed(&context)
-    {
+    if !context.is_refused() || category == table::Category::Authorisation && frame::is_well_formed(&context) {
         family::judge(&mut context);
     }
     let mut findings = context.findings;
-    findings.sort_by(|a, b| {
-        a.code
-            .number
-            .cmp(&b.code.number)
-            .then_with(|| a.look_at.cmp(&b.look_at))
-    });
-    let (violations, flags): (Vec<Finding>, Vec<Finding>) = findings
-        .into_iter()
-        .partition(|f| refuses(f.code, category));
-    Some(if violations.is_empty() {
-        Verdict::Accepted { flags }
-    } else {
-        Verdict::Refused { violations }
-    })
+    findings.sort_by(|a, b| a.code.number.cmp(&b.code.number).then_with(|| a.look_at.cmp(&b.look_at)));
+    let (violations, flags): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(|f| refuses(f.code, category));
+    Some(if violations.is_empty() { Verdict::Accepted { flags } } else { Verdict::Refused { violations } })
 }
 
 fn context<'a>(view: &'a dyn View, at: At, opened: &'a OpenedRecord) -> Option<Context<'a>> {

@@ -55,9 +55,7 @@ impl Stream {
             StreamKind::Donor => Stream::Donor(Arc::new(Donor::new(id))),
             StreamKind::Lot => Stream::Lot(Arc::new(Lot::new(id))),
             StreamKind::Subject => Stream::Subject(Arc::new(Subject::new(id))),
-            StreamKind::Facility | StreamKind::Equipment | StreamKind::Unspecified => {
-                Stream::Other(Upkeep::new(kind))
-            }
+            StreamKind::Facility | StreamKind::Equipment | StreamKind::Unspecified => Stream::Other(Upkeep::new(kind)),
         }
     }
 

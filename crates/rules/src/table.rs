@@ -5,9 +5,8 @@ use marrowline_record::pb::{Disposition, Eligibility, Meaning, Role, StreamKind}
 
 use Meaning::{Accepted, Approved, Certified, Performed, Relinquished, Reviewed, Verified};
 use Role::{
-    Auditor, Collector, Courier, Cryobank, Device, DonorPhysician, Investigator, KeyAdministrator,
-    Nurse, Operator, Pharmacist, QcAnalyst, QcReviewer, QualifiedPerson, QualityAssurance,
-    Randomiser, VerifyingOperator,
+    Auditor, Collector, Courier, Cryobank, Device, DonorPhysician, Investigator, KeyAdministrator, Nurse, Operator, Pharmacist,
+    QcAnalyst, QcReviewer, QualifiedPerson, QualityAssurance, Randomiser, VerifyingOperator,
 };
 
 /// How a record is treated.
@@ -57,19 +56,11 @@ const fn slot(roles: &'static [Role], meaning: Meaning) -> SlotRule {
 }
 
 const fn one(kind: StreamKind) -> StreamRule {
-    StreamRule {
-        kind,
-        min: 1,
-        max: 1,
-    }
+    StreamRule { kind, min: 1, max: 1 }
 }
 
 const fn some(kind: StreamKind) -> StreamRule {
-    StreamRule {
-        kind,
-        min: 1,
-        max: 8,
-    }
+    StreamRule { kind, min: 1, max: 8 }
 }
 
 const AUTHORITY: &[StreamRule] = &[one(StreamKind::Authority)];
@@ -85,18 +76,9 @@ const SUBJECT_LOTS: &[StreamRule] = &[one(StreamKind::Subject), some(StreamKind:
 /// Any one stream: which kinds are allowed is in [`any_stream`].
 const ANY: &[StreamRule] = &[];
 
-const KEY_QA: &[SlotRule] = &[
-    slot(&[KeyAdministrator], Approved),
-    slot(&[QualityAssurance], Approved),
-];
-const OP_VF: &[SlotRule] = &[
-    slot(&[Operator], Performed),
-    slot(&[VerifyingOperator], Verified),
-];
-const RN_2: &[SlotRule] = &[
-    slot(&[Nurse], Performed),
-    slot(&[Nurse, Investigator], Verified),
-];
+const KEY_QA: &[SlotRule] = &[slot(&[KeyAdministrator], Approved), slot(&[QualityAssurance], Approved)];
+const OP_VF: &[SlotRule] = &[slot(&[Operator], Performed), slot(&[VerifyingOperator], Verified)];
+const RN_2: &[SlotRule] = &[slot(&[Nurse], Performed), slot(&[Nurse, Investigator], Verified)];
 const QR: &[SlotRule] = &[slot(&[QcReviewer], Reviewed)];
 const HOLDER: &[Role] = &[Cryobank, Courier, Pharmacist, Nurse];
 /// Every role that people or devices are granted.
@@ -120,19 +102,11 @@ pub const EVERY_ROLE: &[Role] = &[
 ];
 
 const fn row(slots: &'static [SlotRule], streams: &'static [StreamRule]) -> Row {
-    Row {
-        slots,
-        streams,
-        opens: false,
-    }
+    Row { slots, streams, opens: false }
 }
 
 const fn opening(slots: &'static [SlotRule], streams: &'static [StreamRule]) -> Row {
-    Row {
-        slots,
-        streams,
-        opens: true,
-    }
+    Row { slots, streams, opens: true }
 }
 
 /// The row of an event. For [`Event::SignatureAdded`] slots and streams are the target's and are checked against it.
@@ -142,39 +116,19 @@ pub fn row_of(event: &Event) -> Row {
         Event::FacilityRegistered(_) | Event::KeyGranted(_) => row(KEY_QA, AUTHORITY),
         // KEY, QA or the holder in whatever role; the rule checks which.
         Event::KeyRevoked(_) => row(const { &[slot(EVERY_ROLE, Approved)] }, AUTHORITY),
-        Event::ProtocolPublished(_) => row(
-            const {
-                &[
-                    slot(&[QualityAssurance], Approved),
-                    slot(&[Investigator], Approved),
-                ]
-            },
-            PROTOCOL,
-        ),
-        Event::SpecificationPublished(_) => row(
-            const {
-                &[
-                    slot(&[QualityAssurance], Approved),
-                    slot(&[QualifiedPerson], Approved),
-                ]
-            },
-            SPECIFICATION,
-        ),
-        Event::DonorRegistered(_) => {
-            opening(const { &[slot(&[DonorPhysician], Performed)] }, DONOR)
+        Event::ProtocolPublished(_) => {
+            row(const { &[slot(&[QualityAssurance], Approved), slot(&[Investigator], Approved)] }, PROTOCOL)
         }
+        Event::SpecificationPublished(_) => {
+            row(const { &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Approved)] }, SPECIFICATION)
+        }
+        Event::DonorRegistered(_) => opening(const { &[slot(&[DonorPhysician], Performed)] }, DONOR),
         Event::DonorConsented(_) => row(const { &[slot(&[DonorPhysician], Performed)] }, DONOR),
         Event::DonorTestReported(_) => row(const { &[slot(&[QcAnalyst], Performed)] }, DONOR),
         Event::DonorTestReviewed(_) => row(QR, DONOR),
-        Event::DonorEligibilityDetermined(_) => row(
-            const {
-                &[
-                    slot(&[DonorPhysician], Approved),
-                    slot(&[QualityAssurance], Approved),
-                ]
-            },
-            DONOR,
-        ),
+        Event::DonorEligibilityDetermined(_) => {
+            row(const { &[slot(&[DonorPhysician], Approved), slot(&[QualityAssurance], Approved)] }, DONOR)
+        }
         Event::MarrowCollected(_) => row(const { &[slot(&[Collector], Performed)] }, DONOR),
         Event::LotOpened(_) => opening(OP_VF, LOT_DONOR),
         Event::MncIsolated(_)
@@ -182,14 +136,7 @@ pub fn row_of(event: &Event) -> Row {
         | Event::Passaged(_)
         | Event::Harvested(_)
         | Event::UnitsFilled(_)
-        | Event::UnitsThawed(_) => row(
-            OP_VF,
-            if matches!(event, Event::UnitsThawed(_)) {
-                LOTS
-            } else {
-                LOT
-            },
-        ),
+        | Event::UnitsThawed(_) => row(OP_VF, if matches!(event, Event::UnitsThawed(_)) { LOTS } else { LOT }),
         Event::UnitsMoved(_) => row(const { &[slot(&[Cryobank], Performed)] }, LOT),
         Event::SampleTaken(_) => row(const { &[slot(&[Operator], Performed)] }, LOT),
         Event::TestResultReported(_) => row(const { &[slot(&[QcAnalyst], Performed)] }, LOT),
@@ -197,24 +144,10 @@ pub fn row_of(event: &Event) -> Row {
         Event::DeviationOpened(_) => row(const { &[slot(EVERY_ROLE, Performed)] }, ANY),
         Event::DeviationClosed(_) => row(const { &[slot(&[QualityAssurance], Approved)] }, ANY),
         Event::HoldSet(_) => row(const { &[slot(EVERY_ROLE, Approved)] }, ANY),
-        Event::HoldLifted(_) => row(
-            const {
-                &[
-                    slot(&[QualityAssurance], Approved),
-                    slot(EVERY_ROLE, Approved),
-                ]
-            },
-            ANY,
-        ),
-        Event::LotDispositionDecided(_) => row(
-            const {
-                &[
-                    slot(&[QualityAssurance], Approved),
-                    slot(&[QualifiedPerson], Certified),
-                ]
-            },
-            LOT,
-        ),
+        Event::HoldLifted(_) => row(const { &[slot(&[QualityAssurance], Approved), slot(EVERY_ROLE, Approved)] }, ANY),
+        Event::LotDispositionDecided(_) => {
+            row(const { &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Certified)] }, LOT)
+        }
         Event::CustodyRelinquished(_) => row(const { &[slot(HOLDER, Relinquished)] }, LOTS),
         Event::CustodyAccepted(_) => row(const { &[slot(HOLDER, Accepted)] }, LOTS),
         _ => subject_row(event),
@@ -223,40 +156,18 @@ pub fn row_of(event: &Event) -> Row {
 
 fn subject_row(event: &Event) -> Row {
     match event {
-        Event::SubjectConsented(_) => {
-            opening(const { &[slot(&[Investigator], Performed)] }, SUBJECT)
-        }
+        Event::SubjectConsented(_) => opening(const { &[slot(&[Investigator], Performed)] }, SUBJECT),
         Event::SubjectScreened(_) => row(const { &[slot(&[Investigator], Performed)] }, SUBJECT),
-        Event::SubjectRandomised(_) => {
-            row(const { &[slot(&[Randomiser], Approved)] }, SUBJECT_PROTOCOL)
-        }
-        Event::SubjectWeighed(_) => row(
-            const { &[slot(&[Nurse, Investigator], Performed)] },
-            SUBJECT,
-        ),
+        Event::SubjectRandomised(_) => row(const { &[slot(&[Randomiser], Approved)] }, SUBJECT_PROTOCOL),
+        Event::SubjectWeighed(_) => row(const { &[slot(&[Nurse, Investigator], Performed)] }, SUBJECT),
         Event::DoseOrdered(_) => row(const { &[slot(&[Investigator], Approved)] }, SUBJECT),
-        Event::UnitsAllocated(_) => row(
-            const {
-                &[
-                    slot(&[Pharmacist], Approved),
-                    slot(&[QualityAssurance, Pharmacist], Approved),
-                ]
-            },
-            SUBJECT_LOTS,
-        ),
-        Event::ThawOrdered(_) => row(
-            const { &[slot(&[Pharmacist, QualityAssurance], Approved)] },
-            LOTS,
-        ),
-        Event::DosePrepared(_) => row(
-            const {
-                &[
-                    slot(&[Operator, Pharmacist], Performed),
-                    slot(&[VerifyingOperator], Verified),
-                ]
-            },
-            SUBJECT_LOTS,
-        ),
+        Event::UnitsAllocated(_) => {
+            row(const { &[slot(&[Pharmacist], Approved), slot(&[QualityAssurance, Pharmacist], Approved)] }, SUBJECT_LOTS)
+        }
+        Event::ThawOrdered(_) => row(const { &[slot(&[Pharmacist, QualityAssurance], Approved)] }, LOTS),
+        Event::DosePrepared(_) => {
+            row(const { &[slot(&[Operator, Pharmacist], Performed), slot(&[VerifyingOperator], Verified)] }, SUBJECT_LOTS)
+        }
         Event::DoseDispensed(_) => row(const { &[slot(&[Pharmacist], Approved)] }, SUBJECT_LOTS),
         Event::BedsideChecked(_) => row(RN_2, SUBJECT),
         Event::InfusionStarted(_) | Event::InfusionEnded(_) => row(RN_2, SUBJECT_LOTS),
@@ -269,10 +180,7 @@ fn subject_row(event: &Event) -> Row {
 pub fn any_stream(event: &Event, kind: StreamKind) -> bool {
     match event {
         Event::HoldSet(_) | Event::HoldLifted(_) => {
-            matches!(
-                kind,
-                StreamKind::Lot | StreamKind::Donor | StreamKind::Subject
-            )
+            matches!(kind, StreamKind::Lot | StreamKind::Donor | StreamKind::Subject)
         }
         _ => kind != StreamKind::Unspecified,
     }

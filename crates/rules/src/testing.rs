@@ -19,8 +19,5 @@ pub use view::MemoryView;
 /// Whether a rule is switched off for this run: the environment names its code in `MARROWLINE_DISABLE_RULE`. A test has to fail then.
 pub fn is_disabled(code: &Code) -> bool {
     static DISABLED: OnceLock<Option<String>> = OnceLock::new();
-    DISABLED
-        .get_or_init(|| std::env::var("MARROWLINE_DISABLE_RULE").ok())
-        .as_deref()
-        == Some(code.name)
+    DISABLED.get_or_init(|| std::env::var("MARROWLINE_DISABLE_RULE").ok()).as_deref() == Some(code.name)
 }

@@ -9,9 +9,7 @@ fn folder() -> std::path::PathBuf {
 }
 
 fn play(name: &str) {
-    let read = |file: &str| {
-        std::fs::read_to_string(folder().join(file)).map_err(|e| format!("{file}: {e}"))
-    };
+    let read = |file: &str| std::fs::read_to_string(folder().join(file)).map_err(|e| format!("{file}: {e}"));
     match testing::play(name, &read) {
         Ok(rows) => assert!(rows > 0, "{name} has no rows"),
         Err(failures) => panic!("\n{failures}"),

@@ -40,48 +40,30 @@ impl Person {
 }
 
 fn now_s() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 impl Auth {
     /// Checks tokens against this ledger's committed keys.
     pub fn new(ledger: Ledger) -> Auth {
-        Auth {
-            ledger,
-            known: Arc::default(),
-        }
+        Auth { ledger, known: Arc::default() }
     }
 
     /// The key behind a call's token.
     pub fn key(&self, metadata: &MetadataMap) -> Result<KeyId, Status> {
         let header = metadata.get("authorization").and_then(|v| v.to_str().ok());
         let Some(text) = header.and_then(|h| h.strip_prefix("Bearer ")) else {
-            return Err(errors::token(
-                "TOKEN_MISSING",
-                "no `authorization: Bearer` header",
-            ));
+            return Err(errors::token("TOKEN_MISSING", "no `authorization: Bearer` header"));
         };
         let now = now_s();
         let keys = self.ledger.keyring();
-        let remembered = self
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(text)
-            .copied();
+        let remembered = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(text).copied();
         if let Some(token) = remembered.filter(|t| now < t.expires_s) {
             return Ok(token.key_id);
         }
-        let origin = self
-            .ledger
-            .origin()
-            .map(|o| o.to_string())
-            .unwrap_or_default();
-        let token = token::check(text, &origin, now, keys.as_ref())
-            .map_err(|e| errors::token(e.code(), &e.to_string()))?;
+        let origin = self.ledger.origin().map(|o| o.to_string()).unwrap_or_default();
+        let token = token::check(text, &origin, now, keys.as_ref()).map_err(|e| errors::token(e.code(), &e.to_string()))?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
             known.clear();
@@ -100,10 +82,7 @@ impl Auth {
 
 fn person(authority: &Authority, key_id: KeyId, now_ms: i64) -> Result<Person, Status> {
     let Some(key) = authority.key(&key_id).filter(|k| k.revocation.is_none()) else {
-        return Err(errors::token(
-            "TOKEN_KEY_REVOKED",
-            "the token's key was revoked",
-        ));
+        return Err(errors::token("TOKEN_KEY_REVOKED", "the token's key was revoked"));
     };
     Ok(Person {
         key_id,

@@ -2,9 +2,7 @@
 
 use marrowline_api::errors::{self, Words};
 use marrowline_api::v1::clock_service_server::ClockService;
-use marrowline_api::v1::{
-    AdvanceClockRequest, AdvanceClockResponse, GetClockRequest, GetClockResponse,
-};
+use marrowline_api::v1::{AdvanceClockRequest, AdvanceClockResponse, GetClockRequest, GetClockResponse};
 use marrowline_ledger::Ledger;
 use marrowline_record::pb::Role;
 use tonic::{Code, Request, Response, Status};
@@ -26,25 +24,14 @@ impl Service {
 
 #[tonic::async_trait]
 impl ClockService for Service {
-    async fn advance_clock(
-        &self,
-        request: Request<AdvanceClockRequest>,
-    ) -> Result<Response<AdvanceClockResponse>, Status> {
+    async fn advance_clock(&self, request: Request<AdvanceClockRequest>) -> Result<Response<AdvanceClockResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         if !person.is(Role::KeyAdministrator) {
-            return Err(errors::read_not_permitted(
-                "the clock",
-                "a key administrator",
-            ));
+            return Err(errors::read_not_permitted("the clock", "a key administrator"));
         }
         let now = self.ledger.reading().now_ms;
         let to = request.get_ref().to_unix_ms;
-        match self
-            .ledger
-            .advance_clock(to)
-            .await
-            .map_err(|e| errors::refusal(&e))?
-        {
+        match self.ledger.advance_clock(to).await.map_err(|e| errors::refusal(&e))? {
             Some(now_unix_ms) => Ok(Response::new(AdvanceClockResponse { now_unix_ms })),
             None => Err(errors::status(
                 Code::FailedPrecondition,
@@ -62,21 +49,14 @@ impl ClockService for Service {
         }
     }
 
-    async fn get_clock(
-        &self,
-        request: Request<GetClockRequest>,
-    ) -> Result<Response<GetClockResponse>, Status> {
+    async fn get_clock(&self, request: Request<GetClockRequest>) -> Result<Response<GetClockResponse>, Status> {
         self.auth.key(request.metadata())?;
         let reading = self.ledger.reading();
         Ok(Response::new(GetClockResponse {
             now_unix_ms: reading.now_ms,
             training: self.ledger.is_training(),
             trusted: reading.trusted,
-            origin: self
-                .ledger
-                .origin()
-                .map(|o| o.to_string())
-                .unwrap_or_default(),
+            origin: self.ledger.origin().map(|o| o.to_string()).unwrap_or_default(),
         }))
     }
 }

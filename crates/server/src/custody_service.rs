@@ -6,10 +6,9 @@ use std::sync::Arc;
 use marrowline_api::errors;
 use marrowline_api::v1::custody_service_server::CustodyService;
 use marrowline_api::v1::{
-    Answer, CheckDoseRequest, CheckDoseResponse, Finding, GetDonorRequest, GetDonorResponse,
-    GetDoseRequest, GetDoseResponse, GetLotRequest, GetLotResponse, GetSubjectRequest,
-    GetSubjectResponse, GetUnitRequest, GetUnitResponse, TraceBackRequest, TraceBackResponse,
-    TraceStep,
+    Answer, CheckDoseRequest, CheckDoseResponse, Finding, GetDonorRequest, GetDonorResponse, GetDoseRequest, GetDoseResponse,
+    GetLotRequest, GetLotResponse, GetSubjectRequest, GetSubjectResponse, GetUnitRequest, GetUnitResponse, TraceBackRequest,
+    TraceBackResponse, TraceStep,
 };
 use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Ledger, Snapshot};
@@ -43,15 +42,8 @@ fn store_failed(snapshot: &Snapshot) -> Result<(), Status> {
 
 /// A thing by its code or by its UUID.
 fn resolve(snapshot: &Snapshot, kind: u8, word: &'static str, text: &str) -> Result<Id16, Status> {
-    let by_code = snapshot.lookup(&IndexKey::Code {
-        kind,
-        code: text.to_owned(),
-    });
-    let found = by_code.map(Id16).or_else(|| {
-        uuid::Uuid::parse_str(text)
-            .ok()
-            .map(|id| Id16(id.into_bytes()))
-    });
+    let by_code = snapshot.lookup(&IndexKey::Code { kind, code: text.to_owned() });
+    let found = by_code.map(Id16).or_else(|| uuid::Uuid::parse_str(text).ok().map(|id| Id16(id.into_bytes())));
     store_failed(snapshot)?;
     found.ok_or_else(|| errors::not_found(word, text))
 }
@@ -62,15 +54,9 @@ impl Service {
         Service { ledger, auth }
     }
 
-    fn subject_of_dose(
-        &self,
-        snapshot: &Snapshot,
-        text: &str,
-    ) -> Result<(Id16, Arc<Subject>), Status> {
+    fn subject_of_dose(&self, snapshot: &Snapshot, text: &str) -> Result<(Id16, Arc<Subject>), Status> {
         let dose_id = resolve(snapshot, CODE_DOSE, "dose", text)?;
-        let subject = snapshot
-            .lookup(&IndexKey::Dose(dose_id.0))
-            .and_then(|id| snapshot.subject(&Id16(id)));
+        let subject = snapshot.lookup(&IndexKey::Dose(dose_id.0)).and_then(|id| snapshot.subject(&Id16(id)));
         store_failed(snapshot)?;
         match subject {
             Some(subject) if subject.dose(&dose_id).is_some() => Ok((dose_id, subject)),
@@ -79,18 +65,10 @@ impl Service {
     }
 
     /// A dose is read by whoever has a role at a facility that took part in its lots or its subject.
-    fn check_dose_reader(
-        &self,
-        person: &Person,
-        snapshot: &Snapshot,
-        subject: &Subject,
-        dose_id: &Id16,
-    ) -> Result<(), Status> {
+    fn check_dose_reader(&self, person: &Person, snapshot: &Snapshot, subject: &Subject, dose_id: &Id16) -> Result<(), Status> {
         let lots = lots_of(snapshot, subject, dose_id);
         let may = reading::may_read(person, StreamKind::Lot, &subject.upkeep)
-            || lots
-                .iter()
-                .any(|lot| reading::may_read(person, StreamKind::Lot, &lot.upkeep));
+            || lots.iter().any(|lot| reading::may_read(person, StreamKind::Lot, &lot.upkeep));
         if may {
             return Ok(());
         }
@@ -107,10 +85,7 @@ impl Service {
             "subject": subject.to_string(),
             "call": call,
         });
-        let _ = self
-            .ledger
-            .note(vec![(NoteKind::Access, note.to_string().into_bytes())])
-            .await;
+        let _ = self.ledger.note(vec![(NoteKind::Access, note.to_string().into_bytes())]).await;
     }
 
     /// The dose check on a fresh fold: the records that it rests on are read again and compared with their leaves.
@@ -119,9 +94,7 @@ impl Service {
         for record in &check.records {
             // Reading compares the record's digest with its leaf; a record that cannot be read makes the answer worth nothing.
             if snapshot.entry(record).is_none() {
-                return Err(snapshot
-                    .failure()
-                    .unwrap_or_else(|| format!("record {record} cannot be read")));
+                return Err(snapshot.failure().unwrap_or_else(|| format!("record {record} cannot be read")));
             }
         }
         match snapshot.failure() {
@@ -132,31 +105,18 @@ impl Service {
 }
 
 fn lots_of(snapshot: &Snapshot, subject: &Subject, dose_id: &Id16) -> Vec<Arc<Lot>> {
-    let units = subject
-        .dose(dose_id)
-        .map(|d| d.portions.clone())
-        .unwrap_or_default();
-    let ids: BTreeSet<[u8; 16]> = units
-        .iter()
-        .filter_map(|p| snapshot.lookup(&IndexKey::Unit(p.unit_id.0)))
-        .collect();
-    ids.into_iter()
-        .filter_map(|id| snapshot.lot(&Id16(id)))
-        .collect()
+    let units = subject.dose(dose_id).map(|d| d.portions.clone()).unwrap_or_default();
+    let ids: BTreeSet<[u8; 16]> = units.iter().filter_map(|p| snapshot.lookup(&IndexKey::Unit(p.unit_id.0))).collect();
+    ids.into_iter().filter_map(|id| snapshot.lot(&Id16(id))).collect()
 }
 
 #[tonic::async_trait]
 impl CustodyService for Service {
-    async fn get_donor(
-        &self,
-        request: Request<GetDonorRequest>,
-    ) -> Result<Response<GetDonorResponse>, Status> {
+    async fn get_donor(&self, request: Request<GetDonorRequest>) -> Result<Response<GetDonorResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         let snapshot = self.ledger.snapshot();
         let id = resolve(&snapshot, CODE_DONOR, "donor", &request.get_ref().donor)?;
-        let donor = snapshot
-            .donor(&id)
-            .ok_or_else(|| errors::not_found("donor", &request.get_ref().donor))?;
+        let donor = snapshot.donor(&id).ok_or_else(|| errors::not_found("donor", &request.get_ref().donor))?;
         reading::check(&person, StreamKind::Donor, &donor.upkeep)?;
         Ok(Response::new(GetDonorResponse {
             donor: Some(views::donor(&self.ledger, &snapshot, &donor)),
@@ -164,16 +124,11 @@ impl CustodyService for Service {
         }))
     }
 
-    async fn get_lot(
-        &self,
-        request: Request<GetLotRequest>,
-    ) -> Result<Response<GetLotResponse>, Status> {
+    async fn get_lot(&self, request: Request<GetLotRequest>) -> Result<Response<GetLotResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         let snapshot = self.ledger.snapshot();
         let id = resolve(&snapshot, CODE_LOT, "lot", &request.get_ref().lot)?;
-        let lot = snapshot
-            .lot(&id)
-            .ok_or_else(|| errors::not_found("lot", &request.get_ref().lot))?;
+        let lot = snapshot.lot(&id).ok_or_else(|| errors::not_found("lot", &request.get_ref().lot))?;
         reading::check(&person, StreamKind::Lot, &lot.upkeep)?;
         Ok(Response::new(GetLotResponse {
             lot: Some(views::lot(&self.ledger, &snapshot, &lot)),
@@ -181,23 +136,15 @@ impl CustodyService for Service {
         }))
     }
 
-    async fn get_unit(
-        &self,
-        request: Request<GetUnitRequest>,
-    ) -> Result<Response<GetUnitResponse>, Status> {
+    async fn get_unit(&self, request: Request<GetUnitRequest>) -> Result<Response<GetUnitResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         let snapshot = self.ledger.snapshot();
         let text = &request.get_ref().unit;
         let id = resolve(&snapshot, CODE_UNIT, "unit", text)?;
-        let lot = snapshot
-            .lookup(&IndexKey::Unit(id.0))
-            .and_then(|lot| snapshot.lot(&Id16(lot)));
+        let lot = snapshot.lookup(&IndexKey::Unit(id.0)).and_then(|lot| snapshot.lot(&Id16(lot)));
         let lot = lot.ok_or_else(|| errors::not_found("unit", text))?;
         reading::check(&person, StreamKind::Lot, &lot.upkeep)?;
-        let unit = lot
-            .units
-            .get(&id)
-            .ok_or_else(|| errors::not_found("unit", text))?;
+        let unit = lot.units.get(&id).ok_or_else(|| errors::not_found("unit", text))?;
         let shows_subject = unit
             .allocation
             .and_then(|a| snapshot.subject(&a.subject_id))
@@ -208,35 +155,25 @@ impl CustodyService for Service {
         }))
     }
 
-    async fn get_dose(
-        &self,
-        request: Request<GetDoseRequest>,
-    ) -> Result<Response<GetDoseResponse>, Status> {
+    async fn get_dose(&self, request: Request<GetDoseRequest>) -> Result<Response<GetDoseResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         let snapshot = self.ledger.snapshot();
         let (id, subject) = self.subject_of_dose(&snapshot, &request.get_ref().dose)?;
         self.check_dose_reader(&person, &snapshot, &subject, &id)?;
-        let dose = subject
-            .dose(&id)
-            .map(|d| views::dose(&snapshot, &subject, d));
+        let dose = subject.dose(&id).map(|d| views::dose(&snapshot, &subject, d));
         Ok(Response::new(GetDoseResponse {
             dose: dose.map(|d| without_subject(d, &person, &subject)),
             checkpoint: snapshot.checkpoint().note.clone(),
         }))
     }
 
-    async fn get_subject(
-        &self,
-        request: Request<GetSubjectRequest>,
-    ) -> Result<Response<GetSubjectResponse>, Status> {
+    async fn get_subject(&self, request: Request<GetSubjectRequest>) -> Result<Response<GetSubjectResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         let (id, response) = {
             let snapshot = self.ledger.snapshot();
             let text = &request.get_ref().subject;
             let id = resolve(&snapshot, CODE_SUBJECT, "subject", text)?;
-            let subject = snapshot
-                .subject(&id)
-                .ok_or_else(|| errors::not_found("subject", text))?;
+            let subject = snapshot.subject(&id).ok_or_else(|| errors::not_found("subject", text))?;
             reading::check(&person, StreamKind::Subject, &subject.upkeep)?;
             let response = GetSubjectResponse {
                 subject: Some(views::subject(&self.ledger, &snapshot, &subject)),
@@ -248,10 +185,7 @@ impl CustodyService for Service {
         Ok(Response::new(response))
     }
 
-    async fn check_dose(
-        &self,
-        request: Request<CheckDoseRequest>,
-    ) -> Result<Response<CheckDoseResponse>, Status> {
+    async fn check_dose(&self, request: Request<CheckDoseRequest>) -> Result<Response<CheckDoseResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         let (subject_id, response) = {
             let snapshot = self.ledger.snapshot();
@@ -266,37 +200,19 @@ impl CustodyService for Service {
                 },
                 _ => Answer::NoAnswer,
             };
-            let mut reasons: Vec<Finding> = checked
-                .iter()
-                .flat_map(|c| &c.findings)
-                .map(Finding::from)
-                .collect();
+            let mut reasons: Vec<Finding> = checked.iter().flat_map(|c| &c.findings).map(Finding::from).collect();
             if !snapshot.clock_trusted() {
-                reasons.push(plain(
-                    "CLOCK_UNTRUSTED",
-                    "the ledger's clock is not trusted",
-                    "set the server's clock",
-                ));
+                reasons.push(plain("CLOCK_UNTRUSTED", "the ledger's clock is not trusted", "set the server's clock"));
             }
             if let Err(reason) = &checked {
-                reasons.push(plain(
-                    "CHAIN_NOT_READABLE",
-                    reason,
-                    "run fsck; do not release the dose",
-                ));
+                reasons.push(plain("CHAIN_NOT_READABLE", reason, "run fsck; do not release the dose"));
             }
-            let dose = subject
-                .dose(&id)
-                .map(|d| views::dose(&snapshot, &subject, d));
+            let dose = subject.dose(&id).map(|d| views::dose(&snapshot, &subject, d));
             let response = CheckDoseResponse {
                 answer: answer.into(),
                 reasons,
                 dose: dose.map(|d| without_subject(d, &person, &subject)),
-                record_ids: checked
-                    .iter()
-                    .flat_map(|c| &c.records)
-                    .map(|r| r.0.to_vec())
-                    .collect(),
+                record_ids: checked.iter().flat_map(|c| &c.records).map(|r| r.0.to_vec()).collect(),
                 as_of_ms: snapshot.now_ms(),
                 checkpoint: snapshot.checkpoint().note.clone(),
                 training: self.ledger.is_training(),
@@ -307,10 +223,7 @@ impl CustodyService for Service {
         Ok(Response::new(response))
     }
 
-    async fn trace_back(
-        &self,
-        request: Request<TraceBackRequest>,
-    ) -> Result<Response<TraceBackResponse>, Status> {
+    async fn trace_back(&self, request: Request<TraceBackRequest>) -> Result<Response<TraceBackResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         let (subject_id, response) = {
             let snapshot = self.ledger.snapshot();
@@ -335,49 +248,26 @@ impl Service {
         let donors: BTreeSet<Id16> = lots.iter().filter_map(|l| l.donor_id).collect();
         let mut streams: Vec<(StreamKind, Id16, String)> = Vec::new();
         for donor in &donors {
-            let code = snapshot
-                .donor(donor)
-                .and_then(|d| d.registered.as_ref().map(|(_, e)| e.donor_code.clone()));
-            streams.push((
-                StreamKind::Donor,
-                *donor,
-                format!("donor {}", code.unwrap_or_default()),
-            ));
+            let code = snapshot.donor(donor).and_then(|d| d.registered.as_ref().map(|(_, e)| e.donor_code.clone()));
+            streams.push((StreamKind::Donor, *donor, format!("donor {}", code.unwrap_or_default())));
         }
         for lot in &lots {
-            let code = lot
-                .opened
-                .as_ref()
-                .map(|(_, e)| e.lot_code.clone())
-                .unwrap_or_default();
+            let code = lot.opened.as_ref().map(|(_, e)| e.lot_code.clone()).unwrap_or_default();
             streams.push((StreamKind::Lot, lot.id, format!("lot {code}")));
         }
         let sees_subject = reading::may_read(person, StreamKind::Subject, &subject.upkeep);
         if sees_subject {
-            let code = subject
-                .consents
-                .first()
-                .map(|c| c.event.subject_code.clone())
-                .unwrap_or_default();
+            let code = subject.consents.first().map(|c| c.event.subject_code.clone()).unwrap_or_default();
             streams.push((StreamKind::Subject, subject.id, format!("subject {code}")));
         }
         let authority = snapshot.authority();
         let mut steps: Vec<(u64, TraceStep)> = Vec::new();
         let mut seen = BTreeSet::new();
         for (kind, id, name) in streams {
-            let entries = self
-                .ledger
-                .stream_entries(kind, &id, 1, MAX_TRACE)
-                .map_err(|e| errors::store(&e))?;
-            for entry in entries
-                .iter()
-                .filter(|e| concerns(e, subject, sees_subject))
-            {
+            let entries = self.ledger.stream_entries(kind, &id, 1, MAX_TRACE).map_err(|e| errors::store(&e))?;
+            for entry in entries.iter().filter(|e| concerns(e, subject, sees_subject)) {
                 if seen.insert(entry.index) {
-                    let step = TraceStep {
-                        stream: name.clone(),
-                        step: Some(views::step(entry, &authority)),
-                    };
+                    let step = TraceStep { stream: name.clone(), step: Some(views::step(entry, &authority)) };
                     steps.push((entry.index, step));
                 }
             }
@@ -387,11 +277,7 @@ impl Service {
             steps: steps.into_iter().map(|(_, step)| step).collect(),
             donor_ids: donors.iter().map(|d| d.0.to_vec()).collect(),
             lot_ids: lots.iter().map(|l| l.id.0.to_vec()).collect(),
-            subject_id: if sees_subject {
-                subject.id.0.to_vec()
-            } else {
-                Vec::new()
-            },
+            subject_id: if sees_subject { subject.id.0.to_vec() } else { Vec::new() },
             checkpoint: snapshot.checkpoint().note.clone(),
         })
     }
@@ -399,22 +285,12 @@ impl Service {
 
 /// Whether a record of a lot or donor belongs into this subject's trace: not if it is about another subject.
 fn concerns(entry: &Entry, subject: &Subject, sees_subject: bool) -> bool {
-    let mut subjects = entry
-        .record
-        .streams
-        .iter()
-        .filter(|s| s.kind() == StreamKind::Subject)
-        .peekable();
+    let mut subjects = entry.record.streams.iter().filter(|s| s.kind() == StreamKind::Subject).peekable();
     subjects.peek().is_none() || sees_subject && subjects.any(|s| s.id == subject.id.0)
 }
 
-fn without_subject(
-    mut dose: marrowline_api::v1::DoseView,
-    person: &Person,
-    subject: &Subject,
-) -> marrowline_api::v1::DoseView {
-    if !person.is(Role::Auditor) && !reading::may_read(person, StreamKind::Subject, &subject.upkeep)
-    {
+fn without_subject(mut dose: marrowline_api::v1::DoseView, person: &Person, subject: &Subject) -> marrowline_api::v1::DoseView {
+    if !person.is(Role::Auditor) && !reading::may_read(person, StreamKind::Subject, &subject.upkeep) {
         dose.subject_id.clear();
         dose.order_id.clear();
     }
@@ -422,11 +298,5 @@ fn without_subject(
 }
 
 fn plain(code: &str, found: &str, next: &str) -> Finding {
-    Finding {
-        code: code.to_owned(),
-        found: found.to_owned(),
-        allowed: String::new(),
-        look_at: Vec::new(),
-        next: next.to_owned(),
-    }
+    Finding { code: code.to_owned(), found: found.to_owned(), allowed: String::new(), look_at: Vec::new(), next: next.to_owned() }
 }

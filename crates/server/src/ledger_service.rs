@@ -5,10 +5,9 @@ use std::pin::Pin;
 use marrowline_api::errors;
 use marrowline_api::v1::ledger_service_server::LedgerService;
 use marrowline_api::v1::{
-    AppendBatchRequest, AppendBatchResponse, AppendRequest, AppendResponse, Finding,
-    GetRecordRequest, GetRecordResponse, GetStreamHeadRequest, GetStreamHeadResponse, JudgeRequest,
-    JudgeResponse, ListRecordsRequest, ListRecordsResponse, LoggedRecord, SignedRecord, StepView,
-    WatchRequest, WatchResponse,
+    AppendBatchRequest, AppendBatchResponse, AppendRequest, AppendResponse, Finding, GetRecordRequest, GetRecordResponse,
+    GetStreamHeadRequest, GetStreamHeadResponse, JudgeRequest, JudgeResponse, ListRecordsRequest, ListRecordsResponse,
+    LoggedRecord, SignedRecord, StepView, WatchRequest, WatchResponse,
 };
 use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Appended, Ledger, Refusal};
@@ -41,36 +40,20 @@ pub struct Service {
 impl Service {
     /// Of this ledger; streams end with `ended`.
     pub fn new(ledger: Ledger, auth: Auth, ended: watch::Receiver<bool>) -> Service {
-        Service {
-            ledger,
-            auth,
-            ended,
-        }
+        Service { ledger, auth, ended }
     }
 
     /// Decodes a record and verifies every signature, on the thread of the request.
     fn open(&self, signed: Option<&SignedRecord>) -> Result<OpenedRecord, Status> {
-        let signed = signed.ok_or_else(|| {
-            errors::bad_field("FIELD_MISSING", "record", "nothing", "a signed record")
-        })?;
+        let signed = signed.ok_or_else(|| errors::bad_field("FIELD_MISSING", "record", "nothing", "a signed record"))?;
         if signed.signings.len() > marrowline_record::leaf::MAX_SIGNINGS {
-            return Err(errors::bad_field(
-                "TOO_MANY_ITEMS",
-                "signings",
-                "more",
-                "at most 8 signings",
-            ));
+            return Err(errors::bad_field("TOO_MANY_ITEMS", "signings", "more", "at most 8 signings"));
         }
         let mut signings = Vec::with_capacity(signed.signings.len());
         for (number, signing) in signed.signings.iter().enumerate() {
             let path = |field: &str| format!("signings[{number}].{field}");
             signings.push(signing.to_signing().map_err(|field| {
-                errors::bad_field(
-                    "SIGNING_MALFORMED",
-                    &path(field),
-                    "a malformed value",
-                    "see view.proto, Signing",
-                )
+                errors::bad_field("SIGNING_MALFORMED", &path(field), "a malformed value", "see view.proto, Signing")
             })?);
         }
         let keys = self.ledger.keyring();
@@ -80,19 +63,11 @@ impl Service {
     async fn append(&self, records: Vec<OpenedRecord>) -> Result<Vec<AppendResponse>, Status> {
         let attempts: Vec<(String, Vec<String>)> = records
             .iter()
-            .map(|r| {
-                (
-                    r.digest().to_string(),
-                    r.signings().iter().map(|s| s.key_id.to_string()).collect(),
-                )
-            })
+            .map(|r| (r.digest().to_string(), r.signings().iter().map(|s| s.key_id.to_string()).collect()))
             .collect();
         let answer = self.ledger.submit(records).map_err(|e| errors::busy(&e))?;
-        let result = answer.await.map_err(|_| {
-            errors::refusal(&Refusal::Stopped {
-                reason: "the sequencer has stopped".to_owned(),
-            })
-        })?;
+        let result =
+            answer.await.map_err(|_| errors::refusal(&Refusal::Stopped { reason: "the sequencer has stopped".to_owned() }))?;
         match result {
             Ok(appended) => appended.iter().map(|a| self.response(a)).collect(),
             Err(refusal) => {
@@ -112,21 +87,12 @@ impl Service {
             "records": attempts.iter().map(|(digest, keys)| serde_json::json!({"digest": digest, "keys": keys})).collect::<Vec<_>>(),
             "codes": violations.iter().map(|f| f.code.name).collect::<Vec<_>>(),
         });
-        let _ = self
-            .ledger
-            .note(vec![(NoteKind::Refusal, note.to_string().into_bytes())])
-            .await;
+        let _ = self.ledger.note(vec![(NoteKind::Refusal, note.to_string().into_bytes())]).await;
     }
 
     fn response(&self, appended: &Appended) -> Result<AppendResponse, Status> {
-        let receipt = self
-            .ledger
-            .receipt(appended.index, &appended.checkpoint)
-            .map_err(|e| errors::store(&e))?;
-        Ok(AppendResponse {
-            receipt: Some(receipt.into()),
-            flags: appended.flags.iter().map(Finding::from).collect(),
-        })
+        let receipt = self.ledger.receipt(appended.index, &appended.checkpoint).map_err(|e| errors::store(&e))?;
+        Ok(AppendResponse { receipt: Some(receipt.into()), flags: appended.flags.iter().map(Finding::from).collect() })
     }
 
     /// A record as this person may see it.
@@ -138,22 +104,13 @@ impl Service {
             .ok_or_else(|| errors::not_found("record", &entry.index.to_string()))?;
         let snapshot = self.ledger.snapshot();
         if reading::may_read_entry(person, &snapshot, entry) {
-            return Ok(LoggedRecord {
-                index: entry.index,
-                leaf,
-                record,
-                step: Some(views::step(entry, &snapshot.authority())),
-            });
+            return Ok(LoggedRecord { index: entry.index, leaf, record, step: Some(views::step(entry, &snapshot.authority())) });
         }
         Ok(LoggedRecord {
             index: entry.index,
             leaf,
             record: Vec::new(),
-            step: Some(StepView {
-                index: entry.index,
-                recorded_at_ms: entry.recorded_at_ms,
-                ..StepView::default()
-            }),
+            step: Some(StepView { index: entry.index, recorded_at_ms: entry.recorded_at_ms, ..StepView::default() }),
         })
     }
 
@@ -161,24 +118,14 @@ impl Service {
         let index = match (request.record_id.is_empty(), request.index) {
             (false, _) => {
                 let id = RecordId::from_slice(&request.record_id).ok_or_else(|| {
-                    errors::bad_field(
-                        "RECORD_ID_NOT_UUIDV7",
-                        "record_id",
-                        "other bytes",
-                        "16 bytes of a UUIDv7",
-                    )
+                    errors::bad_field("RECORD_ID_NOT_UUIDV7", "record_id", "other bytes", "16 bytes of a UUIDv7")
                 })?;
                 let found = self.ledger.index_of(&id).map_err(|e| errors::store(&e))?;
                 found.ok_or_else(|| errors::not_found("record", &id.to_string()))?
             }
             (true, Some(index)) => index,
             (true, None) => {
-                return Err(errors::bad_field(
-                    "FIELD_MISSING",
-                    "record_id",
-                    "nothing",
-                    "record_id or index",
-                ));
+                return Err(errors::bad_field("FIELD_MISSING", "record_id", "nothing", "record_id or index"));
             }
         };
         let entry = self.ledger.entry(index).map_err(|e| errors::store(&e))?;
@@ -192,10 +139,7 @@ impl Service {
                 "key": person.key_id.to_string(),
                 "record": entry.record_id().to_string(),
             });
-            let _ = self
-                .ledger
-                .note(vec![(NoteKind::Access, note.to_string().into_bytes())])
-                .await;
+            let _ = self.ledger.note(vec![(NoteKind::Access, note.to_string().into_bytes())]).await;
         }
     }
 
@@ -204,47 +148,27 @@ impl Service {
             0 => 100,
             n if n <= MAX_PAGE => n,
             n => {
-                return Err(errors::bad_field(
-                    "NUMBER_OUT_OF_RANGE",
-                    "page_size",
-                    &n.to_string(),
-                    "1 to 500",
-                ));
+                return Err(errors::bad_field("NUMBER_OUT_OF_RANGE", "page_size", &n.to_string(), "1 to 500"));
             }
         };
         let from: u64 = if request.page_token.is_empty() {
             0
         } else {
             request.page_token.parse().map_err(|_| {
-                errors::bad_field(
-                    "PAGE_TOKEN_WRONG",
-                    "page_token",
-                    "another text",
-                    "the token of the page before",
-                )
+                errors::bad_field("PAGE_TOKEN_WRONG", "page_token", "another text", "the token of the page before")
             })?
         };
         let limit = usize::try_from(size).unwrap_or(usize::MAX);
         let entries = if request.stream_kind() == StreamKind::Unspecified {
             let end = from.saturating_add(u64::from(size)).min(self.ledger.size());
-            (from..end)
-                .filter_map(|index| self.ledger.entry(index).transpose())
-                .collect::<Result<Vec<_>, _>>()
+            (from..end).filter_map(|index| self.ledger.entry(index).transpose()).collect::<Result<Vec<_>, _>>()
         } else {
-            let id: [u8; 16] = request.stream_id.as_slice().try_into().map_err(|_| {
-                errors::bad_field(
-                    "BYTES_LENGTH_WRONG",
-                    "stream_id",
-                    "another length",
-                    "16 bytes",
-                )
-            })?;
-            self.ledger.stream_entries(
-                request.stream_kind(),
-                &Id16(id),
-                from.saturating_add(1),
-                limit,
-            )
+            let id: [u8; 16] = request
+                .stream_id
+                .as_slice()
+                .try_into()
+                .map_err(|_| errors::bad_field("BYTES_LENGTH_WRONG", "stream_id", "another length", "16 bytes"))?;
+            self.ledger.stream_entries(request.stream_kind(), &Id16(id), from.saturating_add(1), limit)
         }
         .map_err(|e| errors::store(&e))?;
         let next = (entries.len() == limit).then(|| from.saturating_add(u64::from(size)));
@@ -256,10 +180,7 @@ type WatchStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<WatchResponse,
 
 #[tonic::async_trait]
 impl LedgerService for Service {
-    async fn append(
-        &self,
-        request: Request<AppendRequest>,
-    ) -> Result<Response<AppendResponse>, Status> {
+    async fn append(&self, request: Request<AppendRequest>) -> Result<Response<AppendResponse>, Status> {
         self.auth.key(request.metadata())?;
         let request = request.into_inner();
         if !request.last_checkpoint.is_empty() {
@@ -267,15 +188,10 @@ impl LedgerService for Service {
         }
         let opened = self.open(request.record.as_ref())?;
         let response = self.append(vec![opened]).await?.pop();
-        response
-            .map(Response::new)
-            .ok_or_else(|| Status::internal("an append without an answer"))
+        response.map(Response::new).ok_or_else(|| Status::internal("an append without an answer"))
     }
 
-    async fn append_batch(
-        &self,
-        request: Request<AppendBatchRequest>,
-    ) -> Result<Response<AppendBatchResponse>, Status> {
+    async fn append_batch(&self, request: Request<AppendBatchRequest>) -> Result<Response<AppendBatchResponse>, Status> {
         self.auth.key(request.metadata())?;
         let request = request.into_inner();
         if !request.last_checkpoint.is_empty() {
@@ -283,32 +199,17 @@ impl LedgerService for Service {
         }
         if request.records.is_empty() || request.records.len() > MAX_BATCH {
             let found = format!("{} records", request.records.len());
-            return Err(errors::bad_field(
-                "TOO_MANY_ITEMS",
-                "records",
-                &found,
-                "1 to 256 records",
-            ));
+            return Err(errors::bad_field("TOO_MANY_ITEMS", "records", &found, "1 to 256 records"));
         }
-        let opened = request
-            .records
-            .iter()
-            .map(|r| self.open(Some(r)))
-            .collect::<Result<Vec<_>, _>>()?;
+        let opened = request.records.iter().map(|r| self.open(Some(r))).collect::<Result<Vec<_>, _>>()?;
         let responses = self.append(opened).await?;
         Ok(Response::new(AppendBatchResponse { responses }))
     }
 
-    async fn judge(
-        &self,
-        request: Request<JudgeRequest>,
-    ) -> Result<Response<JudgeResponse>, Status> {
+    async fn judge(&self, request: Request<JudgeRequest>) -> Result<Response<JudgeResponse>, Status> {
         self.auth.key(request.metadata())?;
         let opened = self.open(request.get_ref().record.as_ref())?;
-        let (verdict, reading) = self
-            .ledger
-            .judge(&opened)
-            .map_err(|e| errors::refusal(&e))?;
+        let (verdict, reading) = self.ledger.judge(&opened).map_err(|e| errors::refusal(&e))?;
         let (accepted, findings) = match &verdict {
             Verdict::Accepted { flags } => (true, flags),
             Verdict::Refused { violations } => (false, violations),
@@ -320,10 +221,7 @@ impl LedgerService for Service {
         }))
     }
 
-    async fn get_record(
-        &self,
-        request: Request<GetRecordRequest>,
-    ) -> Result<Response<GetRecordResponse>, Status> {
+    async fn get_record(&self, request: Request<GetRecordRequest>) -> Result<Response<GetRecordResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         let entry = self.find(request.get_ref())?;
         let snapshot = self.ledger.snapshot();
@@ -337,52 +235,33 @@ impl LedgerService for Service {
         drop(snapshot);
         self.note_access(&person, &entry).await;
         let checkpoint = self.ledger.checkpoint();
-        let receipt = self
-            .ledger
-            .receipt(entry.index, &checkpoint)
-            .map_err(|e| errors::store(&e))?;
-        Ok(Response::new(GetRecordResponse {
-            receipt: Some(receipt.into()),
-            step: Some(step),
-        }))
+        let receipt = self.ledger.receipt(entry.index, &checkpoint).map_err(|e| errors::store(&e))?;
+        Ok(Response::new(GetRecordResponse { receipt: Some(receipt.into()), step: Some(step) }))
     }
 
-    async fn get_stream_head(
-        &self,
-        request: Request<GetStreamHeadRequest>,
-    ) -> Result<Response<GetStreamHeadResponse>, Status> {
+    async fn get_stream_head(&self, request: Request<GetStreamHeadRequest>) -> Result<Response<GetStreamHeadResponse>, Status> {
         self.auth.key(request.metadata())?;
         let request = request.get_ref();
-        let id: [u8; 16] = request.id.as_slice().try_into().map_err(|_| {
-            errors::bad_field("BYTES_LENGTH_WRONG", "id", "another length", "16 bytes")
-        })?;
+        let id: [u8; 16] = request
+            .id
+            .as_slice()
+            .try_into()
+            .map_err(|_| errors::bad_field("BYTES_LENGTH_WRONG", "id", "another length", "16 bytes"))?;
         let snapshot = self.ledger.snapshot();
         let head = snapshot.head(&stream_key(request.kind() as u8, &id));
         match snapshot.failure() {
             Some(reason) => Err(Status::unavailable(reason)),
             None => Ok(Response::new(GetStreamHeadResponse {
-                head: head.filter(|(seq, _)| *seq > 0).map(|(seq, hash)| Head {
-                    seq,
-                    hash: hash.to_vec(),
-                }),
+                head: head.filter(|(seq, _)| *seq > 0).map(|(seq, hash)| Head { seq, hash: hash.to_vec() }),
             })),
         }
     }
 
-    async fn list_records(
-        &self,
-        request: Request<ListRecordsRequest>,
-    ) -> Result<Response<ListRecordsResponse>, Status> {
+    async fn list_records(&self, request: Request<ListRecordsRequest>) -> Result<Response<ListRecordsResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         let (entries, next) = self.page(request.get_ref())?;
-        let records = entries
-            .iter()
-            .map(|e| self.logged(&person, e))
-            .collect::<Result<_, _>>()?;
-        Ok(Response::new(ListRecordsResponse {
-            records,
-            next_page_token: next.map(|n| n.to_string()).unwrap_or_default(),
-        }))
+        let records = entries.iter().map(|e| self.logged(&person, e)).collect::<Result<_, _>>()?;
+        Ok(Response::new(ListRecordsResponse { records, next_page_token: next.map(|n| n.to_string()).unwrap_or_default() }))
     }
 
     type WatchStream = WatchStream;
@@ -399,11 +278,7 @@ impl LedgerService for Service {
             loop {
                 while index < service.ledger.size() {
                     let item = match service.ledger.entry(index) {
-                        Ok(Some(entry)) => {
-                            service.logged(&person, &entry).map(|record| WatchResponse {
-                                record: Some(record),
-                            })
-                        }
+                        Ok(Some(entry)) => service.logged(&person, &entry).map(|record| WatchResponse { record: Some(record) }),
                         Ok(None) => break,
                         Err(error) => Err(errors::store(&error)),
                     };

@@ -82,12 +82,8 @@ pub async fn run(
     let transparency = transparency_service::Service::new(ledger.clone(), auth.clone());
     let clock = clock_service::Service::new(ledger.clone(), auth);
     let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_serving::<LedgerServiceServer<ledger_service::Service>>()
-        .await;
-    health
-        .set_serving::<CustodyServiceServer<custody_service::Service>>()
-        .await;
+    health.set_serving::<LedgerServiceServer<ledger_service::Service>>().await;
+    health.set_serving::<CustodyServiceServer<custody_service::Service>>().await;
     let reflection_v1 = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -106,13 +102,9 @@ pub async fn run(
         .add_service(health_service)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
-        .add_service(
-            LedgerServiceServer::new(records).max_decoding_message_size(limits.request_bytes),
-        )
+        .add_service(LedgerServiceServer::new(records).max_decoding_message_size(limits.request_bytes))
         .add_service(CustodyServiceServer::new(custody).max_decoding_message_size(64 * 1024))
-        .add_service(
-            TransparencyServiceServer::new(transparency).max_decoding_message_size(64 * 1024),
-        )
+        .add_service(TransparencyServiceServer::new(transparency).max_decoding_message_size(64 * 1024))
         .add_service(ClockServiceServer::new(clock).max_decoding_message_size(64 * 1024));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stopping = ended;

@@ -11,13 +11,7 @@ use tonic::Status;
 use crate::auth::Person;
 
 /// Roles that may read a subject's records.
-const SUBJECT_ROLES: &[Role] = &[
-    Role::Investigator,
-    Role::Randomiser,
-    Role::Nurse,
-    Role::Pharmacist,
-    Role::QualityAssurance,
-];
+const SUBJECT_ROLES: &[Role] = &[Role::Investigator, Role::Randomiser, Role::Nurse, Role::Pharmacist, Role::QualityAssurance];
 
 /// Whether a person may read a stream of this kind in which these facilities took part.
 pub fn may_read(person: &Person, kind: StreamKind, upkeep: &Upkeep) -> bool {
@@ -26,14 +20,8 @@ pub fn may_read(person: &Person, kind: StreamKind, upkeep: &Upkeep) -> bool {
     }
     let takes_part = |facility: &Id16| upkeep.facilities.contains(facility);
     match kind {
-        StreamKind::Subject => person
-            .roles
-            .iter()
-            .any(|(role, facility)| SUBJECT_ROLES.contains(role) && takes_part(facility)),
-        StreamKind::Donor | StreamKind::Lot => person
-            .roles
-            .iter()
-            .any(|(_, facility)| takes_part(facility)),
+        StreamKind::Subject => person.roles.iter().any(|(role, facility)| SUBJECT_ROLES.contains(role) && takes_part(facility)),
+        StreamKind::Donor | StreamKind::Lot => person.roles.iter().any(|(_, facility)| takes_part(facility)),
         _ => !person.roles.is_empty(),
     }
 }
@@ -48,10 +36,7 @@ pub fn check(person: &Person, kind: StreamKind, upkeep: &Upkeep) -> Result<(), S
             "this subject",
             "an investigator, randomiser, nurse, pharmacist or QA of the trial's sites, or an auditor",
         ),
-        _ => errors::read_not_permitted(
-            "this",
-            "someone with a role at a facility that took part, or an auditor",
-        ),
+        _ => errors::read_not_permitted("this", "someone with a role at a facility that took part, or an auditor"),
     })
 }
 
@@ -77,9 +62,5 @@ pub fn may_read_entry(person: &Person, snapshot: &Snapshot, entry: &Entry) -> bo
 
 /// Whether the record is about a subject.
 pub fn is_about_subject(entry: &Entry) -> bool {
-    entry
-        .record
-        .streams
-        .iter()
-        .any(|s| s.kind() == StreamKind::Subject)
+    entry.record.streams.iter().any(|s| s.kind() == StreamKind::Subject)
 }

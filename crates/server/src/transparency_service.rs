@@ -3,8 +3,8 @@
 use marrowline_api::errors;
 use marrowline_api::v1::transparency_service_server::TransparencyService;
 use marrowline_api::v1::{
-    GetCheckpointRequest, GetCheckpointResponse, GetConsistencyProofRequest,
-    GetConsistencyProofResponse, GetInclusionProofRequest, GetInclusionProofResponse,
+    GetCheckpointRequest, GetCheckpointResponse, GetConsistencyProofRequest, GetConsistencyProofResponse,
+    GetInclusionProofRequest, GetInclusionProofResponse,
 };
 use marrowline_ledger::Ledger;
 use tonic::{Request, Response, Status};
@@ -26,14 +26,9 @@ impl Service {
 
 #[tonic::async_trait]
 impl TransparencyService for Service {
-    async fn get_checkpoint(
-        &self,
-        request: Request<GetCheckpointRequest>,
-    ) -> Result<Response<GetCheckpointResponse>, Status> {
+    async fn get_checkpoint(&self, request: Request<GetCheckpointRequest>) -> Result<Response<GetCheckpointResponse>, Status> {
         self.auth.key(request.metadata())?;
-        Ok(Response::new(GetCheckpointResponse {
-            checkpoint: self.ledger.checkpoint().note.clone(),
-        }))
+        Ok(Response::new(GetCheckpointResponse { checkpoint: self.ledger.checkpoint().note.clone() }))
     }
 
     async fn get_inclusion_proof(
@@ -46,14 +41,8 @@ impl TransparencyService for Service {
         if index >= checkpoint.size {
             return Err(errors::not_found("leaf", &index.to_string()));
         }
-        let receipt = self
-            .ledger
-            .receipt(index, &checkpoint)
-            .map_err(|e| errors::store(&e))?;
-        Ok(Response::new(GetInclusionProofResponse {
-            tlog_proof: receipt.tlog_proof,
-            leaf: receipt.leaf,
-        }))
+        let receipt = self.ledger.receipt(index, &checkpoint).map_err(|e| errors::store(&e))?;
+        Ok(Response::new(GetInclusionProofResponse { tlog_proof: receipt.tlog_proof, leaf: receipt.leaf }))
     }
 
     async fn get_consistency_proof(
@@ -75,10 +64,7 @@ impl TransparencyService for Service {
                 &format!("1 <= old_size <= new_size <= {}", checkpoint.size),
             ));
         }
-        let hashes = self
-            .ledger
-            .consistency(old, new)
-            .map_err(|e| errors::store(&e))?;
+        let hashes = self.ledger.consistency(old, new).map_err(|e| errors::store(&e))?;
         Ok(Response::new(GetConsistencyProofResponse {
             hashes: hashes.iter().map(|h| h.to_vec()).collect(),
             new_size: new,

@@ -34,55 +34,33 @@ pub fn step(entry: &Entry, authority: &Authority) -> v1::StepView {
     v1::StepView {
         index: entry.index,
         record_id: entry.record_id().0.to_vec(),
-        event: entry
-            .event()
-            .map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
+        event: entry.event().map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
         occurred_at: entry.record.occurred_at,
         recorded_at_ms: entry.recorded_at_ms,
         signatures: entry
             .signings
             .iter()
             .map(|s| v1::SignatureView {
-                printed_name: authority
-                    .key(&s.key_id)
-                    .map_or_else(|| s.key_id.to_string(), |k| k.printed_name.clone()),
+                printed_name: authority.key(&s.key_id).map_or_else(|| s.key_id.to_string(), |k| k.printed_name.clone()),
                 role: i32::from(s.role),
                 meaning: i32::from(s.meaning),
-                signed_at: Some(Instant {
-                    unix_ms: s.signed_at_ms,
-                    offset_minutes: i32::from(s.offset_minutes),
-                }),
+                signed_at: Some(Instant { unix_ms: s.signed_at_ms, offset_minutes: i32::from(s.offset_minutes) }),
             })
             .collect(),
-        flags: entry
-            .flags
-            .iter()
-            .map(|n| codes::by_number(*n).map_or_else(|| n.to_string(), |c| c.name.to_owned()))
-            .collect(),
+        flags: entry.flags.iter().map(|n| codes::by_number(*n).map_or_else(|| n.to_string(), |c| c.name.to_owned())).collect(),
     }
 }
 
 /// What every stream has, with its records in words.
-pub fn stream(
-    ledger: &Ledger,
-    snapshot: &Snapshot,
-    kind: StreamKind,
-    id: &Id16,
-    upkeep: &Upkeep,
-) -> v1::StreamView {
+pub fn stream(ledger: &Ledger, snapshot: &Snapshot, kind: StreamKind, id: &Id16, upkeep: &Upkeep) -> v1::StreamView {
     let authority = snapshot.authority();
     let key: StreamKey = stream_key(kind as u8, &id.0);
-    let entries = ledger
-        .stream_entries(kind, id, 1, MAX_STEPS)
-        .unwrap_or_default();
+    let entries = ledger.stream_entries(kind, id, 1, MAX_STEPS).unwrap_or_default();
     v1::StreamView {
         kind: kind.into(),
         id: id.0.to_vec(),
         length: upkeep.length,
-        head: snapshot
-            .head(&key)
-            .map(|(_, hash)| hash.to_vec())
-            .unwrap_or_default(),
+        head: snapshot.head(&key).map(|(_, hash)| hash.to_vec()).unwrap_or_default(),
         holds: upkeep.holds.iter().map(hold).collect(),
         deviations: upkeep
             .deviations
@@ -114,24 +92,10 @@ pub fn stream(
 /// A donor.
 pub fn donor(ledger: &Ledger, snapshot: &Snapshot, donor: &Donor) -> v1::DonorView {
     v1::DonorView {
-        stream: Some(stream(
-            ledger,
-            snapshot,
-            StreamKind::Donor,
-            &donor.id,
-            &donor.upkeep,
-        )),
-        donor_code: donor
-            .registered
-            .as_ref()
-            .map(|(_, e)| e.donor_code.clone())
-            .unwrap_or_default(),
+        stream: Some(stream(ledger, snapshot, StreamKind::Donor, &donor.id, &donor.upkeep)),
+        donor_code: donor.registered.as_ref().map(|(_, e)| e.donor_code.clone()).unwrap_or_default(),
         eligibility: donor.eligibility.map_or(0, |(_, e)| e.into()),
-        dins: donor
-            .collections
-            .iter()
-            .map(|c| c.event.din.clone())
-            .collect(),
+        dins: donor.collections.iter().map(|c| c.event.din.clone()).collect(),
         lot_ids: donor.lots.iter().map(|l| l.0.to_vec()).collect(),
     }
 }
@@ -143,19 +107,12 @@ pub fn unit(snapshot: &Snapshot, lot: &Lot, unit: &Unit, shows_subject: bool) ->
         Custody::InTransit { to_facility_id, .. } => ("in transit", to_facility_id),
         Custody::Disputed { facility_id, .. } => ("disputed", facility_id),
     };
-    let subject = unit
-        .allocation
-        .filter(|_| shows_subject)
-        .map(|a| a.subject_id.0.to_vec());
+    let subject = unit.allocation.filter(|_| shows_subject).map(|a| a.subject_id.0.to_vec());
     v1::UnitView {
         unit_id: unit.id.0.to_vec(),
         unit_code: unit.code.clone(),
         lot_id: lot.id.0.to_vec(),
-        lot_code: lot
-            .opened
-            .as_ref()
-            .map(|(_, e)| e.lot_code.clone())
-            .unwrap_or_default(),
+        lot_code: lot.opened.as_ref().map(|(_, e)| e.lot_code.clone()).unwrap_or_default(),
         processing: format!("{:?}", unit.processing).to_lowercase(),
         custody: custody.to_owned(),
         facility_id: facility.0.to_vec(),
@@ -165,54 +122,28 @@ pub fn unit(snapshot: &Snapshot, lot: &Lot, unit: &Unit, shows_subject: bool) ->
         subject_id: subject.unwrap_or_default(),
         dose_id: unit.dose_id.map(|d| d.0.to_vec()).unwrap_or_default(),
         holds: lot.upkeep.holds_on_unit(&unit.id).map(hold).collect(),
-        expires_at_ms: specification(snapshot, lot).map_or(0, |s| {
-            marrowline_rules::family::units::expires_at_ms(unit, &s)
-        }),
+        expires_at_ms: specification(snapshot, lot).map_or(0, |s| marrowline_rules::family::units::expires_at_ms(unit, &s)),
     }
 }
 
-fn specification(
-    snapshot: &Snapshot,
-    lot: &Lot,
-) -> Option<std::sync::Arc<pb::SpecificationPublished>> {
+fn specification(snapshot: &Snapshot, lot: &Lot) -> Option<std::sync::Arc<pb::SpecificationPublished>> {
     let document = lot.specification()?;
     let id = Id16(document.id.as_slice().try_into().ok()?);
-    snapshot
-        .specification(&id)?
-        .version(document.version)
-        .cloned()
+    snapshot.specification(&id)?.version(document.version).cloned()
 }
 
 /// A lot.
 pub fn lot(ledger: &Ledger, snapshot: &Snapshot, lot: &Lot) -> v1::LotView {
     v1::LotView {
-        stream: Some(stream(
-            ledger,
-            snapshot,
-            StreamKind::Lot,
-            &lot.id,
-            &lot.upkeep,
-        )),
-        lot_code: lot
-            .opened
-            .as_ref()
-            .map(|(_, e)| e.lot_code.clone())
-            .unwrap_or_default(),
+        stream: Some(stream(ledger, snapshot, StreamKind::Lot, &lot.id, &lot.upkeep)),
+        lot_code: lot.opened.as_ref().map(|(_, e)| e.lot_code.clone()).unwrap_or_default(),
         specification: lot.specification().cloned(),
         donor_id: lot.donor_id.map(|d| d.0.to_vec()).unwrap_or_default(),
-        din: lot
-            .opened
-            .as_ref()
-            .map(|(_, e)| e.din.clone())
-            .unwrap_or_default(),
+        din: lot.opened.as_ref().map(|(_, e)| e.din.clone()).unwrap_or_default(),
         disposition: lot.disposition().map_or(0, Into::into),
         passage: lot.passage(),
         milli_doublings: lot.milli_doublings(),
-        units: lot
-            .units
-            .values()
-            .map(|u| unit(snapshot, lot, u, false))
-            .collect(),
+        units: lot.units.values().map(|u| unit(snapshot, lot, u, false)).collect(),
     }
 }
 
@@ -239,35 +170,14 @@ pub fn subject(ledger: &Ledger, snapshot: &Snapshot, subject: &Subject) -> v1::S
     let arm = subject.randomised.as_ref().and_then(|r| {
         let (id, version) = protocol?;
         let document = snapshot.protocol(&id)?.version(version).cloned()?;
-        document
-            .arms
-            .iter()
-            .find(|a| a.arm == r.arm)
-            .map(|a| a.code.clone())
+        document.arms.iter().find(|a| a.arm == r.arm).map(|a| a.code.clone())
     });
     v1::SubjectView {
-        stream: Some(stream(
-            ledger,
-            snapshot,
-            StreamKind::Subject,
-            &subject.id,
-            &subject.upkeep,
-        )),
-        subject_code: subject
-            .consents
-            .first()
-            .map(|c| c.event.subject_code.clone())
-            .unwrap_or_default(),
-        protocol: protocol.map(|(id, version)| pb::VersionRef {
-            id: id.0.to_vec(),
-            version,
-        }),
+        stream: Some(stream(ledger, snapshot, StreamKind::Subject, &subject.id, &subject.upkeep)),
+        subject_code: subject.consents.first().map(|c| c.event.subject_code.clone()).unwrap_or_default(),
+        protocol: protocol.map(|(id, version)| pb::VersionRef { id: id.0.to_vec(), version }),
         arm: arm.unwrap_or_default(),
         weight_grams: subject.latest_weighing().map_or(0, |w| w.weight_grams),
-        doses: subject
-            .doses
-            .iter()
-            .map(|d| dose(snapshot, subject, d))
-            .collect(),
+        doses: subject.doses.iter().map(|d| dose(snapshot, subject, d)).collect(),
     }
 }

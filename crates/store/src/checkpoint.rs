@@ -14,9 +14,7 @@ const NAME: &str = "checkpoint";
 pub fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<String>, StoreError> {
     let path = folder.join(NAME);
     match disk.read(&path) {
-        Ok(bytes) => String::from_utf8(bytes)
-            .map(Some)
-            .map_err(|_| damaged(&path)),
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| damaged(&path)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(failed("cannot read", &path, &e)),
     }
@@ -24,12 +22,8 @@ pub fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<String>, StoreError
 
 /// Number of records that a checkpoint covers. Its signature is checked by the ledger, which has the key.
 pub fn size(folder: &Path, note: &str) -> Result<u64, StoreError> {
-    let parsed = Note::parse(note)
-        .ok()
-        .and_then(|n| Checkpoint::parse(n.text()).ok());
-    parsed
-        .map(|c| c.size())
-        .ok_or_else(|| damaged(&folder.join(NAME)))
+    let parsed = Note::parse(note).ok().and_then(|n| Checkpoint::parse(n.text()).ok());
+    parsed.map(|c| c.size()).ok_or_else(|| damaged(&folder.join(NAME)))
 }
 
 /// Replaces the checkpoint file.

@@ -10,18 +10,13 @@ const VERSION: u8 = 1;
 const LIMIT: usize = 1_024;
 
 fn configuration() -> Configuration<LittleEndian, Fixint, Limit<LIMIT>> {
-    bincode::config::standard()
-        .with_fixed_int_encoding()
-        .with_limit::<LIMIT>()
+    bincode::config::standard().with_fixed_int_encoding().with_limit::<LIMIT>()
 }
 
 /// A value as bytes, with the version in front.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
     let mut bytes = vec![VERSION];
-    bytes.extend(
-        bincode::serde::encode_to_vec(value, configuration())
-            .map_err(|e| StoreError::Failed(e.to_string()))?,
-    );
+    bytes.extend(bincode::serde::encode_to_vec(value, configuration()).map_err(|e| StoreError::Failed(e.to_string()))?);
     Ok(bytes)
 }
 
@@ -35,13 +30,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     let Some((&VERSION, rest)) = bytes.split_first() else {
         return Err(damaged());
     };
-    let (value, consumed) =
-        bincode::serde::decode_from_slice(rest, configuration()).map_err(|_| damaged())?;
-    if consumed == rest.len() {
-        Ok(value)
-    } else {
-        Err(damaged())
-    }
+    let (value, consumed) = bincode::serde::decode_from_slice(rest, configuration()).map_err(|_| damaged())?;
+    if consumed == rest.len() { Ok(value) } else { Err(damaged()) }
 }
 
 #[cfg(test)]

@@ -95,16 +95,10 @@ impl Frame {
         let hash = body.array()?;
         let mut items = Vec::new();
         for _ in 0..count {
-            let head = if magic == NOTES {
-                body.bytes(1)?
-            } else {
-                body.counted()?
-            };
+            let head = if magic == NOTES { body.bytes(1)? } else { body.counted()? };
             items.push((head.to_vec(), body.counted()?.to_vec()));
         }
-        body.0
-            .is_empty()
-            .then_some((Frame { first, hash, items }, whole + CHECKSUM))
+        body.0.is_empty().then_some((Frame { first, hash, items }, whole + CHECKSUM))
     }
 }
 
@@ -137,14 +131,7 @@ mod tests {
     use super::*;
 
     fn frame() -> Frame {
-        Frame {
-            first: 3,
-            hash: [7; 32],
-            items: vec![
-                (b"leaf".to_vec(), b"record".to_vec()),
-                (b"l".to_vec(), Vec::new()),
-            ],
-        }
+        Frame { first: 3, hash: [7; 32], items: vec![(b"leaf".to_vec(), b"record".to_vec()), (b"l".to_vec(), Vec::new())] }
     }
 
     #[test]
@@ -153,10 +140,7 @@ mod tests {
         let length = bytes.len();
         bytes.extend_from_slice(&[0; 100]);
         assert_eq!(Frame::decode(RECORDS, &bytes), Ok((frame(), length)));
-        assert_eq!(
-            Frame::decode(RECORDS, &bytes[length..]),
-            Err(NoFrame::Empty)
-        );
+        assert_eq!(Frame::decode(RECORDS, &bytes[length..]), Err(NoFrame::Empty));
         assert_eq!(Frame::decode(NOTES, &bytes), Err(NoFrame::Broken));
     }
 
@@ -167,10 +151,7 @@ mod tests {
             for bit in 0..8 {
                 let mut other = bytes.clone();
                 other[at] ^= 1 << bit;
-                assert!(
-                    Frame::decode(RECORDS, &other).is_err(),
-                    "byte {at} bit {bit}"
-                );
+                assert!(Frame::decode(RECORDS, &other).is_err(), "byte {at} bit {bit}");
             }
             assert!(Frame::decode(RECORDS, &bytes[..at]).is_err());
         }
@@ -178,12 +159,7 @@ mod tests {
 
     #[test]
     fn the_worked_example_of_the_format_document() {
-        let bytes = Frame {
-            first: 0,
-            hash: [0xaa; 32],
-            items: vec![(vec![1, 2], vec![3])],
-        }
-        .encode(RECORDS);
+        let bytes = Frame { first: 0, hash: [0xaa; 32], items: vec![(vec![1, 2], vec![3])] }.encode(RECORDS);
         let head = "4d4c4a310000003700000000000000000000000";
         let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         assert!(text.starts_with(head), "{text}");

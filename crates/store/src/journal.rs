@@ -48,20 +48,9 @@ pub struct Found {
 impl Journal {
     /// Opens the journal and reads every frame from the segment on that holds record `from`. A torn end is kept aside and cut off, but
     /// never below `published` records.
-    pub fn open(
-        disk: Arc<dyn Disk>,
-        folder: &Path,
-        from: u64,
-        published: u64,
-    ) -> Result<(Journal, Found), StoreError> {
-        disk.create_folder(folder)
-            .map_err(|e| failed("cannot create", folder, &e))?;
-        let mut journal = Journal {
-            disk,
-            folder: folder.to_owned(),
-            segment: None,
-            size: 0,
-        };
+    pub fn open(disk: Arc<dyn Disk>, folder: &Path, from: u64, published: u64) -> Result<(Journal, Found), StoreError> {
+        disk.create_folder(folder).map_err(|e| failed("cannot create", folder, &e))?;
+        let mut journal = Journal { disk, folder: folder.to_owned(), segment: None, size: 0 };
         let found = journal.read(from, published)?;
         Ok((journal, found))
     }
@@ -75,10 +64,7 @@ impl Journal {
     pub fn append(&mut self, frame: &Frame, count: u64) -> Result<(), StoreError> {
         let bytes = frame.encode(RECORDS);
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let fits = self
-            .segment
-            .as_ref()
-            .is_some_and(|s| s.offset.saturating_add(length) <= s.length);
+        let fits = self.segment.as_ref().is_some_and(|s| s.offset.saturating_add(length) <= s.length);
         if !fits {
             self.segment = Some(self.new_segment(frame.first, length)?);
         }
@@ -108,19 +94,11 @@ impl Journal {
                 Ok(file)
             })
             .map_err(|e| failed("cannot create", &path, &e))?;
-        Ok(Segment {
-            file,
-            path,
-            offset: 0,
-            length,
-        })
+        Ok(Segment { file, path, offset: 0, length })
     }
 
     fn segments(&self) -> Result<Vec<(u64, PathBuf)>, StoreError> {
-        let paths = self
-            .disk
-            .list(&self.folder)
-            .map_err(|e| failed("cannot list", &self.folder, &e))?;
+        let paths = self.disk.list(&self.folder).map_err(|e| failed("cannot list", &self.folder, &e))?;
         Ok(paths
             .into_iter()
             .filter_map(|path| {
@@ -132,14 +110,8 @@ impl Journal {
 
     fn read(&mut self, from: u64, published: u64) -> Result<Found, StoreError> {
         let segments = self.segments()?;
-        let start = segments
-            .iter()
-            .rposition(|(first, _)| *first <= from)
-            .unwrap_or(0);
-        let mut found = Found {
-            frames: Vec::new(),
-            torn: None,
-        };
+        let start = segments.iter().rposition(|(first, _)| *first <= from).unwrap_or(0);
+        let mut found = Found { frames: Vec::new(), torn: None };
         let last = segments.len().saturating_sub(1);
         for (number, (first, path)) in segments.iter().enumerate().skip(start) {
             if number == start {
@@ -150,48 +122,27 @@ impl Journal {
         if published > self.size && from <= self.size {
             return Err(StoreError::Damaged {
                 what: "the journal".to_owned(),
-                place: format!(
-                    "it ends at record {}, the last checkpoint covers {published}",
-                    self.size
-                ),
-                next: "records that were acknowledged are missing: restore from a backup"
-                    .to_owned(),
+                place: format!("it ends at record {}, the last checkpoint covers {published}", self.size),
+                next: "records that were acknowledged are missing: restore from a backup".to_owned(),
             });
         }
         Ok(found)
     }
 
-    fn read_segment(
-        &mut self,
-        path: &Path,
-        is_last: bool,
-        published: u64,
-        found: &mut Found,
-    ) -> Result<(), StoreError> {
-        let file = self
-            .disk
-            .open(path, false)
-            .map_err(|e| failed("cannot open", path, &e))?;
-        let bytes = file
-            .read_all()
-            .map_err(|e| failed("cannot read", path, &e))?;
+    fn read_segment(&mut self, path: &Path, is_last: bool, published: u64, found: &mut Found) -> Result<(), StoreError> {
+        let file = self.disk.open(path, false).map_err(|e| failed("cannot open", path, &e))?;
+        let bytes = file.read_all().map_err(|e| failed("cannot read", path, &e))?;
         let mut offset = 0usize;
         loop {
             let rest = bytes.get(offset..).unwrap_or_default();
             match Frame::decode(RECORDS, rest) {
                 Ok((frame, length)) if frame.first == self.size => {
-                    self.size = self
-                        .size
-                        .saturating_add(u64::try_from(frame.items.len()).unwrap_or(0));
+                    self.size = self.size.saturating_add(u64::try_from(frame.items.len()).unwrap_or(0));
                     found.frames.push(frame);
                     offset = offset.saturating_add(length);
                 }
                 Ok(_) => {
-                    return Err(damaged(
-                        path,
-                        offset,
-                        "a frame that does not continue the one before",
-                    ));
+                    return Err(damaged(path, offset, "a frame that does not continue the one before"));
                 }
                 Err(NoFrame::Empty) if rest.iter().all(|b| *b == 0) => break,
                 Err(_) => {
@@ -216,17 +167,8 @@ impl Journal {
     }
 
     /// Keeps the torn end in `torn/`, then overwrites it with zeros.
-    fn cut(
-        &self,
-        file: &Arc<dyn DiskFile>,
-        path: &Path,
-        offset: usize,
-        rest: &[u8],
-    ) -> Result<Torn, StoreError> {
-        let used = rest
-            .iter()
-            .rposition(|b| *b != 0)
-            .map_or(0, |p| p.saturating_add(1));
+    fn cut(&self, file: &Arc<dyn DiskFile>, path: &Path, offset: usize, rest: &[u8]) -> Result<Torn, StoreError> {
+        let used = rest.iter().rposition(|b| *b != 0).map_or(0, |p| p.saturating_add(1));
         let torn = rest.get(..used).unwrap_or(rest);
         let folder = self.folder.join("torn");
         let kept = folder.join(format!("{:020}-{offset}.bin", self.size));
@@ -243,12 +185,7 @@ impl Journal {
             .and_then(|()| file.write_all_at(&vec![0; torn.len()], offset))
             .and_then(|()| file.sync_data())
             .map_err(|e| failed("cannot cut", path, &e))?;
-        Ok(Torn {
-            segment: path.to_owned(),
-            offset,
-            bytes: u64::try_from(torn.len()).unwrap_or(u64::MAX),
-            kept,
-        })
+        Ok(Torn { segment: path.to_owned(), offset, bytes: u64::try_from(torn.len()).unwrap_or(u64::MAX), kept })
     }
 }
 

@@ -13,9 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use marrowline_ledger::index_values;
-use marrowline_ledger::store::{
-    Batch, Epoch, MAX_BATCH, NoteKind, Reader, StagedRecord, Store, StoreError,
-};
+use marrowline_ledger::store::{Batch, Epoch, MAX_BATCH, NoteKind, Reader, StagedRecord, Store, StoreError};
 use marrowline_merkle::{Edge, Hash, leaf_hash};
 use marrowline_record::id::{RecordId, StreamKey};
 use marrowline_record::leaf::Leaf;
@@ -83,13 +81,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl LocalStore {
     /// Opens the store in a folder, which is made if it is not there. `progress` is told records done and records to do while the
     /// projection catches up.
-    pub fn open(
-        folder: &Path,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(LocalStore, OpenReport), StoreError> {
+    pub fn open(folder: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(LocalStore, OpenReport), StoreError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        disk.create_folder(folder)
-            .map_err(|e| failed("cannot create", folder, &e))?;
+        disk.create_folder(folder).map_err(|e| failed("cannot create", folder, &e))?;
         let lock = lock_folder(folder)?;
         let published = match checkpoint::read(disk.as_ref(), folder)? {
             Some(note) => checkpoint::size(folder, &note)?,
@@ -99,12 +93,7 @@ impl LocalStore {
         let sled_folder = folder.join("sled");
         let mut projection = open_projection(&sled_folder, &mut report)?;
         let (applied, root) = projection.applied()?;
-        let (mut journal, mut found) = Journal::open(
-            Arc::clone(&disk),
-            &folder.join("journal"),
-            applied,
-            published,
-        )?;
+        let (mut journal, mut found) = Journal::open(Arc::clone(&disk), &folder.join("journal"), applied, published)?;
         report.torn = found.torn.take();
         if let Some(reason) = disagreement(&journal, &found.frames, applied, root) {
             drop(projection);
@@ -113,16 +102,12 @@ impl LocalStore {
             projection = Projection::open(&sled_folder)?;
         }
         if report.rebuilt.is_some() {
-            (journal, found) =
-                Journal::open(Arc::clone(&disk), &folder.join("journal"), 0, published)?;
+            (journal, found) = Journal::open(Arc::clone(&disk), &folder.join("journal"), 0, published)?;
         }
         report.caught_up = catch_up(&projection, &found.frames, journal.size(), progress)?;
         let (notes, noted) = Notes::open(&disk, &folder.join("notes"))?;
         let applied_notes = projection.applied_notes()?;
-        let missing: Vec<Numbered> = noted
-            .into_iter()
-            .filter(|(n, _, _)| *n >= applied_notes)
-            .collect();
+        let missing: Vec<Numbered> = noted.into_iter().filter(|(n, _, _)| *n >= applied_notes).collect();
         projection.apply_notes(&missing)?;
         projection.flush()?;
         let inner = Arc::new(Inner {
@@ -156,10 +141,7 @@ impl LocalStore {
             return Err(StoreError::Failed(reason.clone()));
         }
         if epoch.0 != self.epoch {
-            return Err(StoreError::Fenced {
-                current: self.epoch,
-                held: epoch.0,
-            });
+            return Err(StoreError::Fenced { current: self.epoch, held: epoch.0 });
         }
         Ok(())
     }
@@ -174,28 +156,16 @@ impl LocalStore {
 
     fn hand_over(&self, work: Work) -> Result<(), StoreError> {
         let stopped = || StoreError::Failed("the projection's thread has stopped".to_owned());
-        self.work
-            .as_ref()
-            .ok_or_else(stopped)?
-            .send(work)
-            .map_err(|_| stopped())
+        self.work.as_ref().ok_or_else(stopped)?.send(work).map_err(|_| stopped())
     }
 }
 
 fn lock_folder(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| failed("cannot open", &path, &e))?;
-    file.try_lock().map_err(|_| {
-        StoreError::Failed(format!(
-            "the ledger in {} is in use by another process",
-            folder.display()
-        ))
-    })?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| failed("cannot open", &path, &e))?;
+    file.try_lock()
+        .map_err(|_| StoreError::Failed(format!("the ledger in {} is in use by another process", folder.display())))?;
     Ok(file)
 }
 
@@ -218,25 +188,15 @@ fn set_aside(folder: &Path) -> Result<(), StoreError> {
             return fs::rename(folder, &aside).map_err(|e| failed("cannot set aside", folder, &e));
         }
     }
-    Err(StoreError::Failed(format!(
-        "too many projections set aside beside {}",
-        folder.display()
-    )))
+    Err(StoreError::Failed(format!("too many projections set aside beside {}", folder.display())))
 }
 
 /// Why a projection is not one of this journal, if so.
 fn disagreement(journal: &Journal, frames: &[Frame], applied: u64, root: Hash) -> Option<String> {
     if applied > journal.size() {
-        return Some(format!(
-            "it has {applied} records, the journal {}",
-            journal.size()
-        ));
+        return Some(format!("it has {applied} records, the journal {}", journal.size()));
     }
-    let end = |frame: &Frame| {
-        frame
-            .first
-            .saturating_add(u64::try_from(frame.items.len()).unwrap_or(0))
-    };
+    let end = |frame: &Frame| frame.first.saturating_add(u64::try_from(frame.items.len()).unwrap_or(0));
     let expected = if applied == 0 {
         Some(marrowline_merkle::empty_root())
     } else {
@@ -244,24 +204,15 @@ fn disagreement(journal: &Journal, frames: &[Frame], applied: u64, root: Hash) -
     };
     match expected {
         Some(expected) if expected == root => None,
-        Some(_) => Some(format!(
-            "its root at {applied} records is not the journal's"
-        )),
+        Some(_) => Some(format!("its root at {applied} records is not the journal's")),
         // The frame that ends there is in a segment before: sled and the journal agree on where a segment begins.
         None if frames.first().is_none_or(|f| f.first == applied) => None,
-        None => Some(format!(
-            "the journal has no frame that ends at {applied} records"
-        )),
+        None => Some(format!("the journal has no frame that ends at {applied} records")),
     }
 }
 
 /// Applies the frames that the projection does not have.
-fn catch_up(
-    projection: &Projection,
-    frames: &[Frame],
-    size: u64,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<u64, StoreError> {
+fn catch_up(projection: &Projection, frames: &[Frame], size: u64, progress: &mut dyn FnMut(u64, u64)) -> Result<u64, StoreError> {
     let (applied, _) = projection.applied()?;
     let todo = size.saturating_sub(applied);
     let mut edge = edge_of(projection, applied)?;
@@ -278,16 +229,10 @@ fn edge_of(projection: &Projection, size: u64) -> Result<Edge, StoreError> {
     Edge::rebuild(
         size,
         |index| {
-            let (leaf, _) = projection
-                .entry(index)?
-                .ok_or_else(|| missing(format!("record {index}")))?;
+            let (leaf, _) = projection.entry(index)?.ok_or_else(|| missing(format!("record {index}")))?;
             Ok(leaf_hash(&leaf))
         },
-        |level, index| {
-            projection
-                .tile(level, index)?
-                .ok_or_else(|| missing(format!("tile {level}/{index}")))
-        },
+        |level, index| projection.tile(level, index)?.ok_or_else(|| missing(format!("tile {level}/{index}"))),
     )
     .map_err(|e: marrowline_merkle::RebuildError<StoreError>| StoreError::Failed(e.to_string()))
 }
@@ -304,19 +249,14 @@ fn batch_of(frame: &Frame, edge: &mut Edge) -> Result<Batch, StoreError> {
         };
         let decoded = Leaf::decode(leaf).map_err(|e| damaged(e.to_string()))?;
         let content = marrowline_record::decode(record).map_err(|e| damaged(format!("{e:?}")))?;
-        let record_id = RecordId::from_slice(&content.record_id)
-            .ok_or_else(|| damaged("no record id".to_owned()))?;
+        let record_id = RecordId::from_slice(&content.record_id).ok_or_else(|| damaged("no record id".to_owned()))?;
         edge.append(leaf_hash(leaf), &mut tiles);
         records.push(StagedRecord {
             index: number,
             leaf: leaf.clone(),
             record: record.as_slice().into(),
             record_id,
-            links: decoded
-                .links
-                .iter()
-                .map(|l| (l.stream_key, l.seq))
-                .collect(),
+            links: decoded.links.iter().map(|l| (l.stream_key, l.seq)).collect(),
             signed_hash: decoded.signed_hash(),
             index_writes: index_values(number, leaf, record)?,
         });
@@ -324,19 +264,11 @@ fn batch_of(frame: &Frame, edge: &mut Edge) -> Result<Batch, StoreError> {
     if edge.root() != frame.hash {
         return Err(StoreError::Damaged {
             what: "the journal".to_owned(),
-            place: format!(
-                "the frame of record {}: its records do not give its root",
-                frame.first
-            ),
+            place: format!("the frame of record {}: its records do not give its root", frame.first),
             next: "run fsck; restore from a backup".to_owned(),
         });
     }
-    Ok(Batch {
-        first: frame.first,
-        records,
-        root_after: frame.hash,
-        tiles,
-    })
+    Ok(Batch { first: frame.first, records, root_after: frame.hash, tiles })
 }
 
 /// The applier: moves batches into sled, and makes sled durable now and then.
@@ -371,8 +303,7 @@ fn read_epoch(folder: &Path) -> Result<u64, StoreError> {
         Ok(text) => text.trim().parse().map_err(|_| StoreError::Damaged {
             what: path.display().to_string(),
             place: "not a number".to_owned(),
-            next: "write the number of times that the ledger was started, or any larger one"
-                .to_owned(),
+            next: "write the number of times that the ledger was started, or any larger one".to_owned(),
         }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(0),
         Err(e) => Err(failed("cannot read", &path, &e)),
@@ -382,10 +313,7 @@ fn read_epoch(folder: &Path) -> Result<u64, StoreError> {
 impl Store for LocalStore {
     fn claim(&mut self) -> Result<Epoch, StoreError> {
         let epoch = self.epoch.saturating_add(1);
-        let (new, path) = (
-            self.inner.folder.join("epoch.new"),
-            self.inner.folder.join("epoch"),
-        );
+        let (new, path) = (self.inner.folder.join("epoch.new"), self.inner.folder.join("epoch"));
         let write = || {
             let file = self.disk.open(&new, true)?;
             file.set_len(0)?;
@@ -402,31 +330,17 @@ impl Store for LocalStore {
     fn commit(&mut self, epoch: Epoch, batch: &Batch) -> Result<(), StoreError> {
         self.check(epoch)?;
         if batch.first != self.journal.size() {
-            return Err(StoreError::OutOfOrder {
-                first: batch.first,
-                size: self.journal.size(),
-            });
+            return Err(StoreError::OutOfOrder { first: batch.first, size: self.journal.size() });
         }
         if batch.records.is_empty() || batch.records.len() > MAX_BATCH {
-            return Err(StoreError::Failed(format!(
-                "a batch of {} records",
-                batch.records.len()
-            )));
+            return Err(StoreError::Failed(format!("a batch of {} records", batch.records.len())));
         }
-        let bytes: usize = batch
-            .records
-            .iter()
-            .map(|r| r.leaf.len().saturating_add(r.record.len()))
-            .sum();
+        let bytes: usize = batch.records.iter().map(|r| r.leaf.len().saturating_add(r.record.len())).sum();
         self.room_for(u64::try_from(bytes).unwrap_or(u64::MAX))?;
         let frame = Frame {
             first: batch.first,
             hash: batch.root_after,
-            items: batch
-                .records
-                .iter()
-                .map(|r| (r.leaf.clone(), r.record.to_vec()))
-                .collect(),
+            items: batch.records.iter().map(|r| (r.leaf.clone(), r.record.to_vec())).collect(),
         };
         let count = u64::try_from(batch.records.len()).unwrap_or(u64::MAX);
         let appended = self.journal.append(&frame, count);
@@ -443,10 +357,7 @@ impl Store for LocalStore {
         self.check(epoch)?;
         let appended = self.notes.append(notes);
         let first = self.poison(appended)?;
-        let numbered = (first..)
-            .zip(notes)
-            .map(|(n, (kind, body))| (n, *kind, body.clone()))
-            .collect();
+        let numbered = (first..).zip(notes).map(|(n, (kind, body))| (n, *kind, body.clone())).collect();
         let handed = self.hand_over(Work::Notes(numbered));
         self.poison(handed)
     }
@@ -464,10 +375,7 @@ impl Store for LocalStore {
             .free_bytes(&self.inner.folder)
             .map_err(|e| failed("cannot ask for the space of", &self.inner.folder, &e))?;
         if free_bytes < needed_bytes {
-            return Err(StoreError::Full {
-                free_bytes,
-                needed_bytes,
-            });
+            return Err(StoreError::Full { free_bytes, needed_bytes });
         }
         Ok(())
     }
@@ -477,14 +385,11 @@ impl Store for LocalStore {
     }
 
     fn close(&mut self) -> Result<(), StoreError> {
-        self.poisoned
-            .get_or_insert("the store was closed".to_owned());
+        self.poisoned.get_or_insert("the store was closed".to_owned());
         self.work = None;
         match self.applier.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
-            Some(Err(_)) => Err(StoreError::Failed(
-                "the projection's thread panicked".to_owned(),
-            )),
+            Some(Err(_)) => Err(StoreError::Failed("the projection's thread panicked".to_owned())),
             None => Ok(()),
         }
     }
@@ -548,10 +453,7 @@ impl Reader for Inner {
         match newest {
             Some((value, false)) => Ok(Some(*value)),
             Some((_, true)) => {
-                let oldest = pending
-                    .iter()
-                    .find_map(|p| p.index.get(key))
-                    .map(|(value, _)| *value);
+                let oldest = pending.iter().find_map(|p| p.index.get(key)).map(|(value, _)| *value);
                 drop(pending);
                 Ok(self.projection.lookup(key)?.or(oldest))
             }
@@ -563,14 +465,9 @@ impl Reader for Inner {
     }
 
     fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, [u8; 16])>, StoreError> {
-        let mut found: std::collections::BTreeMap<_, _> =
-            self.projection.scan(prefix, limit)?.into_iter().collect();
+        let mut found: std::collections::BTreeMap<_, _> = self.projection.scan(prefix, limit)?.into_iter().collect();
         for pending in lock(&self.pending).iter() {
-            for (key, (value, gives_way)) in pending
-                .index
-                .range(prefix.to_vec()..)
-                .take_while(|(k, _)| k.starts_with(prefix))
-            {
+            for (key, (value, gives_way)) in pending.index.range(prefix.to_vec()..).take_while(|(k, _)| k.starts_with(prefix)) {
                 if !(*gives_way && found.contains_key(key)) {
                     found.insert(key.clone(), *value);
                 }
@@ -579,12 +476,7 @@ impl Reader for Inner {
         Ok(found.into_iter().take(limit).collect())
     }
 
-    fn notes(
-        &self,
-        kind: NoteKind,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    fn notes(&self, kind: NoteKind, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         self.projection.notes(kind, from, limit)
     }
 

@@ -20,15 +20,9 @@ pub struct Notes {
 }
 
 fn kind(byte: u8) -> Option<NoteKind> {
-    [
-        NoteKind::Proposal,
-        NoteKind::Refusal,
-        NoteKind::Access,
-        NoteKind::Cosignature,
-        NoteKind::Clock,
-    ]
-    .into_iter()
-    .find(|k| *k as u8 == byte)
+    [NoteKind::Proposal, NoteKind::Refusal, NoteKind::Access, NoteKind::Cosignature, NoteKind::Clock]
+        .into_iter()
+        .find(|k| *k as u8 == byte)
 }
 
 /// A note with its number.
@@ -43,21 +37,13 @@ impl Notes {
         let file = disk.open(&path, true).map_err(fail)?;
         disk.sync_folder(folder).map_err(fail)?;
         let bytes = file.read_all().map_err(fail)?;
-        let mut notes = Notes {
-            file,
-            path: path.clone(),
-            offset: 0,
-            last_hash: [0; 32],
-            next: 0,
-        };
+        let mut notes = Notes { file, path: path.clone(), offset: 0, last_hash: [0; 32], next: 0 };
         let mut found = Vec::new();
         let mut at = 0usize;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             match Frame::decode(NOTES, rest) {
-                Ok((frame, length))
-                    if frame.hash == notes.last_hash && frame.first == notes.next =>
-                {
+                Ok((frame, length)) if frame.hash == notes.last_hash && frame.first == notes.next => {
                     notes.last_hash = Sha256::digest(rest.get(..length).unwrap_or_default()).into();
                     for (head, body) in frame.items {
                         if let Some(kind) = head.first().copied().and_then(kind) {
@@ -83,10 +69,7 @@ impl Notes {
         let frame = Frame {
             first,
             hash: self.last_hash,
-            items: notes
-                .iter()
-                .map(|(kind, body)| (vec![*kind as u8], body.clone()))
-                .collect(),
+            items: notes.iter().map(|(kind, body)| (vec![*kind as u8], body.clone())).collect(),
         };
         let bytes = frame.encode(NOTES);
         self.file
@@ -94,12 +77,8 @@ impl Notes {
             .and_then(|()| self.file.sync_data())
             .map_err(|e| failed("cannot write", &self.path, &e))?;
         self.last_hash = Sha256::digest(&bytes).into();
-        self.offset = self
-            .offset
-            .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        self.next = self
-            .next
-            .saturating_add(u64::try_from(notes.len()).unwrap_or(u64::MAX));
+        self.offset = self.offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.next = self.next.saturating_add(u64::try_from(notes.len()).unwrap_or(u64::MAX));
         Ok(first)
     }
 }

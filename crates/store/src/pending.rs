@@ -19,31 +19,19 @@ pub struct PendingBatch {
 
 impl PendingBatch {
     pub fn new(batch: Batch) -> PendingBatch {
-        let mut pending = PendingBatch {
-            ids: HashMap::new(),
-            links: HashMap::new(),
-            heads: HashMap::new(),
-            index: BTreeMap::new(),
-            batch,
-        };
+        let mut pending =
+            PendingBatch { ids: HashMap::new(), links: HashMap::new(), heads: HashMap::new(), index: BTreeMap::new(), batch };
         for record in &pending.batch.records {
             pending.ids.insert(record.record_id, record.index);
             for (key, seq) in &record.links {
-                pending
-                    .links
-                    .insert((*key, *seq), (record.index, record.signed_hash));
+                pending.links.insert((*key, *seq), (record.index, record.signed_hash));
                 pending.heads.insert(*key, (*seq, record.signed_hash));
             }
             for write in &record.index_writes {
                 if write.first_wins {
-                    pending
-                        .index
-                        .entry(write.key.clone())
-                        .or_insert((write.value, true));
+                    pending.index.entry(write.key.clone()).or_insert((write.value, true));
                 } else {
-                    pending
-                        .index
-                        .insert(write.key.clone(), (write.value, false));
+                    pending.index.insert(write.key.clone(), (write.value, false));
                 }
             }
         }
@@ -57,11 +45,7 @@ impl PendingBatch {
     }
 
     pub fn tile(&self, level: u8, index: u64) -> Option<Vec<Hash>> {
-        let tile = self
-            .batch
-            .tiles
-            .iter()
-            .find(|t| t.level == level && t.index == index)?;
+        let tile = self.batch.tiles.iter().find(|t| t.level == level && t.index == index)?;
         Some(tile.hashes.clone())
     }
 }

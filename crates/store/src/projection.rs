@@ -7,7 +7,7 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use marrowline_ledger::store::{NoteKind, StoreError};
+use marrowline_ledger::store::{IndexEntry, NoteKind, StoreError, Verbatim};
 use marrowline_merkle::Hash;
 use marrowline_record::id::{RecordId, StreamKey};
 
@@ -56,28 +56,17 @@ impl Projection {
     pub fn open(folder: &Path) -> Result<Projection, StoreError> {
         let existed = folder.exists();
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            sled::Config::new()
-                .path(folder)
-                .cache_capacity(CACHE_BYTES)
-                .flush_every_ms(None)
-                .open()
+            sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()
         }));
-        let db = opened
-            .map_err(|_| StoreError::Failed("sled panicked while opening".to_owned()))?
-            .map_err(failed)?;
-        let projection = Projection {
-            db,
-            folder: folder.to_owned(),
-        };
+        let db = opened.map_err(|_| StoreError::Failed("sled panicked while opening".to_owned()))?.map_err(failed)?;
+        let projection = Projection { db, folder: folder.to_owned() };
         if !existed {
             projection.flush()?;
             let sync = || {
                 File::open(folder.join("conf"))?.sync_all()?;
                 File::open(folder)?.sync_all()
             };
-            sync().map_err(|e| {
-                StoreError::Failed(format!("cannot sync {}: {e}", folder.display()))
-            })?;
+            sync().map_err(|e| StoreError::Failed(format!("cannot sync {}: {e}", folder.display())))?;
         }
         Ok(projection)
     }
@@ -102,17 +91,11 @@ impl Projection {
     pub fn apply(&self, pending: &PendingBatch) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         for record in &pending.batch.records {
-            let mut value = u32::try_from(record.leaf.len())
-                .unwrap_or(u32::MAX)
-                .to_be_bytes()
-                .to_vec();
+            let mut value = u32::try_from(record.leaf.len()).unwrap_or(u32::MAX).to_be_bytes().to_vec();
             value.extend_from_slice(&record.leaf);
             value.extend_from_slice(&record.record);
             batch.insert(key(b'L', &[&record.index.to_be_bytes()]), value);
-            batch.insert(
-                key(b'R', &[&record.record_id.0]),
-                codec::encode(&record.index)?,
-            );
+            batch.insert(key(b'R', &[&record.record_id.0]), codec::encode(&record.index)?);
         }
         for ((stream, seq), link) in &pending.links {
             batch.insert(link_key(stream, *seq), codec::encode(link)?);
@@ -129,10 +112,7 @@ impl Projection {
         for tile in &pending.batch.tiles {
             batch.insert(tile_key(tile.level, tile.index), tile.hashes.concat());
         }
-        let size = pending
-            .batch
-            .first
-            .saturating_add(u64::try_from(pending.batch.records.len()).unwrap_or(0));
+        let size = pending.batch.first.saturating_add(u64::try_from(pending.batch.records.len()).unwrap_or(0));
         batch.insert(APPLIED, codec::encode(&(size, pending.batch.root_after))?);
         self.db.apply_batch(batch).map_err(failed)
     }
@@ -159,21 +139,15 @@ impl Projection {
             .map_err(|e| StoreError::Failed(format!("cannot sync {}: {e}", path.display())))
     }
 
-    pub fn entry(&self, index: u64) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let Some(value) = self
-            .db
-            .get(key(b'L', &[&index.to_be_bytes()]))
-            .map_err(failed)?
-        else {
+    pub fn entry(&self, index: u64) -> Result<Option<Verbatim>, StoreError> {
+        let Some(value) = self.db.get(key(b'L', &[&index.to_be_bytes()])).map_err(failed)? else {
             return Ok(None);
         };
         let split = value.split_first_chunk::<4>().and_then(|(length, rest)| {
             let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
             rest.split_at_checked(length)
         });
-        split
-            .map(|(leaf, record)| Some((leaf.to_vec(), record.to_vec())))
-            .ok_or_else(|| damaged(format!("record {index}")))
+        split.map(|(leaf, record)| Some((leaf.to_vec(), record.to_vec()))).ok_or_else(|| damaged(format!("record {index}")))
     }
 
     pub fn index_of(&self, id: &RecordId) -> Result<Option<u64>, StoreError> {
@@ -184,11 +158,7 @@ impl Projection {
         self.value(&key(b'H', &[&stream.0]))
     }
 
-    pub fn link(
-        &self,
-        stream: &StreamKey,
-        seq: u64,
-    ) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+    pub fn link(&self, stream: &StreamKey, seq: u64) -> Result<Option<(u64, [u8; 32])>, StoreError> {
         self.value(&link_key(stream, seq))
     }
 
@@ -196,25 +166,14 @@ impl Projection {
         let Some(value) = self.db.get(key(b'I', &[index_key])).map_err(failed)? else {
             return Ok(None);
         };
-        value
-            .as_ref()
-            .try_into()
-            .map(Some)
-            .map_err(|_| damaged("an index value".to_owned()))
+        value.as_ref().try_into().map(Some).map_err(|_| damaged("an index value".to_owned()))
     }
 
-    pub fn scan(
-        &self,
-        prefix: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, [u8; 16])>, StoreError> {
+    pub fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError> {
         let mut found = Vec::new();
         for item in self.db.scan_prefix(key(b'I', &[prefix])).take(limit) {
             let (index_key, value) = item.map_err(failed)?;
-            let value = value
-                .as_ref()
-                .try_into()
-                .map_err(|_| damaged("an index value".to_owned()))?;
+            let value = value.as_ref().try_into().map_err(|_| damaged("an index value".to_owned()))?;
             found.push((index_key.get(1..).unwrap_or_default().to_vec(), value));
         }
         Ok(found)
@@ -231,24 +190,13 @@ impl Projection {
         Ok(Some(hashes.to_vec()))
     }
 
-    pub fn notes(
-        &self,
-        kind: NoteKind,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    pub fn notes(&self, kind: NoteKind, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         let mut found = Vec::new();
         let range = note_key(kind, from)..=note_key(kind, u64::MAX);
         for item in self.db.range(range).take(limit) {
             let (note_key, value) = item.map_err(failed)?;
-            let number = note_key
-                .get(2..)
-                .and_then(|n| n.try_into().ok())
-                .map(u64::from_be_bytes);
-            found.push((
-                number.ok_or_else(|| damaged("a note's key".to_owned()))?,
-                value.to_vec(),
-            ));
+            let number = note_key.get(2..).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes);
+            found.push((number.ok_or_else(|| damaged("a note's key".to_owned()))?, value.to_vec()));
         }
         Ok(found)
     }

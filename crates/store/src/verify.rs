@@ -38,36 +38,25 @@ pub struct JournalFrame {
 pub fn read_journal(folder: &Path, mut each: impl FnMut(JournalFrame)) -> Result<u64, StoreError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let journal = folder.join("journal");
-    let paths = disk
-        .list(&journal)
-        .map_err(|e| failed("cannot list", &journal, &e))?;
+    let paths = disk.list(&journal).map_err(|e| failed("cannot list", &journal, &e))?;
     let mut size = 0u64;
-    for path in paths
-        .iter()
-        .filter(|p| p.extension().is_some_and(|e| e == "mlj"))
-    {
-        let bytes = disk
-            .read(path)
-            .map_err(|e| failed("cannot read", path, &e))?;
+    for path in paths.iter().filter(|p| p.extension().is_some_and(|e| e == "mlj")) {
+        let bytes = disk.read(path).map_err(|e| failed("cannot read", path, &e))?;
         let mut offset = 0usize;
         loop {
             let rest = bytes.get(offset..).unwrap_or_default();
-            let damaged = |what: &str| {
-                StoreError::Damaged {
+            let damaged = |what: &str| StoreError::Damaged {
                 what: format!("the journal segment {}", path.display()),
                 place: format!("offset {offset}: {what}"),
-                next: "if the ledger was killed while it wrote, starting it once cuts a torn end; otherwise restore from a backup".to_owned(),
-            }
+                next:
+                    "if the ledger was killed while it wrote, starting it once cuts a torn end; otherwise restore from a backup"
+                        .to_owned(),
             };
             match Frame::decode(RECORDS, rest) {
                 Ok((frame, length)) if frame.first == size => {
                     size = size.saturating_add(u64::try_from(frame.items.len()).unwrap_or(0));
                     offset = offset.saturating_add(length);
-                    each(JournalFrame {
-                        first: frame.first,
-                        root_after: frame.hash,
-                        entries: frame.items,
-                    });
+                    each(JournalFrame { first: frame.first, root_after: frame.hash, entries: frame.items });
                 }
                 Ok(_) => return Err(damaged("a frame that does not continue the one before")),
                 Err(NoFrame::Empty) if rest.iter().all(|b| *b == 0) => break,

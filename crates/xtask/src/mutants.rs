@@ -13,9 +13,7 @@ pub fn run(only: Option<&str>) -> Result<Vec<String>, ChoreError> {
     let binaries = test_binaries()?;
     let mut complaints = Vec::new();
     if !all_pass(&binaries, None)? {
-        return Ok(vec![
-            "the tests of the rules fail with all rules on".to_owned(),
-        ]);
+        return Ok(vec!["the tests of the rules fail with all rules on".to_owned()]);
     }
     let mut switched = 0usize;
     for code in codes::all().filter(|c| only.is_none_or(|o| o == c.name)) {
@@ -24,28 +22,15 @@ pub fn run(only: Option<&str>) -> Result<Vec<String>, ChoreError> {
         }
         switched += 1;
     }
-    println!(
-        "{switched} rules switched off one at a time, {} missed by no test",
-        complaints.len()
-    );
+    println!("{switched} rules switched off one at a time, {} missed by no test", complaints.len());
     Ok(complaints)
 }
 
 /// Builds the rules' tests once and returns their programs.
 fn test_binaries() -> Result<Vec<PathBuf>, ChoreError> {
-    let failed = |what: String| ChoreError::Program {
-        program: "cargo test",
-        what,
-    };
+    let failed = |what: String| ChoreError::Program { program: "cargo test", what };
     let output = Command::new(env!("CARGO"))
-        .args([
-            "test",
-            "--package",
-            "marrowline-rules",
-            "--no-run",
-            "--message-format",
-            "json",
-        ])
+        .args(["test", "--package", "marrowline-rules", "--no-run", "--message-format", "json"])
         .current_dir(tree::root())
         .stderr(Stdio::inherit())
         .output()
@@ -57,29 +42,18 @@ fn test_binaries() -> Result<Vec<PathBuf>, ChoreError> {
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter(|m| m.pointer("/profile/test").and_then(|t| t.as_bool()) == Some(true))
-        .filter_map(|m| {
-            m.get("executable")
-                .and_then(|e| e.as_str())
-                .map(PathBuf::from)
-        })
+        .filter_map(|m| m.get("executable").and_then(|e| e.as_str()).map(PathBuf::from))
         .collect())
 }
 
 fn all_pass(binaries: &[PathBuf], off: Option<&str>) -> Result<bool, ChoreError> {
     for binary in binaries {
         let mut command = Command::new(binary);
-        command
-            .arg("--quiet")
-            .current_dir(tree::root().join("crates/rules"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.arg("--quiet").current_dir(tree::root().join("crates/rules")).stdout(Stdio::null()).stderr(Stdio::null());
         if let Some(code) = off {
             command.env("MARROWLINE_DISABLE_RULE", code);
         }
-        let status = command.status().map_err(|e| ChoreError::Program {
-            program: "a test of the rules",
-            what: e.to_string(),
-        })?;
+        let status = command.status().map_err(|e| ChoreError::Program { program: "a test of the rules", what: e.to_string() })?;
         if !status.success() {
             return Ok(false);
         }

@@ -1,12 +1,15 @@
 //! Style checks as tests: what a reviewer would otherwise have to look for by eye.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use marrowline_rules::codes;
 
 use crate::ChoreError;
 use crate::tree;
+
+/// Rules that no history and no test names yet. The list may only get shorter.
+const UNTESTED: &str = "crates/rules/untested.txt";
 
 /// Longest file without its tests, in lines.
 const FILE_LINES: usize = 600;
@@ -22,21 +25,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &["merkle", "record", "rules", "proof", "ledger"]),
     ("ledger", &["merkle", "record", "rules", "proof"]),
     ("store", &["merkle", "record", "ledger"]),
-    (
-        "server",
-        &["merkle", "record", "rules", "proof", "api", "ledger"],
-    ),
+    ("server", &["merkle", "record", "rules", "proof", "api", "ledger"]),
     ("client", &["merkle", "record", "rules", "proof", "api"]),
-    (
-        "cli",
-        &[
-            "merkle", "record", "rules", "proof", "api", "ledger", "store", "server", "client",
-        ],
-    ),
-    (
-        "xtask",
-        &["merkle", "record", "rules", "proof", "api", "client"],
-    ),
+    ("cli", &["merkle", "record", "rules", "proof", "api", "ledger", "store", "server", "client"]),
+    ("xtask", &["merkle", "record", "rules", "proof", "api", "client"]),
 ];
 
 /// Libraries that only these crates may use.
@@ -44,10 +36,7 @@ const ONLY_HOME: &[(&str, &[&str])] = &[
     ("sled", &["store"]),
     ("bincode", &["store"]),
     ("tonic", &["api", "server", "client", "cli"]),
-    (
-        "prost",
-        &["record", "rules", "api", "server", "client", "cli"],
-    ),
+    ("prost", &["record", "rules", "api", "server", "client", "cli"]),
 ];
 
 /// Libraries that the core may never use: clocks, I/O, randomness, async.
@@ -72,21 +61,11 @@ fn dependencies() -> Result<Vec<String>, ChoreError> {
         .args(["metadata", "--format-version", "1", "--no-deps"])
         .current_dir(tree::root())
         .output()
-        .map_err(|e| ChoreError::Program {
-            program: "cargo metadata",
-            what: e.to_string(),
-        })?;
-    let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).map_err(|e| ChoreError::Program {
-            program: "cargo metadata",
-            what: e.to_string(),
-        })?;
+        .map_err(|e| ChoreError::Program { program: "cargo metadata", what: e.to_string() })?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|e| ChoreError::Program { program: "cargo metadata", what: e.to_string() })?;
     let mut complaints = Vec::new();
-    let packages = metadata
-        .get("packages")
-        .and_then(|p| p.as_array())
-        .cloned()
-        .unwrap_or_default();
+    let packages = metadata.get("packages").and_then(|p| p.as_array()).cloned().unwrap_or_default();
     for package in &packages {
         let name = text(package, "name");
         let Some(name) = name.strip_prefix("marrowline-") else {
@@ -107,57 +86,38 @@ fn dependencies() -> Result<Vec<String>, ChoreError> {
 
 fn check_uses(name: &str, uses: &[String]) -> Vec<String> {
     let Some((_, allowed)) = MAY_USE.iter().find(|(n, _)| *n == name) else {
-        return vec![format!(
-            "crate {name} is not in the table of dependency directions (xtask/src/tidy.rs)"
-        )];
+        return vec![format!("crate {name} is not in the table of dependency directions (xtask/src/tidy.rs)")];
     };
     let mut complaints = Vec::new();
     for used in uses {
         if let Some(ours) = used.strip_prefix("marrowline-")
             && !allowed.contains(&ours)
         {
-            complaints.push(format!(
-                "crate {name} uses {ours}: dependencies point downward only"
-            ));
+            complaints.push(format!("crate {name} uses {ours}: dependencies point downward only"));
         }
         if let Some((_, homes)) = ONLY_HOME.iter().find(|(library, _)| library == used)
             && !homes.contains(&name)
         {
-            complaints.push(format!(
-                "crate {name} uses {used}, whose only home is {}",
-                homes.join(", ")
-            ));
+            complaints.push(format!("crate {name} uses {used}, whose only home is {}", homes.join(", ")));
         }
         if CORE.contains(&name) && NOT_IN_CORE.contains(&used.as_str()) {
-            complaints.push(format!(
-                "core crate {name} uses {used}: no clock, I/O, randomness or async in the core"
-            ));
+            complaints.push(format!("core crate {name} uses {used}: no clock, I/O, randomness or async in the core"));
         }
     }
     complaints
 }
 
 fn text(value: &serde_json::Value, key: &str) -> String {
-    value
-        .get(key)
-        .and_then(|v| v.as_str())
-        .unwrap_or_default()
-        .to_owned()
+    value.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned()
 }
 
 fn lengths(path: &str, text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     let lines: Vec<&str> = text.lines().collect();
-    let own = lines
-        .iter()
-        .position(|l| l.starts_with("#[cfg(test)]"))
-        .unwrap_or(lines.len());
-    let is_test =
-        path.contains("tests/") || path.ends_with("_tests.rs") || path.ends_with("tests.rs");
+    let own = lines.iter().position(|l| l.starts_with("#[cfg(test)]")).unwrap_or(lines.len());
+    let is_test = path.contains("tests/") || path.ends_with("_tests.rs") || path.ends_with("tests.rs");
     if own > FILE_LINES && !is_test {
-        complaints.push(format!(
-            "{path}: {own} lines without tests; at most {FILE_LINES}"
-        ));
+        complaints.push(format!("{path}: {own} lines without tests; at most {FILE_LINES}"));
     }
     if is_test {
         return complaints;
@@ -167,11 +127,7 @@ fn lengths(path: &str, text: &str) -> Vec<String> {
     for (number, line) in lines.iter().take(own).enumerate() {
         let indent = line.len() - line.trim_start().len();
         let trimmed = line.trim_start();
-        if open.is_none()
-            && is_function(trimmed)
-            && !trimmed.ends_with(';')
-            && !trimmed.ends_with('}')
-        {
+        if open.is_none() && is_function(trimmed) && !trimmed.ends_with(';') && !trimmed.ends_with('}') {
             open = Some((number, indent, trimmed.to_owned()));
         } else if let Some((start, depth, head)) = &open
             && indent == *depth
@@ -179,10 +135,7 @@ fn lengths(path: &str, text: &str) -> Vec<String> {
         {
             let length = number - start + 1;
             if length > FUNCTION_LINES {
-                complaints.push(format!(
-                    "{path}:{}: {length} lines in `{head}`; at most {FUNCTION_LINES}",
-                    start + 1
-                ));
+                complaints.push(format!("{path}:{}: {length} lines in `{head}`; at most {FUNCTION_LINES}", start + 1));
             }
             open = None;
         }
@@ -191,18 +144,9 @@ fn lengths(path: &str, text: &str) -> Vec<String> {
 }
 
 fn is_function(line: &str) -> bool {
-    [
-        "fn ",
-        "pub fn ",
-        "pub(crate) fn ",
-        "pub(super) fn ",
-        "async fn ",
-        "pub async fn ",
-        "const fn ",
-        "pub const fn ",
-    ]
-    .iter()
-    .any(|start| line.starts_with(start))
+    ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn ", "const fn ", "pub const fn "]
+        .iter()
+        .any(|start| line.starts_with(start))
 }
 
 fn codes_in_docs() -> Result<Vec<String>, ChoreError> {
@@ -211,9 +155,7 @@ fn codes_in_docs() -> Result<Vec<String>, ChoreError> {
     for path in tree::files(&tree::root().join("docs/rules"), ".md")? {
         for line in tree::read(&path)?.lines() {
             if let Some(code) = line.strip_prefix("### ") {
-                *headings
-                    .entry(code.trim().trim_matches('`').to_owned())
-                    .or_default() += 1;
+                *headings.entry(code.trim().trim_matches('`').to_owned()).or_default() += 1;
             }
         }
     }
@@ -224,11 +166,7 @@ fn codes_in_docs() -> Result<Vec<String>, ChoreError> {
             None => complaints.push(format!("docs/rules: no heading for {}", code.name)),
         }
     }
-    complaints.extend(
-        headings
-            .keys()
-            .map(|h| format!("docs/rules: heading {h} is no rule's code")),
-    );
+    complaints.extend(headings.keys().map(|h| format!("docs/rules: heading {h} is no rule's code")));
     Ok(complaints)
 }
 
@@ -246,11 +184,7 @@ fn codes_in_one_place() -> Result<Vec<String>, ChoreError> {
             *used.entry(code.name).or_default() += words(&text, code.name);
         }
     }
-    Ok(used
-        .into_iter()
-        .filter(|(_, n)| *n == 0)
-        .map(|(name, _)| format!("rule {name} is declared and never raised"))
-        .collect())
+    Ok(used.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| format!("rule {name} is declared and never raised")).collect())
 }
 
 /// A code stands in a verdict of a history, or in a unit test.
@@ -265,15 +199,24 @@ fn codes_in_tests() -> Result<Vec<String>, ChoreError> {
         let tests = if tree::short(&path).contains("tests") {
             text.as_str()
         } else {
-            text.find("#[cfg(test)]")
-                .and_then(|at| text.get(at..))
-                .unwrap_or_default()
+            text.find("#[cfg(test)]").and_then(|at| text.get(at..)).unwrap_or_default()
         };
         corpus.push_str(tests);
     }
+    let untested: BTreeSet<String> = tree::read(&tree::root().join(UNTESTED))?
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect();
     Ok(codes::all()
-        .filter(|code| words(&corpus, code.name) == 0)
-        .map(|code| format!("rule {} stands in no history and no test", code.name))
+        .filter_map(|code| {
+            let tested = words(&corpus, code.name) > 0;
+            match (tested, untested.contains(code.name)) {
+                (false, false) => Some(format!("rule {} stands in no history and no test", code.name)),
+                (true, true) => Some(format!("rule {} is tested now: take it off {UNTESTED}", code.name)),
+                _ => None,
+            }
+        })
         .collect())
 }
 
@@ -308,18 +251,9 @@ mod tests {
     #[test]
     fn a_core_crate_that_reads_a_clock_is_found() {
         assert_eq!(check_uses("rules", &["tokio".to_owned()]).len(), 1);
-        assert_eq!(
-            check_uses("rules", &["marrowline-store".to_owned()]).len(),
-            1
-        );
+        assert_eq!(check_uses("rules", &["marrowline-store".to_owned()]).len(), 1);
         assert_eq!(check_uses("ledger", &["sled".to_owned()]).len(), 1);
-        assert!(
-            check_uses(
-                "store",
-                &["sled".to_owned(), "marrowline-ledger".to_owned()]
-            )
-            .is_empty()
-        );
+        assert!(check_uses("store", &["sled".to_owned(), "marrowline-ledger".to_owned()]).is_empty());
     }
 
     #[test]

@@ -15,31 +15,24 @@ pub fn root() -> PathBuf {
 
 /// A file's text, or an error that names it.
 pub fn read(path: &Path) -> Result<String, ChoreError> {
-    fs::read_to_string(path).map_err(|source| ChoreError::Read {
-        path: path.display().to_string(),
-        source,
-    })
+    fs::read_to_string(path).map_err(|source| ChoreError::Read { path: path.display().to_string(), source })
 }
 
 /// Files below `folder` with this ending, sorted; hidden folders and build output are passed over.
 pub fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, ChoreError> {
     let mut found = Vec::new();
-    collect(folder, ending, &mut found)?;
+    if folder.exists() {
+        collect(folder, ending, &mut found)?;
+    }
     found.sort();
     Ok(found)
 }
 
 fn collect(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) -> Result<(), ChoreError> {
-    let error = |source| ChoreError::Read {
-        path: folder.display().to_string(),
-        source,
-    };
+    let error = |source| ChoreError::Read { path: folder.display().to_string(), source };
     for item in fs::read_dir(folder).map_err(error)? {
         let path = item.map_err(error)?.path();
-        let name = path
-            .file_name()
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         if name.starts_with('.') || name == "target" || name == "vectors" {
             continue;
         }
@@ -54,8 +47,5 @@ fn collect(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) -> Result<(), 
 
 /// The path as seen from the root.
 pub fn short(path: &Path) -> String {
-    path.strip_prefix(root())
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }

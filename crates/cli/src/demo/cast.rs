@@ -14,29 +14,14 @@ pub struct Person {
     pub hospital: &'static [Role],
 }
 
-const fn person(
-    handle: &'static str,
-    name: &'static str,
-    lab: &'static [Role],
-    hospital: &'static [Role],
-) -> Person {
-    Person {
-        handle,
-        name,
-        lab,
-        hospital,
-    }
+const fn person(handle: &'static str, name: &'static str, lab: &'static [Role], hospital: &'static [Role]) -> Person {
+    Person { handle, name, lab, hospital }
 }
 
 /// The two who found the ledger, then everyone else.
 pub const CAST: &[Person] = &[
     person("key", "Vera Sokolova", &[Role::KeyAdministrator], &[]),
-    person(
-        "qa",
-        "Dmitri Abramov",
-        &[Role::QualityAssurance],
-        &[Role::QualityAssurance],
-    ),
+    person("qa", "Dmitri Abramov", &[Role::QualityAssurance], &[Role::QualityAssurance]),
     person("qa2", "Svetlana Guseva", &[Role::QualityAssurance], &[]),
     person("qp", "Irina Lebedeva", &[Role::QualifiedPerson], &[]),
     person("phy", "Oleg Markov", &[Role::DonorPhysician], &[]),

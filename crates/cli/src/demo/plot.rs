@@ -65,19 +65,13 @@ fn randomisation_list(stage: &mut Stage) -> Result<Vec<Slot>, DemoError> {
             n if n % 2 == 0 => CELLS,
             _ => STANDARD,
         };
-        slots.push(Slot {
-            arm,
-            salt: stage.random_32()?,
-        });
+        slots.push(Slot { arm, salt: stage.random_32()? });
     }
     Ok(slots)
 }
 
 fn slot_hashes(slots: &[Slot]) -> Vec<marrowline_merkle::Hash> {
-    (0u32..)
-        .zip(slots)
-        .map(|(n, slot)| marrowline_merkle::leaf_hash(&documents::slot_data(n, slot)))
-        .collect()
+    (0u32..).zip(slots).map(|(n, slot)| marrowline_merkle::leaf_hash(&documents::slot_data(n, slot))).collect()
 }
 
 async fn publish(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
@@ -88,22 +82,16 @@ async fn publish(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
     let protocol = documents::protocol(slots, root);
     stage
         .accept(
-            Step::new(
-                "protocol of RuMCeSS published",
-                Event::ProtocolPublished(protocol),
-            )
-            .by(&["qa@hospital", "inv"])
-            .on(Protocol, story.protocol),
+            Step::new("protocol of RuMCeSS published", Event::ProtocolPublished(protocol))
+                .by(&["qa@hospital", "inv"])
+                .on(Protocol, story.protocol),
         )
         .await?;
     stage
         .accept(
-            Step::new(
-                "specification of the product published",
-                Event::SpecificationPublished(documents::specification()),
-            )
-            .by(&["qa", "qp"])
-            .on(Specification, story.specification),
+            Step::new("specification of the product published", Event::SpecificationPublished(documents::specification()))
+                .by(&["qa", "qp"])
+                .on(Specification, story.specification),
         )
         .await?;
     Ok(())
@@ -113,52 +101,36 @@ async fn donate(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
     stage.chapter("The donor (synthetic)");
     stage.at(0, 10, 0).await?;
     let on_donor = |words: &str, event| Step::new(words, event).on(Donor, story.donor);
-    let registered = Event::DonorRegistered(pb::DonorRegistered {
-        donor_code: "D-001".to_owned(),
-        birth_year: 1994,
-    });
-    stage
-        .accept(on_donor("donor registered", registered).by(&["phy"]))
-        .await?;
+    let registered = Event::DonorRegistered(pb::DonorRegistered { donor_code: "D-001".to_owned(), birth_year: 1994 });
+    stage.accept(on_donor("donor registered", registered).by(&["phy"])).await?;
     let consented = Event::DonorConsented(pb::DonorConsented {
         consent_version: "DC-2".to_owned(),
         scope: vec![pb::DonorConsentScope::ClinicalUse.into()],
         document_digest: stage.document("donor consent D-001"),
         withdrawal_effect: pb::WithdrawalEffect::KeepUnits.into(),
     });
-    stage
-        .accept(on_donor("donor consented", consented).by(&["phy"]))
-        .await?;
+    stage.accept(on_donor("donor consented", consented).by(&["phy"])).await?;
     stage.at(1, 11, 0).await?;
     for (code, name) in documents::DONOR_PANEL {
         let reported = Event::DonorTestReported(pb::DonorTestReported {
             test_code: (*code).to_owned(),
             method: "screening".to_owned(),
             sampled_at: Some(stage.instant(0, 10, 30)),
-            result: Some(pb::TestResult {
-                kind: pb::ResultKind::Absent.into(),
-                ..Default::default()
-            }),
+            result: Some(pb::TestResult { kind: pb::ResultKind::Absent.into(), ..Default::default() }),
         });
-        let id = stage
-            .accept(on_donor(&format!("{name}: non-reactive"), reported).by(&["qc"]))
-            .await?;
+        let id = stage.accept(on_donor(&format!("{name}: non-reactive"), reported).by(&["qc"])).await?;
         let reviewed = Event::DonorTestReviewed(pb::DonorTestReviewed {
             reported_record_id: id.to_vec(),
             decision: pb::ReviewDecision::Accepted.into(),
         });
-        stage
-            .accept(on_donor(&format!("{code} reviewed"), reviewed).by(&["qr"]))
-            .await?;
+        stage.accept(on_donor(&format!("{code} reviewed"), reviewed).by(&["qr"])).await?;
     }
     let eligible = Event::DonorEligibilityDetermined(pb::DonorEligibilityDetermined {
         eligibility: pb::Eligibility::Eligible.into(),
         specification: Some(version_1(story.specification)),
         reason: "complete panel, reviewed, non-reactive".to_owned(),
     });
-    stage
-        .accept(on_donor("donor eligible", eligible).by(&["phy", "qa"]))
-        .await?;
+    stage.accept(on_donor("donor eligible", eligible).by(&["phy", "qa"])).await?;
     stage.at(2, 8, 30).await?;
     let collected = Event::MarrowCollected(pb::MarrowCollected {
         din: DIN.to_owned(),
@@ -166,9 +138,7 @@ async fn donate(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         site: "posterior iliac crest".to_owned(),
         anticoagulant: "heparin".to_owned(),
     });
-    stage
-        .accept(on_donor("bone marrow collected, 40 mL", collected).by(&["col"]))
-        .await?;
+    stage.accept(on_donor("bone marrow collected, 40 mL", collected).by(&["col"])).await?;
     Ok(())
 }
 
@@ -180,14 +150,7 @@ async fn expand(stage: &mut Stage, story: &mut Story) -> Result<(), DemoError> {
         specification: Some(version_1(story.specification)),
         din: DIN.to_owned(),
     });
-    stage
-        .accept(
-            Step::new("lot opened", opened)
-                .by(&["op1", "op2/VF"])
-                .on(Lot, story.lot)
-                .on(Donor, story.donor),
-        )
-        .await?;
+    stage.accept(Step::new("lot opened", opened).by(&["op1", "op2/VF"]).on(Lot, story.lot).on(Donor, story.donor)).await?;
     let isolated = Event::MncIsolated(pb::MncIsolated {
         din: DIN.to_owned(),
         aspirate: Some(pb::VolumeBalance {
@@ -200,17 +163,13 @@ async fn expand(stage: &mut Stage, story: &mut Story) -> Result<(), DemoError> {
         total_cells: 52_000_000,
         viability_basis_points: Some(9_410),
     });
-    stage
-        .accept(step_on_lot(story, "mononuclear cells isolated", isolated))
-        .await?;
+    stage.accept(step_on_lot(story, "mononuclear cells isolated", isolated)).await?;
     let last = passages(stage, story).await?;
     fill(stage, story, last).await
 }
 
 fn step_on_lot(story: &Story, words: &str, event: Event) -> Step {
-    Step::new(words, event)
-        .by(&["op1", "op2/VF"])
-        .on(Lot, story.lot)
+    Step::new(words, event).by(&["op1", "op2/VF"]).on(Lot, story.lot)
 }
 
 /// Seeds P0, passages to P3, harvests; returns the harvest.
@@ -222,14 +181,9 @@ async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoErro
         vessels: vec![vessel("T175-1", 17_500), vessel("T175-2", 17_500)],
         cells: Some(balance(52_000_000, seeded_at_p0, 11_500_000, 0)),
     });
-    stage
-        .accept(step_on_lot(story, "passage 0 seeded", seeded))
-        .await?;
+    stage.accept(step_on_lot(story, "passage 0 seeded", seeded)).await?;
     for (number, day) in (1u32..).zip([12, 17, 22]) {
-        let (Some(parent), Some(next)) = (
-            PASSAGES.get(number as usize - 1),
-            PASSAGES.get(number as usize),
-        ) else {
+        let (Some(parent), Some(next)) = (PASSAGES.get(number as usize - 1), PASSAGES.get(number as usize)) else {
             break;
         };
         stage.at(day, 10, 0).await?;
@@ -240,18 +194,11 @@ async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoErro
             passage: number,
             confluence_basis_points: Some(8_200),
             viability_basis_points: Some(9_500),
-            cells: Some(balance(
-                parent.1,
-                next.0,
-                parent.1 - next.0 - parent.1 / 100,
-                0,
-            )),
+            cells: Some(balance(parent.1, next.0, parent.1 - next.0 - parent.1 / 100, 0)),
             vessels: vec![vessel("CF-1", 632_000), vessel("CF-2", 632_000)],
             milli_doublings: doublings(number - 1, parent),
         });
-        stage
-            .accept(step_on_lot(story, &format!("passage {number}"), passaged))
-            .await?;
+        stage.accept(step_on_lot(story, &format!("passage {number}"), passaged)).await?;
         culture = child;
     }
     stage.at(27, 9, 0).await?;
@@ -267,9 +214,7 @@ async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoErro
         cells: Some(balance(last.1, last.1 - 10_000_000, 0, 8_000_000)),
         milli_doublings: doublings(3, last),
     });
-    stage
-        .accept(step_on_lot(story, "harvested at passage 3", harvested))
-        .await?;
+    stage.accept(step_on_lot(story, "harvested at passage 3", harvested)).await?;
     Ok(harvest)
 }
 
@@ -283,8 +228,7 @@ fn doublings(passage: u32, (seeded, detached, _): &(u64, u64, i32)) -> Option<i3
 
 /// A closed balance: what is neither passed on, discarded nor sampled is unaccounted, and signed as such.
 fn balance(cells_in: u64, cells_out: u64, discarded: u64, sampled: u64) -> pb::CellBalance {
-    let unaccounted =
-        i128::from(cells_in) - i128::from(cells_out) - i128::from(discarded) - i128::from(sampled);
+    let unaccounted = i128::from(cells_in) - i128::from(cells_out) - i128::from(discarded) - i128::from(sampled);
     pb::CellBalance {
         cells_in,
         cells_out: Some(cells_out),
@@ -295,10 +239,7 @@ fn balance(cells_in: u64, cells_out: u64, discarded: u64, sampled: u64) -> pb::C
 }
 
 fn vessel(code: &str, area_square_millimetres: u64) -> pb::Vessel {
-    pb::Vessel {
-        code: code.to_owned(),
-        area_square_millimetres,
-    }
+    pb::Vessel { code: code.to_owned(), area_square_millimetres }
 }
 
 async fn fill(stage: &mut Stage, story: &mut Story, harvest: [u8; 16]) -> Result<(), DemoError> {
@@ -306,9 +247,7 @@ async fn fill(stage: &mut Stage, story: &mut Story, harvest: [u8; 16]) -> Result
     for number in 1..=12u32 {
         let digits = format!("26010{number:02}");
         let check = marrowline_record::din::digit_check(&digits).unwrap_or('0');
-        story
-            .units
-            .push((format!("{digits}{check}"), stage.new_id()));
+        story.units.push((format!("{digits}{check}"), stage.new_id()));
     }
     let filled = Event::UnitsFilled(pb::UnitsFilled {
         harvest_id: harvest.to_vec(),
@@ -330,22 +269,10 @@ async fn fill(stage: &mut Stage, story: &mut Story, harvest: [u8; 16]) -> Result
         dmso_basis_points: Some(1_000),
         freezer_run: "CRF-0412".to_owned(),
     });
-    stage
-        .accept(step_on_lot(
-            story,
-            "12 units of 50 million cells filled and frozen",
-            filled,
-        ))
-        .await?;
+    stage.accept(step_on_lot(story, "12 units of 50 million cells filled and frozen", filled)).await?;
     stage.at(27, 14, 0).await?;
     let moved = places(story, story.lab, "LN2-A", &story.units);
-    stage
-        .accept(
-            Step::new("units stored below -150 °C", moved)
-                .by(&["cry"])
-                .on(Lot, story.lot),
-        )
-        .await?;
+    stage.accept(Step::new("units stored below -150 °C", moved).by(&["cry"]).on(Lot, story.lot)).await?;
     Ok(())
 }
 
@@ -375,33 +302,15 @@ async fn release(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         source: pb::SampleSource::Unit.into(),
         source_id: story.units.last().map(|(_, id)| id.to_vec()),
     });
-    stage
-        .accept(
-            Step::new("one unit taken for testing", taken)
-                .by(&["op1"])
-                .on(Lot, story.lot),
-        )
-        .await?;
+    stage.accept(Step::new("one unit taken for testing", taken).by(&["op1"]).on(Lot, story.lot)).await?;
     let inoculated = stage.instant(27, 16, 0);
     stage.at(35, 10, 0).await?;
-    for demo in documents::lot_tests()
-        .into_iter()
-        .filter(|t| t.test.stage() == pb::ReleaseStage::Conditional)
-    {
+    for demo in documents::lot_tests().into_iter().filter(|t| t.test.stage() == pb::ReleaseStage::Conditional) {
         test(stage, story, sample, demo, inoculated).await?;
     }
-    dispose(
-        stage,
-        story,
-        pb::Disposition::Conditional,
-        "conditional release",
-    )
-    .await?;
+    dispose(stage, story, pb::Disposition::Conditional, "conditional release").await?;
     stage.at(42, 10, 0).await?;
-    for demo in documents::lot_tests()
-        .into_iter()
-        .filter(|t| t.test.stage() == pb::ReleaseStage::Final)
-    {
+    for demo in documents::lot_tests().into_iter().filter(|t| t.test.stage() == pb::ReleaseStage::Final) {
         test(stage, story, sample, demo, inoculated).await?;
     }
     dispose(stage, story, pb::Disposition::Final, "final release").await
@@ -428,17 +337,13 @@ async fn test(
         }),
         evidence_digest: Some(stage.document(&demo.test.code)),
     });
-    let id = stage
-        .accept(Step::new(&words, reported).by(&["qc"]).on(Lot, story.lot))
-        .await?;
+    let id = stage.accept(Step::new(&words, reported).by(&["qc"]).on(Lot, story.lot)).await?;
     let reviewed = Event::TestResultReviewed(pb::TestResultReviewed {
         reported_record_id: id.to_vec(),
         decision: pb::ReviewDecision::Accepted.into(),
     });
     let words = format!("{} reviewed", demo.test.code);
-    stage
-        .accept(Step::new(&words, reviewed).by(&["qr"]).on(Lot, story.lot))
-        .await?;
+    stage.accept(Step::new(&words, reviewed).by(&["qr"]).on(Lot, story.lot)).await?;
     Ok(())
 }
 
@@ -448,33 +353,18 @@ fn in_words(result: &pb::TestResult) -> String {
         pb::ResultKind::Present => "PRESENT".to_owned(),
         pb::ResultKind::Invalid | pb::ResultKind::Unspecified => "invalid".to_owned(),
         pb::ResultKind::Quantitative => {
-            format!(
-                "{} {}",
-                result.value.as_deref().unwrap_or("?"),
-                result.unit_ucum.as_deref().unwrap_or("?")
-            )
+            format!("{} {}", result.value.as_deref().unwrap_or("?"), result.unit_ucum.as_deref().unwrap_or("?"))
         }
     }
 }
 
-async fn dispose(
-    stage: &mut Stage,
-    story: &Story,
-    disposition: pb::Disposition,
-    words: &str,
-) -> Result<(), DemoError> {
+async fn dispose(stage: &mut Stage, story: &Story, disposition: pb::Disposition, words: &str) -> Result<(), DemoError> {
     let decided = Event::LotDispositionDecided(pb::LotDispositionDecided {
         disposition: disposition.into(),
         waivers: Vec::new(),
         reason: "every test of this stage reviewed and passed".to_owned(),
     });
-    stage
-        .accept(
-            Step::new(words, decided)
-                .by(&["qa", "qp"])
-                .on(Lot, story.lot),
-        )
-        .await?;
+    stage.accept(Step::new(words, decided).by(&["qa", "qp"]).on(Lot, story.lot)).await?;
     Ok(())
 }
 
@@ -492,13 +382,7 @@ async fn deliver(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         shipper: "DRY-SHIPPER-3".to_owned(),
         condition: "frozen, dry shipper charged".to_owned(),
     });
-    stage
-        .accept(
-            Step::new("6 units handed over", relinquished)
-                .by(&["cry"])
-                .on(Lot, story.lot),
-        )
-        .await?;
+    stage.accept(Step::new("6 units handed over", relinquished).by(&["cry"]).on(Lot, story.lot)).await?;
     stage.at(43, 12, 0).await?;
     let accepted = Event::CustodyAccepted(pb::CustodyAccepted {
         transfer_id: transfer.to_vec(),
@@ -507,21 +391,9 @@ async fn deliver(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         seal_intact: true,
         condition: "frozen".to_owned(),
     });
-    stage
-        .accept(
-            Step::new("6 units taken over, seal whole", accepted)
-                .by(&["cryh"])
-                .on(Lot, story.lot),
-        )
-        .await?;
+    stage.accept(Step::new("6 units taken over, seal whole", accepted).by(&["cryh"]).on(Lot, story.lot)).await?;
     let moved = places(story, story.hospital, "H-LN2", &travelling);
-    stage
-        .accept(
-            Step::new("units stored at the hospital", moved)
-                .by(&["cryh"])
-                .on(Lot, story.lot),
-        )
-        .await?;
+    stage.accept(Step::new("units stored at the hospital", moved).by(&["cryh"]).on(Lot, story.lot)).await?;
     Ok(())
 }
 
@@ -571,11 +443,7 @@ pub struct Treated {
     dose_code: String,
 }
 
-async fn enrol(
-    stage: &mut Stage,
-    story: &Story,
-    case: (&str, u32, i64),
-) -> Result<[u8; 16], DemoError> {
+async fn enrol(stage: &mut Stage, story: &Story, case: (&str, u32, i64)) -> Result<[u8; 16], DemoError> {
     let (code, slot, day) = case;
     stage.at(day, 8, 30).await?;
     let subject = stage.new_id();
@@ -590,27 +458,14 @@ async fn enrol(
         birth_year: 1984,
         deferred_until: None,
     });
-    stage
-        .accept(on(&format!("subject {code} consented"), consented).by(&["inv"]))
-        .await?;
+    stage.accept(on(&format!("subject {code} consented"), consented).by(&["inv"])).await?;
     let screened = Event::SubjectScreened(pb::SubjectScreened {
-        counts: vec![pb::BloodCount {
-            analyte: pb::CountAnalyte::Leucocytes.into(),
-            cells_per_microlitre: Some(400),
-        }],
+        counts: vec![pb::BloodCount { analyte: pb::CountAnalyte::Leucocytes.into(), cells_per_microlitre: Some(400) }],
         exclusions_present: Vec::new(),
         onset_at: Some(stage.instant(day, 8, 0)),
         stated_verdict: pb::ScreeningVerdict::Eligible.into(),
     });
-    stage
-        .accept(
-            on(
-                "screened: septic shock since 08:00, leucocytes 400 per µL",
-                screened,
-            )
-            .by(&["inv"]),
-        )
-        .await?;
+    stage.accept(on("screened: septic shock since 08:00, leucocytes 400 per µL", screened).by(&["inv"])).await?;
     let revealed = story.slots.get(slot as usize);
     let proof = proof_of(&slot_hashes(&story.slots), slot as usize);
     let randomised = Event::SubjectRandomised(pb::SubjectRandomised {
@@ -619,13 +474,7 @@ async fn enrol(
         salt: revealed.map_or_else(Vec::new, |s| s.salt.to_vec()),
         inclusion_proof: proof,
     });
-    stage
-        .accept(
-            on("randomised: next slot of the committed list", randomised)
-                .by(&["rnd"])
-                .on(Protocol, story.protocol),
-        )
-        .await?;
+    stage.accept(on("randomised: next slot of the committed list", randomised).by(&["rnd"]).on(Protocol, story.protocol)).await?;
     Ok(subject)
 }
 
@@ -639,10 +488,7 @@ fn proof_of(hashes: &[marrowline_merkle::Hash], index: usize) -> Vec<Vec<u8>> {
     let (mut proof, sibling) = if index < middle {
         (proof_of(left, index), marrowline_merkle::root_of(right))
     } else {
-        (
-            proof_of(right, index - middle),
-            marrowline_merkle::root_of(left),
-        )
+        (proof_of(right, index - middle), marrowline_merkle::root_of(left))
     };
     proof.push(sibling.to_vec());
     proof
@@ -657,9 +503,7 @@ async fn treat(stage: &mut Stage, story: &Story, case: &Case) -> Result<Treated,
         method: pb::WeighingMethod::Measured.into(),
     });
     let words = format!("weighed: {} kg", case.weight_grams / 1_000);
-    let weighing = stage
-        .accept(Step::new(&words, weighed).by(&["rn1"]).on(Subject, subject))
-        .await?;
+    let weighing = stage.accept(Step::new(&words, weighed).by(&["rn1"]).on(Subject, subject)).await?;
     let order = |target: u64, id: [u8; 16]| {
         Event::DoseOrdered(pb::DoseOrdered {
             order_id: id.to_vec(),
@@ -672,23 +516,14 @@ async fn treat(stage: &mut Stage, story: &Story, case: &Case) -> Result<Treated,
         let id = stage.new_id();
         stage
             .refuse(
-                Step::new("dose of 2.1 million per kg ordered", order(target, id))
-                    .by(&["inv"])
-                    .on(Subject, subject),
+                Step::new("dose of 2.1 million per kg ordered", order(target, id)).by(&["inv"]).on(Subject, subject),
                 &["TARGET_OUTSIDE_BAND"],
             )
             .await?;
     }
     let order_id = stage.new_id();
     stage
-        .accept(
-            Step::new(
-                "dose of 1 million per kg ordered",
-                order(1_000_000, order_id),
-            )
-            .by(&["inv"])
-            .on(Subject, subject),
-        )
+        .accept(Step::new("dose of 1 million per kg ordered", order(1_000_000, order_id)).by(&["inv"]).on(Subject, subject))
         .await?;
     prepare_and_infuse(stage, story, case, subject, order_id).await
 }
@@ -700,38 +535,18 @@ async fn prepare_and_infuse(
     subject: [u8; 16],
     order_id: [u8; 16],
 ) -> Result<Treated, DemoError> {
-    let units: Vec<Vec<u8>> = case
-        .units
-        .iter()
-        .filter_map(|n| story.units.get(*n))
-        .map(|(_, id)| id.to_vec())
-        .collect();
+    let units: Vec<Vec<u8>> = case.units.iter().filter_map(|n| story.units.get(*n)).map(|(_, id)| id.to_vec()).collect();
     let (hour, minute) = case.infused_at;
-    let both = |words: &str, event| {
-        Step::new(words, event)
-            .on(Subject, subject)
-            .on(Lot, story.lot)
-    };
-    let allocated = Event::UnitsAllocated(pb::UnitsAllocated {
-        order_id: order_id.to_vec(),
-        unit_ids: units.clone(),
-    });
-    stage
-        .accept(both("2 units allocated", allocated).by(&["pha1", "pha2"]))
-        .await?;
+    let both = |words: &str, event| Step::new(words, event).on(Subject, subject).on(Lot, story.lot);
+    let allocated = Event::UnitsAllocated(pb::UnitsAllocated { order_id: order_id.to_vec(), unit_ids: units.clone() });
+    stage.accept(both("2 units allocated", allocated).by(&["pha1", "pha2"])).await?;
     stage.at(case.day, hour - 1, minute).await?;
     let ordered = Event::ThawOrdered(pb::ThawOrdered {
         purpose: pb::ThawPurpose::Patient.into(),
         unit_ids: units.clone(),
         order_id: Some(order_id.to_vec()),
     });
-    stage
-        .accept(
-            Step::new("thaw ordered", ordered)
-                .by(&["pha1"])
-                .on(Lot, story.lot),
-        )
-        .await?;
+    stage.accept(Step::new("thaw ordered", ordered).by(&["pha1"]).on(Lot, story.lot)).await?;
     let thawed_at = stage.now();
     let thawed = Event::UnitsThawed(pb::UnitsThawed {
         units: units
@@ -743,13 +558,7 @@ async fn prepare_and_infuse(
             })
             .collect(),
     });
-    stage
-        .accept(
-            Step::new("thawed; the 2 h window runs", thawed)
-                .by(&["oph1", "oph2/VF"])
-                .on(Lot, story.lot),
-        )
-        .await?;
+    stage.accept(Step::new("thawed; the 2 h window runs", thawed).by(&["oph1", "oph2/VF"]).on(Lot, story.lot)).await?;
     stage.minutes(20).await?;
     let dose_id = stage.new_id();
     let dose_code = format!("DOSE-{}", case.code);
@@ -759,101 +568,46 @@ async fn prepare_and_infuse(
         order_id: order_id.to_vec(),
         contributions: units
             .iter()
-            .map(|id| pb::Contribution {
-                unit_id: id.clone(),
-                total_cells: case.contribution,
-                volume_microlitres: 8_000,
-            })
+            .map(|id| pb::Contribution { unit_id: id.clone(), total_cells: case.contribution, volume_microlitres: 8_000 })
             .collect(),
         total_cells: case.contribution * 2,
         viability_basis_points: Some(case.viability_basis_points),
         diluent: "saline with 5 % human albumin".to_owned(),
         volume_microlitres: 50_000,
         dmso_milligrams: Some(1_760),
-        expires_at: Some(pb::Instant {
-            unix_ms: thawed_at.unix_ms + 7_200_000,
-            offset_minutes: thawed_at.offset_minutes,
-        }),
+        expires_at: Some(pb::Instant { unix_ms: thawed_at.unix_ms + 7_200_000, offset_minutes: thawed_at.offset_minutes }),
     });
-    stage
-        .accept(
-            both(
-                "dose prepared: exactly 1 million viable cells per kg",
-                prepared,
-            )
-            .by(&["pha2", "pha1/VF"]),
-        )
-        .await?;
+    stage.accept(both("dose prepared: exactly 1 million viable cells per kg", prepared).by(&["pha2", "pha1/VF"])).await?;
     stage.check(&dose_code, true).await?;
     let dose = dose_id.to_vec();
-    let dispensed = Event::DoseDispensed(pb::DoseDispensed {
-        dose_id: dose.clone(),
-    });
+    let dispensed = Event::DoseDispensed(pb::DoseDispensed { dose_id: dose.clone() });
+    stage.accept(both("dose dispensed to the ward", dispensed).by(&["pha3"])).await?;
+    let checked = Event::BedsideChecked(pb::BedsideChecked { dose_id: dose.clone(), result: pb::BedsideResult::Matched.into() });
     stage
-        .accept(both("dose dispensed to the ward", dispensed).by(&["pha3"]))
-        .await?;
-    let checked = Event::BedsideChecked(pb::BedsideChecked {
-        dose_id: dose.clone(),
-        result: pb::BedsideResult::Matched.into(),
-    });
-    stage
-        .accept(
-            Step::new("bedside check: wristband, label and order agree", checked)
-                .by(&["rn1", "rn2"])
-                .on(Subject, subject),
-        )
+        .accept(Step::new("bedside check: wristband, label and order agree", checked).by(&["rn1", "rn2"]).on(Subject, subject))
         .await?;
     stage.at(case.day, hour, minute).await?;
-    let started = Event::InfusionStarted(pb::InfusionStarted {
-        dose_id: dose.clone(),
-    });
-    stage
-        .flagged(
-            both("infusion started", started).by(&["rn1", "rn2"]),
-            case.flags,
-        )
-        .await?;
+    let started = Event::InfusionStarted(pb::InfusionStarted { dose_id: dose.clone() });
+    stage.flagged(both("infusion started", started).by(&["rn1", "rn2"]), case.flags).await?;
     stage.minutes(60).await?;
     let ended = Event::InfusionEnded(pb::InfusionEnded {
         dose_id: dose,
-        infused: units
-            .iter()
-            .map(|id| pb::InfusedVolume {
-                unit_id: id.clone(),
-                volume_microlitres: Some(8_000),
-            })
-            .collect(),
+        infused: units.iter().map(|id| pb::InfusedVolume { unit_id: id.clone(), volume_microlitres: Some(8_000) }).collect(),
         stopped_because: None,
     });
-    stage
-        .accept(both("infusion ended, all infused", ended).by(&["rn1", "rn2"]))
-        .await?;
+    stage.accept(both("infusion ended, all infused", ended).by(&["rn1", "rn2"])).await?;
     Ok(Treated { dose_code })
 }
 
 async fn control(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
     stage.chapter("Subject R-03 (synthetic), standard therapy: no cells");
     let subject = enrol(stage, story, ("R-03", 2, 48)).await?;
-    let weighed = Event::SubjectWeighed(pb::SubjectWeighed {
-        weight_grams: 65_000,
-        method: pb::WeighingMethod::Measured.into(),
-    });
-    stage
-        .accept(
-            Step::new("weighed: 65 kg", weighed)
-                .by(&["rn1"])
-                .on(Subject, subject),
-        )
-        .await?;
+    let weighed = Event::SubjectWeighed(pb::SubjectWeighed { weight_grams: 65_000, method: pb::WeighingMethod::Measured.into() });
+    stage.accept(Step::new("weighed: 65 kg", weighed).by(&["rn1"]).on(Subject, subject)).await?;
     let order_id = stage.new_id();
     let allocated = Event::UnitsAllocated(pb::UnitsAllocated {
         order_id: order_id.to_vec(),
-        unit_ids: story
-            .units
-            .get(4)
-            .map(|(_, id)| id.to_vec())
-            .into_iter()
-            .collect(),
+        unit_ids: story.units.get(4).map(|(_, id)| id.to_vec()).into_iter().collect(),
     });
     stage
         .refuse(
@@ -875,8 +629,5 @@ async fn show(stage: &mut Stage, on_time: &Treated, late: &Treated) -> Result<()
 }
 
 fn version_1(id: [u8; 16]) -> pb::VersionRef {
-    pb::VersionRef {
-        id: id.to_vec(),
-        version: 1,
-    }
+    pb::VersionRef { id: id.to_vec(), version: 1 }
 }

@@ -34,12 +34,7 @@ pub struct Step {
 impl Step {
     /// A step about an event.
     pub fn new(words: &str, event: Event) -> Step {
-        Step {
-            words: words.to_owned(),
-            event,
-            by: Vec::new(),
-            streams: Vec::new(),
-        }
+        Step { words: words.to_owned(), event, by: Vec::new(), streams: Vec::new() }
     }
 
     /// Who signs, in slot order: a handle, with `@hospital` or `/VF` where it matters to the reader.
@@ -77,10 +72,7 @@ impl Stage {
         hospital: [u8; 16],
     ) -> Result<Stage, DemoError> {
         let mut stage = Stage {
-            players: players
-                .iter()
-                .map(|p| (p.person.handle, (p.person, p.key.clone())))
-                .collect(),
+            players: players.iter().map(|p| (p.person.handle, (p.person, p.key.clone()))).collect(),
             clients: HashMap::new(),
             endpoint: endpoint.to_owned(),
             trust,
@@ -100,23 +92,11 @@ impl Stage {
             }),
         });
         let step = Step::new("hospital registered", registered);
-        stage
-            .accept(
-                step.by(&["key", "qa"])
-                    .on(StreamKind::Authority, AUTHORITY_ID),
-            )
-            .await?;
+        stage.accept(step.by(&["key", "qa"]).on(StreamKind::Authority, AUTHORITY_ID)).await?;
         for player in players.iter().skip(FOUNDERS) {
-            let granted = Event::KeyGranted(pb::KeyGranted {
-                grant: Some(grant(player, lab, Some(hospital))),
-            });
+            let granted = Event::KeyGranted(pb::KeyGranted { grant: Some(grant(player, lab, Some(hospital))) });
             let step = Step::new(&format!("key of {} granted", player.person.name), granted);
-            stage
-                .accept(
-                    step.by(&["key", "qa"])
-                        .on(StreamKind::Authority, AUTHORITY_ID),
-                )
-                .await?;
+            stage.accept(step.by(&["key", "qa"]).on(StreamKind::Authority, AUTHORITY_ID)).await?;
         }
         stage.enrol_qa_at_hospital(players).await?;
         Ok(stage)
@@ -127,18 +107,9 @@ impl Stage {
         let Some(qa) = players.iter().find(|p| p.person.handle == "qa") else {
             return Ok(());
         };
-        let granted = Event::KeyGranted(pb::KeyGranted {
-            grant: Some(grant(qa, self.lab, Some(self.hospital))),
-        });
-        let step = Step::new(
-            "further role of Dmitri Abramov granted: QA at the hospital",
-            granted,
-        );
-        self.accept(
-            step.by(&["key", "qa2"])
-                .on(StreamKind::Authority, AUTHORITY_ID),
-        )
-        .await?;
+        let granted = Event::KeyGranted(pb::KeyGranted { grant: Some(grant(qa, self.lab, Some(self.hospital))) });
+        let step = Step::new("further role of Dmitri Abramov granted: QA at the hospital", granted);
+        self.accept(step.by(&["key", "qa2"]).on(StreamKind::Authority, AUTHORITY_ID)).await?;
         Ok(())
     }
 
@@ -176,18 +147,12 @@ impl Stage {
 
     /// A time of the story.
     pub fn instant(&self, day: i64, hour: i64, minute: i64) -> pb::Instant {
-        pb::Instant {
-            unix_ms: START_MS + (day * 24 + hour - 8) * 3_600_000 + minute * 60_000,
-            offset_minutes: OFFSET_MINUTES,
-        }
+        pb::Instant { unix_ms: START_MS + (day * 24 + hour - 8) * 3_600_000 + minute * 60_000, offset_minutes: OFFSET_MINUTES }
     }
 
     /// The story's time.
     pub fn now(&self) -> pb::Instant {
-        pb::Instant {
-            unix_ms: self.now_ms,
-            offset_minutes: OFFSET_MINUTES,
-        }
+        pb::Instant { unix_ms: self.now_ms, offset_minutes: OFFSET_MINUTES }
     }
 
     /// Moves the ledger's simulated clock.
@@ -214,10 +179,7 @@ impl Stage {
         if self.clients.contains_key(handle) {
             return Ok(());
         }
-        let (_, key) = self
-            .players
-            .get(handle)
-            .ok_or_else(|| Failure::unexpected(format!("nobody is called {handle}")))?;
+        let (_, key) = self.players.get(handle).ok_or_else(|| Failure::unexpected(format!("nobody is called {handle}")))?;
         let client = Client::connect(&self.endpoint, self.trust.clone(), key, 3_600).await?;
         self.clients.insert(handle.to_owned(), client);
         Ok(())
@@ -229,38 +191,21 @@ impl Stage {
         let at = self.now();
         let signings: Vec<Signing> = (0u8..)
             .zip(&handles)
-            .filter_map(|(slot, handle)| {
-                self.players
-                    .get(handle.as_str())
-                    .map(|(_, key)| draft.sign(&bytes, slot, key, &at))
-            })
+            .filter_map(|(slot, handle)| self.players.get(handle.as_str()).map(|(_, key)| draft.sign(&bytes, slot, key, &at)))
             .collect();
         let first = handles.first().cloned().unwrap_or_default();
-        let client = self
-            .clients
-            .get(&first)
-            .ok_or_else(|| Failure::unexpected("no client"))?;
+        let client = self.clients.get(&first).ok_or_else(|| Failure::unexpected("no client"))?;
         Ok(client.append(bytes, &signings).await?)
     }
 
     async fn draft(&mut self, step: &Step) -> Result<(Draft, Vec<String>), DemoError> {
-        let handles: Vec<String> = step
-            .by
-            .iter()
-            .map(|who| who.split(['@', '/']).next().unwrap_or_default().to_owned())
-            .collect();
+        let handles: Vec<String> =
+            step.by.iter().map(|who| who.split(['@', '/']).next().unwrap_or_default().to_owned()).collect();
         let first = handles.first().cloned().unwrap_or_default();
         self.client(&first).await?;
-        let client = self
-            .clients
-            .get(&first)
-            .ok_or_else(|| Failure::unexpected("no client"))?;
+        let client = self.clients.get(&first).ok_or_else(|| Failure::unexpected("no client"))?;
         let mut draft = Draft::new(client.origin(), step.event.clone(), self.now());
-        for (slot, (who, handle)) in table::row_of(&step.event)
-            .slots
-            .iter()
-            .zip(step.by.iter().zip(&handles))
-        {
+        for (slot, (who, handle)) in table::row_of(&step.event).slots.iter().zip(step.by.iter().zip(&handles)) {
             let (role, facility) = self.role(slot.roles, handle, who.ends_with("@hospital"))?;
             draft = draft.slot(role, slot.meaning, facility);
         }
@@ -271,20 +216,11 @@ impl Stage {
     }
 
     /// The first of these roles that the person holds, and where.
-    fn role(
-        &self,
-        roles: &[Role],
-        handle: &str,
-        at_hospital: bool,
-    ) -> Result<(Role, [u8; 16]), DemoError> {
-        let (person, _) = self
-            .players
-            .get(handle)
-            .ok_or_else(|| Failure::unexpected(format!("nobody is called {handle}")))?;
+    fn role(&self, roles: &[Role], handle: &str, at_hospital: bool) -> Result<(Role, [u8; 16]), DemoError> {
+        let (person, _) = self.players.get(handle).ok_or_else(|| Failure::unexpected(format!("nobody is called {handle}")))?;
         let holds = |held: &[Role], role: &Role| {
             held.contains(role)
-                || *role == Role::VerifyingOperator
-                    && (held.contains(&Role::Operator) || held.contains(&Role::Pharmacist))
+                || *role == Role::VerifyingOperator && (held.contains(&Role::Operator) || held.contains(&Role::Pharmacist))
         };
         for role in roles {
             if holds(person.lab, role) && !at_hospital {
@@ -294,10 +230,7 @@ impl Stage {
                 return Ok((*role, self.hospital));
             }
         }
-        Err(Failure::unexpected(format!(
-            "{} holds none of {roles:?}",
-            person.name
-        )))
+        Err(Failure::unexpected(format!("{} holds none of {roles:?}", person.name)))
     }
 
     fn people(&self, step: &Step) -> String {
@@ -307,12 +240,7 @@ impl Stage {
             let name = self.players.get(handle).map_or("?", |(p, _)| p.name);
             format!("{name} {}", meaning(slot.meaning))
         };
-        step.by
-            .iter()
-            .zip(slots)
-            .map(name)
-            .collect::<Vec<_>>()
-            .join(", ")
+        step.by.iter().zip(slots).map(name).collect::<Vec<_>>().join(", ")
     }
 
     fn line(&self, step: &Step) -> String {
@@ -328,30 +256,16 @@ impl Stage {
     /// A step that the ledger must accept with exactly these flags.
     pub async fn flagged(&mut self, step: Step, flags: &[&str]) -> Result<[u8; 16], DemoError> {
         let line = self.line(&step);
-        let acknowledged = self.send(&step).await.map_err(|e| Failure {
-            words: format!("{line}\n{}", e.words),
-            ..e
-        })?;
+        let acknowledged = self.send(&step).await.map_err(|e| Failure { words: format!("{line}\n{}", e.words), ..e })?;
         println!("{line}  leaf {}", acknowledged.receipt.index);
         let found: Vec<&str> = acknowledged.flags.iter().map(|f| f.code.as_str()).collect();
         for finding in &acknowledged.flags {
-            println!(
-                "    FLAGGED {}: found {}; allowed {}",
-                finding.code, finding.found, finding.allowed
-            );
+            println!("    FLAGGED {}: found {}; allowed {}", finding.code, finding.found, finding.allowed);
         }
         if found != flags {
-            return Err(Failure::unexpected(format!(
-                "{line}\nflags {found:?}, expected {flags:?}"
-            )));
+            return Err(Failure::unexpected(format!("{line}\nflags {found:?}, expected {flags:?}")));
         }
-        let id = acknowledged
-            .verified
-            .record()
-            .record_id
-            .as_slice()
-            .try_into()
-            .unwrap_or([0; 16]);
+        let id = acknowledged.verified.record().record_id.as_slice().try_into().unwrap_or([0; 16]);
         self.receipts.push(acknowledged.receipt);
         Ok(id)
     }
@@ -360,48 +274,29 @@ impl Stage {
     pub async fn refuse(&mut self, step: Step, codes: &[&str]) -> Result<(), DemoError> {
         let line = self.line(&step);
         let Err(failure) = self.send(&step).await else {
-            return Err(Failure::unexpected(format!(
-                "{line}\naccepted; it must be refused: {codes:?}"
-            )));
+            return Err(Failure::unexpected(format!("{line}\naccepted; it must be refused: {codes:?}")));
         };
-        let reasons = failure
-            .problem
-            .as_ref()
-            .map(|p| p.reasons.clone())
-            .unwrap_or_default();
+        let reasons = failure.problem.as_ref().map(|p| p.reasons.clone()).unwrap_or_default();
         println!("{line}  REFUSED");
         for reason in &reasons {
             println!("    {} ({}): {}", reason.code, reason.look_at, reason.words);
         }
-        match codes
-            .iter()
-            .find(|code| reasons.iter().all(|r| r.code != **code))
-        {
+        match codes.iter().find(|code| reasons.iter().all(|r| r.code != **code)) {
             None => Ok(()),
-            Some(missing) => Err(Failure::unexpected(format!(
-                "{line}\nrefused without {missing}: {}",
-                failure.words
-            ))),
+            Some(missing) => Err(Failure::unexpected(format!("{line}\nrefused without {missing}: {}", failure.words))),
         }
     }
 
     /// The pharmacy's question; the answer must be green, or must not.
     pub async fn check(&mut self, dose: &str, green: bool) -> Result<(), DemoError> {
         self.client("pha1").await?;
-        let client = self
-            .clients
-            .get("pha1")
-            .ok_or_else(|| Failure::unexpected("no client"))?;
-        let request = CheckDoseRequest {
-            dose: dose.to_owned(),
-        };
+        let client = self.clients.get("pha1").ok_or_else(|| Failure::unexpected("no client"))?;
+        let request = CheckDoseRequest { dose: dose.to_owned() };
         let response = client.custody().check_dose(request).await?.into_inner();
         println!("dose check: {}", ask::answer(&response));
         let expected = if green { Answer::Green } else { Answer::Red };
         if response.answer() != expected {
-            return Err(Failure::unexpected(format!(
-                "the dose check of {dose} should be {expected:?}"
-            )));
+            return Err(Failure::unexpected(format!("the dose check of {dose} should be {expected:?}")));
         }
         Ok(())
     }
@@ -409,23 +304,14 @@ impl Stage {
     /// The chain of a dose, back to its donor.
     pub async fn trace_back(&mut self, dose: &str) -> Result<(), DemoError> {
         self.client("aud").await?;
-        let client = self
-            .clients
-            .get("aud")
-            .ok_or_else(|| Failure::unexpected("no client"))?;
-        let request = TraceBackRequest {
-            dose: dose.to_owned(),
-        };
+        let client = self.clients.get("aud").ok_or_else(|| Failure::unexpected("no client"))?;
+        let request = TraceBackRequest { dose: dose.to_owned() };
         let response = client.custody().trace_back(request).await?.into_inner();
         if response.donor_ids.is_empty() || response.steps.is_empty() {
             return Err(Failure::unexpected("the chain does not reach a donor"));
         }
         for step in &response.steps {
-            println!(
-                "{:18} {}",
-                step.stream,
-                ask::step_line(&step.step.clone().unwrap_or_default())
-            );
+            println!("{:18} {}", step.stream, ask::step_line(&step.step.clone().unwrap_or_default()));
         }
         Ok(())
     }
@@ -437,8 +323,5 @@ impl Stage {
 }
 
 fn meaning(meaning: Meaning) -> String {
-    meaning
-        .as_str_name()
-        .trim_start_matches("MEANING_")
-        .to_lowercase()
+    meaning.as_str_name().trim_start_matches("MEANING_").to_lowercase()
 }

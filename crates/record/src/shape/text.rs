@@ -22,11 +22,7 @@ pub(super) fn check(text: Text, max_bytes: usize, bytes: &[u8]) -> Checked {
         return fault(Code::TextEmpty, "empty", "text, or nothing at all");
     }
     if bytes.len() > max_bytes {
-        return fault(
-            Code::TextTooLong,
-            format!("{} bytes", bytes.len()),
-            format!("at most {max_bytes} bytes"),
-        );
+        return fault(Code::TextTooLong, format!("{} bytes", bytes.len()), format!("at most {max_bytes} bytes"));
     }
     match text {
         Text::Code if bytes.iter().all(u8::is_ascii_graphic) => Ok(()),
@@ -40,11 +36,7 @@ pub(super) fn check(text: Text, max_bytes: usize, bytes: &[u8]) -> Checked {
 
 fn check_slowly(text: Text, value: &str) -> Checked {
     match text {
-        Text::Code => fault(
-            Code::TextNotCode,
-            quoted(value),
-            "printable ASCII without spaces",
-        ),
+        Text::Code => fault(Code::TextNotCode, quoted(value), "printable ASCII without spaces"),
         Text::Decimal if Decimal::parse(value).is_some() => Ok(()),
         Text::Decimal => fault(
             Code::TextNotDecimal,
@@ -52,16 +44,12 @@ fn check_slowly(text: Text, value: &str) -> Checked {
             "a decimal number: optional minus, digits without leading zeros, optional fraction",
         ),
         Text::Din if din::is_valid(value) => Ok(()),
-        Text::Din if din::has_form_of_din(value) => fault(
-            Code::DinCheckCharacterWrong,
-            quoted(value),
-            "the check character of the 13 before it",
-        ),
-        Text::Din => fault(
-            Code::TextNotDin,
-            quoted(value),
-            "13 characters of a Donation Identification Number and its check character",
-        ),
+        Text::Din if din::has_form_of_din(value) => {
+            fault(Code::DinCheckCharacterWrong, quoted(value), "the check character of the 13 before it")
+        }
+        Text::Din => {
+            fault(Code::TextNotDin, quoted(value), "13 characters of a Donation Identification Number and its check character")
+        }
         Text::Line => check_characters(value, false),
         Text::Lines => check_characters(value, true),
     }
@@ -70,37 +58,18 @@ fn check_slowly(text: Text, value: &str) -> Checked {
 fn check_characters(value: &str, line_feeds: bool) -> Checked {
     for c in value.chars() {
         if (c.is_control() && !(line_feeds && c == '\n')) || matches!(c, '\u{2028}' | '\u{2029}') {
-            let allowed = if line_feeds {
-                "text without control characters but line feeds"
-            } else {
-                "one line without control characters"
-            };
+            let allowed =
+                if line_feeds { "text without control characters but line feeds" } else { "one line without control characters" };
             return fault(Code::TextControlCharacter, code_point(c), allowed);
         }
         if is_bidirectional(c) {
-            return fault(
-                Code::TextBidirectionalCharacter,
-                code_point(c),
-                "text without bidirectional controls",
-            );
+            return fault(Code::TextBidirectionalCharacter, code_point(c), "text without bidirectional controls");
         }
         if !c.is_control() && !is_public_assigned(c) {
-            return fault(
-                Code::TextUnassignedCharacter,
-                code_point(c),
-                "characters that Unicode has assigned",
-            );
+            return fault(Code::TextUnassignedCharacter, code_point(c), "characters that Unicode has assigned");
         }
     }
-    if is_nfc(value) {
-        Ok(())
-    } else {
-        fault(
-            Code::TextNotNfc,
-            quoted(value),
-            "Unicode normalisation form C",
-        )
-    }
+    if is_nfc(value) { Ok(()) } else { fault(Code::TextNotNfc, quoted(value), "Unicode normalisation form C") }
 }
 
 /// Characters that change the order in which the others are shown: a reader would not see what was signed.

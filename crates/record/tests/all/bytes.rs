@@ -14,17 +14,11 @@ pub fn weighing() -> pb::Record {
             meaning: pb::Meaning::Performed.into(),
             facility_id: vec![0x22; 16],
         }],
-        occurred_at: Some(pb::Instant {
-            unix_ms: 1_795_414_200_000,
-            offset_minutes: 180,
-        }),
+        occurred_at: Some(pb::Instant { unix_ms: 1_795_414_200_000, offset_minutes: 180 }),
         streams: vec![pb::StreamExtension {
             kind: pb::StreamKind::Subject.into(),
             id: vec![0x33; 16],
-            head: Some(pb::Head {
-                seq: 4,
-                hash: vec![0x44; 32],
-            }),
+            head: Some(pb::Head { seq: 4, hash: vec![0x44; 32] }),
         }],
         cites: Vec::new(),
         note: None,
@@ -37,10 +31,7 @@ pub fn weighing() -> pb::Record {
 
 /// The same frame around another event.
 pub fn with_event(event: Event) -> pb::Record {
-    pb::Record {
-        event: Some(event),
-        ..weighing()
-    }
+    pb::Record { event: Some(event), ..weighing() }
 }
 
 /// A variable-length integer.
@@ -61,30 +52,20 @@ pub fn number(tag: u64, value: u64) -> Vec<u8> {
 
 /// A field with bytes, a text or a message.
 pub fn delimited(tag: u64, value: &[u8]) -> Vec<u8> {
-    [
-        varint(tag << 3 | 2),
-        varint(value.len() as u64),
-        value.to_vec(),
-    ]
-    .concat()
+    [varint(tag << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
 }
 
 /// The valid record's fields as they stand on the wire, with their tags.
 pub fn fields() -> Vec<(u64, Vec<u8>)> {
     use prost::Message as _;
     let record = weighing();
-    let Some(Event::SubjectWeighed(weighed)) = &record.event else {
-        unreachable!()
-    };
+    let Some(Event::SubjectWeighed(weighed)) = &record.event else { unreachable!() };
     vec![
         (1, delimited(1, record.origin.as_bytes())),
         (2, delimited(2, &record.record_id)),
         (3, delimited(3, &record.salt)),
         (4, delimited(4, &record.slots[0].encode_to_vec())),
-        (
-            5,
-            delimited(5, &record.occurred_at.unwrap().encode_to_vec()),
-        ),
+        (5, delimited(5, &record.occurred_at.unwrap().encode_to_vec())),
         (6, delimited(6, &record.streams[0].encode_to_vec())),
         (233, delimited(233, &weighed.encode_to_vec())),
     ]
@@ -92,24 +73,12 @@ pub fn fields() -> Vec<(u64, Vec<u8>)> {
 
 /// The valid record with one field's bytes replaced.
 pub fn replaced(tag: u64, bytes: Vec<u8>) -> Vec<u8> {
-    fields()
-        .into_iter()
-        .flat_map(|(t, field)| if t == tag { bytes.clone() } else { field })
-        .collect()
+    fields().into_iter().flat_map(|(t, field)| if t == tag { bytes.clone() } else { field }).collect()
 }
 
 /// The valid record with bytes between two fields: after the field `tag`.
 pub fn with_after(tag: u64, bytes: Vec<u8>) -> Vec<u8> {
-    fields()
-        .into_iter()
-        .flat_map(|(t, field)| {
-            if t == tag {
-                [field, bytes.clone()].concat()
-            } else {
-                field
-            }
-        })
-        .collect()
+    fields().into_iter().flat_map(|(t, field)| if t == tag { [field, bytes.clone()].concat() } else { field }).collect()
 }
 
 /// The frame around an event given as bytes.

@@ -22,11 +22,7 @@ fn examples() -> Vec<(&'static str, String)> {
         recorded_at_ms: 1_795_414_201_000,
         rule_set: 1,
         flags: vec![7],
-        links: vec![Link {
-            stream_key,
-            seq: 5,
-            prev: [0x44; 32],
-        }],
+        links: vec![Link { stream_key, seq: 5, prev: [0x44; 32] }],
         digest,
         signings: vec![signing.clone()],
         map_root: None,
@@ -40,18 +36,10 @@ fn examples() -> Vec<(&'static str, String)> {
         ("pae", hex::encode(signing::pae(&body))),
         ("signature", hex::encode(signing.signature)),
         ("stream_key", stream_key.to_string()),
-        (
-            "authority_stream_key",
-            stream::stream_key(1, &stream::AUTHORITY_ID).to_string(),
-        ),
+        ("authority_stream_key", stream::stream_key(1, &stream::AUTHORITY_ID).to_string()),
         ("signed_hash", hex::encode(leaf.signed_hash())),
         ("leaf", hex::encode(leaf.encode())),
-        (
-            "origin",
-            Origin::new("example.org/ledger", &digest)
-                .unwrap()
-                .to_string(),
-        ),
+        ("origin", Origin::new("example.org/ledger", &digest).unwrap().to_string()),
     ]
 }
 
@@ -61,9 +49,7 @@ fn worked_examples_are_what_the_code_computes() {
     // A block ```example NAME holds the value, broken into lines.
     for (name, value) in examples() {
         let opening = format!("```example {name}\n");
-        let (_, rest) = document
-            .split_once(&opening)
-            .unwrap_or_else(|| panic!("no example {name}; expected {value}"));
+        let (_, rest) = document.split_once(&opening).unwrap_or_else(|| panic!("no example {name}; expected {value}"));
         let (block, _) = rest.split_once("```").unwrap();
         assert_eq!(block.replace('\n', ""), value, "{name}");
     }
@@ -74,11 +60,7 @@ fn worked_doublings_are_what_the_code_computes() {
     let document = std::fs::read_to_string(repository("docs/format.md")).unwrap();
     let (_, table) = document.split_once("| n | d | milli-doublings |").unwrap();
     let mut rows = 0;
-    for row in table
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-    {
+    for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let number = |cell: usize| cells[cell].replace(' ', "").parse::<i128>().unwrap();
         let found = milli::log2_milli(number(1) as u64, number(2) as u64);
@@ -92,11 +74,7 @@ fn worked_doublings_are_what_the_code_computes() {
 #[ignore = "prints the values for the document"]
 fn print_examples() {
     for (name, value) in examples() {
-        let lines: Vec<&str> = value
-            .as_bytes()
-            .chunks(96)
-            .map(|c| std::str::from_utf8(c).unwrap())
-            .collect();
+        let lines: Vec<&str> = value.as_bytes().chunks(96).map(|c| std::str::from_utf8(c).unwrap()).collect();
         println!("```example {name}\n{}\n```", lines.join("\n"));
     }
 }

@@ -19,9 +19,7 @@ mod strangers;
 
 /// A file of the repository.
 fn repository(path: &str) -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(path)
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
 fn json(path: &str) -> serde_json::Value {

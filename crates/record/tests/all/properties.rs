@@ -23,11 +23,7 @@ fn every_kind_has_valid_samples() {
     for kind in EventKind::all() {
         for seed in 0..40 {
             let record = sample(*kind, seed);
-            assert_eq!(
-                decode(&encode(&record)).as_ref(),
-                Ok(&record),
-                "{kind} {seed}"
-            );
+            assert_eq!(decode(&encode(&record)).as_ref(), Ok(&record), "{kind} {seed}");
             assert_eq!(record.event.as_ref().map(EventKind::of), Some(*kind));
         }
     }
@@ -152,16 +148,8 @@ pub fn leaf() -> Leaf {
         rule_set: 1,
         flags: vec![7, 300],
         links: vec![
-            Link {
-                stream_key: StreamKey([0x10; 32]),
-                seq: 1,
-                prev: [0; 32],
-            },
-            Link {
-                stream_key: StreamKey([0x20; 32]),
-                seq: 9,
-                prev: [0x21; 32],
-            },
+            Link { stream_key: StreamKey([0x10; 32]), seq: 1, prev: [0; 32] },
+            Link { stream_key: StreamKey([0x20; 32]), seq: 9, prev: [0x21; 32] },
         ],
         digest: Digest([0x30; 32]),
         signings: vec![signing(0), signing(2)],
@@ -188,10 +176,7 @@ fn every_byte_of_a_leaf_in_every_value_is_refused_or_means_something_else() {
         for length in 0..bytes.len() {
             assert!(Leaf::decode(&bytes[..length]).is_err(), "{length}");
         }
-        assert_eq!(
-            Leaf::decode(&[bytes, vec![0]].concat()),
-            Err(LeafError::TrailingBytes)
-        );
+        assert_eq!(Leaf::decode(&[bytes, vec![0]].concat()), Err(LeafError::TrailingBytes));
     }
 }
 
@@ -201,141 +186,34 @@ pub fn refused_leaves() -> Vec<(&'static str, Leaf, LeafError)> {
         change(&mut leaf);
         leaf
     };
-    let links = |count: u8| {
-        (0..count)
-            .map(|n| Link {
-                stream_key: StreamKey([n; 32]),
-                seq: 1,
-                prev: [0; 32],
-            })
-            .collect::<Vec<_>>()
-    };
+    let links =
+        |count: u8| (0..count).map(|n| Link { stream_key: StreamKey([n; 32]), seq: 1, prev: [0; 32] }).collect::<Vec<_>>();
     vec![
-        (
-            "time zero",
-            with(&|l| l.recorded_at_ms = 0),
-            LeafError::TimeOutOfRange,
-        ),
-        (
-            "time after 9999",
-            with(&|l| l.recorded_at_ms = 253_402_300_800_000),
-            LeafError::TimeOutOfRange,
-        ),
-        (
-            "no rule set",
-            with(&|l| l.rule_set = 0),
-            LeafError::RuleSetZero,
-        ),
-        (
-            "33 flags",
-            with(&|l| l.flags = (0..33).collect()),
-            LeafError::TooManyFlags,
-        ),
-        (
-            "a flag twice",
-            with(&|l| l.flags = vec![7, 7]),
-            LeafError::FlagsNotAscending,
-        ),
-        (
-            "flags descending",
-            with(&|l| l.flags = vec![8, 7]),
-            LeafError::FlagsNotAscending,
-        ),
-        (
-            "no link",
-            with(&|l| l.links.clear()),
-            LeafError::LinkCount(0),
-        ),
-        (
-            "17 links",
-            with(&|l| l.links = links(17)),
-            LeafError::LinkCount(17),
-        ),
-        (
-            "a link twice",
-            with(&|l| l.links[1].stream_key = l.links[0].stream_key),
-            LeafError::LinksNotAscending,
-        ),
-        (
-            "links descending",
-            with(&|l| l.links.swap(0, 1)),
-            LeafError::LinksNotAscending,
-        ),
-        (
-            "sequence number zero",
-            with(&|l| l.links[0].seq = 0),
-            LeafError::LinkWrong,
-        ),
-        (
-            "a first record with a predecessor",
-            with(&|l| l.links[0].prev = [1; 32]),
-            LeafError::LinkWrong,
-        ),
-        (
-            "a later record without one",
-            with(&|l| l.links[1].prev = [0; 32]),
-            LeafError::LinkWrong,
-        ),
-        (
-            "no signing",
-            with(&|l| l.signings.clear()),
-            LeafError::SigningCount(0),
-        ),
-        (
-            "nine signings",
-            with(&|l| l.signings = vec![l.signings[0].clone(); 9]),
-            LeafError::SigningCount(9),
-        ),
-        (
-            "a slot twice",
-            with(&|l| l.signings[1].slot = 0),
-            LeafError::SlotsNotAscending,
-        ),
-        (
-            "slots descending",
-            with(&|l| l.signings.swap(0, 1)),
-            LeafError::SlotsNotAscending,
-        ),
-        (
-            "slot eight",
-            with(&|l| l.signings[1].slot = 8),
-            LeafError::SlotsNotAscending,
-        ),
-        (
-            "a key twice",
-            with(&|l| l.signings[1].key_id = l.signings[0].key_id),
-            LeafError::KeyTwice,
-        ),
-        (
-            "role zero",
-            with(&|l| l.signings[1].role = 0),
-            LeafError::SigningOutOfRange,
-        ),
-        (
-            "role unknown",
-            with(&|l| l.signings[1].role = 18),
-            LeafError::SigningOutOfRange,
-        ),
-        (
-            "meaning zero",
-            with(&|l| l.signings[1].meaning = 0),
-            LeafError::SigningOutOfRange,
-        ),
-        (
-            "meaning unknown",
-            with(&|l| l.signings[1].meaning = 9),
-            LeafError::SigningOutOfRange,
-        ),
-        (
-            "signed at zero",
-            with(&|l| l.signings[1].signed_at_ms = 0),
-            LeafError::SigningOutOfRange,
-        ),
-        (
-            "offset too far",
-            with(&|l| l.signings[1].offset_minutes = -1081),
-            LeafError::SigningOutOfRange,
-        ),
+        ("time zero", with(&|l| l.recorded_at_ms = 0), LeafError::TimeOutOfRange),
+        ("time after 9999", with(&|l| l.recorded_at_ms = 253_402_300_800_000), LeafError::TimeOutOfRange),
+        ("no rule set", with(&|l| l.rule_set = 0), LeafError::RuleSetZero),
+        ("33 flags", with(&|l| l.flags = (0..33).collect()), LeafError::TooManyFlags),
+        ("a flag twice", with(&|l| l.flags = vec![7, 7]), LeafError::FlagsNotAscending),
+        ("flags descending", with(&|l| l.flags = vec![8, 7]), LeafError::FlagsNotAscending),
+        ("no link", with(&|l| l.links.clear()), LeafError::LinkCount(0)),
+        ("17 links", with(&|l| l.links = links(17)), LeafError::LinkCount(17)),
+        ("a link twice", with(&|l| l.links[1].stream_key = l.links[0].stream_key), LeafError::LinksNotAscending),
+        ("links descending", with(&|l| l.links.swap(0, 1)), LeafError::LinksNotAscending),
+        ("sequence number zero", with(&|l| l.links[0].seq = 0), LeafError::LinkWrong),
+        ("a first record with a predecessor", with(&|l| l.links[0].prev = [1; 32]), LeafError::LinkWrong),
+        ("a later record without one", with(&|l| l.links[1].prev = [0; 32]), LeafError::LinkWrong),
+        ("no signing", with(&|l| l.signings.clear()), LeafError::SigningCount(0)),
+        ("nine signings", with(&|l| l.signings = vec![l.signings[0].clone(); 9]), LeafError::SigningCount(9)),
+        ("a slot twice", with(&|l| l.signings[1].slot = 0), LeafError::SlotsNotAscending),
+        ("slots descending", with(&|l| l.signings.swap(0, 1)), LeafError::SlotsNotAscending),
+        ("slot eight", with(&|l| l.signings[1].slot = 8), LeafError::SlotsNotAscending),
+        ("a key twice", with(&|l| l.signings[1].key_id = l.signings[0].key_id), LeafError::KeyTwice),
+        ("role zero", with(&|l| l.signings[1].role = 0), LeafError::SigningOutOfRange),
+        ("role unknown", with(&|l| l.signings[1].role = 18), LeafError::SigningOutOfRange),
+        ("meaning zero", with(&|l| l.signings[1].meaning = 0), LeafError::SigningOutOfRange),
+        ("meaning unknown", with(&|l| l.signings[1].meaning = 9), LeafError::SigningOutOfRange),
+        ("signed at zero", with(&|l| l.signings[1].signed_at_ms = 0), LeafError::SigningOutOfRange),
+        ("offset too far", with(&|l| l.signings[1].offset_minutes = -1081), LeafError::SigningOutOfRange),
     ]
 }
 
@@ -353,20 +231,8 @@ fn leaves_at_their_bounds_are_accepted() {
         recorded_at_ms: 253_402_300_799_999,
         rule_set: u32::MAX,
         flags: (0..32).collect(),
-        links: (0..16)
-            .map(|n| Link {
-                stream_key: StreamKey([n; 32]),
-                seq: 1,
-                prev: [0; 32],
-            })
-            .collect(),
-        signings: (0..8)
-            .map(|slot| Signing {
-                slot,
-                key_id: KeyId([slot; 32]),
-                ..leaf().signings[0].clone()
-            })
-            .collect(),
+        links: (0..16).map(|n| Link { stream_key: StreamKey([n; 32]), seq: 1, prev: [0; 32] }).collect(),
+        signings: (0..8).map(|slot| Signing { slot, key_id: KeyId([slot; 32]), ..leaf().signings[0].clone() }).collect(),
         ..leaf()
     };
     let least = Leaf {

@@ -16,10 +16,7 @@ use serde_json::{Value, json};
 use crate::{malformed, repository};
 
 fn has_protobuf(python: &str) -> bool {
-    let run = Command::new(python)
-        .args(["-c", "import google.protobuf.json_format"])
-        .stderr(Stdio::null())
-        .status();
+    let run = Command::new(python).args(["-c", "import google.protobuf.json_format"]).stderr(Stdio::null()).status();
     run.is_ok_and(|status| status.success())
 }
 
@@ -34,16 +31,10 @@ fn python() -> Option<String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-protobuf");
     let own = folder.join("bin/python").to_str()?.to_owned();
     if !has_protobuf(&own) {
-        let quiet = |command: &mut Command| {
-            command
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|s| s.success())
-        };
+        let quiet =
+            |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
         let made = quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        let installed =
-            made && quiet(Command::new(&own).args(["-m", "pip", "install", "--quiet", "protobuf"]));
+        let installed = made && quiet(Command::new(&own).args(["-m", "pip", "install", "--quiet", "protobuf"]));
         if !installed {
             return None;
         }
@@ -57,12 +48,8 @@ fn records() -> Vec<Value> {
         let message = DynamicMessage::decode(descriptor.clone(), bytes.as_slice()).unwrap();
         json!({"name": name, "bytes": hex::encode(bytes), "fields": serde_json::to_value(&message).unwrap()})
     };
-    let samples = EventKind::all()
-        .iter()
-        .flat_map(|kind| (0..8).map(move |seed| (*kind, seed)));
-    let accepted = malformed::accepted()
-        .into_iter()
-        .map(|(name, record)| (name.to_owned(), encode(&record)));
+    let samples = EventKind::all().iter().flat_map(|kind| (0..8).map(move |seed| (*kind, seed)));
+    let accepted = malformed::accepted().into_iter().map(|(name, record)| (name.to_owned(), encode(&record)));
     samples
         .map(|(kind, seed)| (format!("{kind} {seed}"), encode(&sample(kind, seed))))
         .chain(accepted)
@@ -90,13 +77,8 @@ fn run(python: &str, implementation: &str, input: &Value) -> Vec<Value> {
 #[test]
 fn python_writes_the_same_bytes() {
     let Some(python) = python() else {
-        assert!(
-            std::env::var_os("MARROWLINE_REQUIRE_PYTHON").is_none(),
-            "no Python with protobuf"
-        );
-        eprintln!(
-            "SKIPPED: no Python with the package protobuf; bytes were NOT compared with another encoder"
-        );
+        assert!(std::env::var_os("MARROWLINE_REQUIRE_PYTHON").is_none(), "no Python with protobuf");
+        eprintln!("SKIPPED: no Python with the package protobuf; bytes were NOT compared with another encoder");
         return;
     };
     let records = records();
@@ -107,14 +89,8 @@ fn python_writes_the_same_bytes() {
         for (record, answer) in records.iter().zip(&answers) {
             let name = &record["name"];
             assert_eq!(answer["name"], *name);
-            assert_eq!(
-                answer["parsed"], record["bytes"],
-                "{implementation} reads and writes {name}"
-            );
-            assert_eq!(
-                answer["built"], record["bytes"],
-                "{implementation} builds {name} from its fields"
-            );
+            assert_eq!(answer["parsed"], record["bytes"], "{implementation} reads and writes {name}");
+            assert_eq!(answer["built"], record["bytes"], "{implementation} builds {name} from its fields");
         }
     }
 }

@@ -20,18 +20,10 @@ fn nanoseconds_each(work: impl Fn()) -> u128 {
 #[test]
 #[ignore = "a measurement"]
 fn decoding() {
-    for kind in [
-        EventKind::SubjectWeighed,
-        EventKind::Harvested,
-        EventKind::UnitsFilled,
-        EventKind::DosePrepared,
-    ] {
+    for kind in [EventKind::SubjectWeighed, EventKind::Harvested, EventKind::UnitsFilled, EventKind::DosePrepared] {
         let bytes = encode(&sample(kind, 1));
         let check = nanoseconds_each(|| drop(black_box(shape::check(black_box(&bytes)))));
         let whole = nanoseconds_each(|| drop(black_box(decode(black_box(&bytes)))));
-        println!(
-            "{kind}, {} bytes: shape check {check} ns, whole decoding {whole} ns",
-            bytes.len()
-        );
+        println!("{kind}, {} bytes: shape check {check} ns, whole decoding {whole} ns", bytes.len());
     }
 }

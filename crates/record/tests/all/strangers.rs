@@ -21,8 +21,7 @@ fn cctv_43_of_914_are_accepted() {
         let text = |name: &str| v[name].as_str().unwrap();
         let accepted = verifies(text("key"), text("msg").as_bytes(), text("sig"));
         let flags = v["flags"].as_array();
-        let low_order =
-            flags.is_some_and(|f| f.iter().any(|f| f == "low_order_A" || f == "low_order_R"));
+        let low_order = flags.is_some_and(|f| f.iter().any(|f| f == "low_order_A" || f == "low_order_R"));
         assert!(!(accepted && low_order), "vector {}", v["number"]);
         accepted
     });
@@ -39,8 +38,7 @@ fn cctv_plain_verification_would_accept_208() {
         ed25519_dalek::VerifyingKey::from_bytes(&key).is_ok_and(|key| {
             use ed25519_dalek::Verifier as _;
             let signature = ed25519_dalek::Signature::from_bytes(&signature);
-            key.verify(v["msg"].as_str().unwrap().as_bytes(), &signature)
-                .is_ok()
+            key.verify(v["msg"].as_str().unwrap().as_bytes(), &signature).is_ok()
         })
     });
     assert_eq!(accepted.count(), 208);

@@ -18,12 +18,7 @@ fn field(path: impl Into<String>) -> Vec<Look> {
 pub(super) fn founded(c: &mut Context<'_>, e: &pb::LedgerFounded) {
     let already = c.authority.founded.as_ref().map(|(record, _, _)| *record);
     if let Some(record) = already {
-        c.find(
-            &codes::LEDGER_ALREADY_FOUNDED,
-            "a second founding record",
-            "the first record alone",
-            vec![Look::Record(record)],
-        );
+        c.find(&codes::LEDGER_ALREADY_FOUNDED, "a second founding record", "the first record alone", vec![Look::Record(record)]);
     }
     if e.rule_set != crate::RULE_SET {
         c.find(
@@ -33,10 +28,7 @@ pub(super) fn founded(c: &mut Context<'_>, e: &pb::LedgerFounded) {
             field("ledger_founded.rule_set"),
         );
     }
-    let facility = e
-        .first_facility
-        .as_ref()
-        .map(|f| Id16(id16(&f.facility_id)));
+    let facility = e.first_facility.as_ref().map(|f| Id16(id16(&f.facility_id)));
     let mut people = BTreeSet::new();
     let mut keys = BTreeSet::new();
     for (number, grant) in e.grants.iter().enumerate() {
@@ -44,19 +36,10 @@ pub(super) fn founded(c: &mut Context<'_>, e: &pb::LedgerFounded) {
         check_grant(c, grant, &path, |id| Some(*id) == facility);
         people.insert(grant.person_id.clone());
         if !keys.insert(grant.public_key.clone()) {
-            c.find(
-                &codes::KEY_ALREADY_GRANTED,
-                "the same key twice",
-                "a key for each person",
-                field(path),
-            );
+            c.find(&codes::KEY_ALREADY_GRANTED, "the same key twice", "a key for each person", field(path));
         }
     }
-    let holds = |role: Role| {
-        e.grants
-            .iter()
-            .any(|g| g.roles.iter().any(|r| r.role() == role))
-    };
+    let holds = |role: Role| e.grants.iter().any(|g| g.roles.iter().any(|r| r.role() == role));
     c.demand(
         people.len() >= 2 && holds(Role::KeyAdministrator) && holds(Role::QualityAssurance),
         &codes::FOUNDERS_INCOMPLETE,
@@ -66,12 +49,7 @@ pub(super) fn founded(c: &mut Context<'_>, e: &pb::LedgerFounded) {
     );
 }
 
-fn check_grant(
-    c: &mut Context<'_>,
-    grant: &pb::KeyGrant,
-    path: &str,
-    is_facility: impl Fn(&Id16) -> bool,
-) {
+fn check_grant(c: &mut Context<'_>, grant: &pb::KeyGrant, path: &str, is_facility: impl Fn(&Id16) -> bool) {
     if PublicKey::parse(&grant.public_key).is_err() {
         c.find(
             &codes::KEY_WEAK,
@@ -82,10 +60,7 @@ fn check_grant(
     }
     for (number, role) in grant.roles.iter().enumerate() {
         let path = format!("{path}.roles[{number}]");
-        let (from, until) = (
-            role.valid_from.as_ref().map(|i| i.unix_ms),
-            role.valid_until.as_ref().map(|i| i.unix_ms),
-        );
+        let (from, until) = (role.valid_from.as_ref().map(|i| i.unix_ms), role.valid_until.as_ref().map(|i| i.unix_ms));
         c.demand(
             from < until,
             &codes::GRANT_PERIOD_WRONG,
@@ -115,17 +90,11 @@ pub(super) fn facility_registered(c: &mut Context<'_>, e: &pb::FacilityRegistere
     let Some(facility) = &e.facility else { return };
     let id = Id16(id16(&facility.facility_id));
     let authority = c.authority.clone();
-    let taken = authority
-        .facilities
-        .iter()
-        .find(|(other, f)| **other == id || f.code == facility.code);
+    let taken = authority.facilities.iter().find(|(other, f)| **other == id || f.code == facility.code);
     if let Some((other, f)) = taken {
         c.find(
             &codes::FACILITY_CODE_TAKEN,
-            format!(
-                "code {} or id {id}, which facility {} ({other}) has",
-                facility.code, f.name
-            ),
+            format!("code {} or id {id}, which facility {} ({other}) has", facility.code, f.name),
             "a code and an id that no facility has",
             field("facility_registered.facility"),
         );
@@ -135,51 +104,26 @@ pub(super) fn facility_registered(c: &mut Context<'_>, e: &pb::FacilityRegistere
 pub(super) fn key_granted(c: &mut Context<'_>, e: &pb::KeyGranted) {
     let Some(grant) = &e.grant else { return };
     let authority = c.authority.clone();
-    check_grant(c, grant, "key_granted.grant", |id| {
-        authority.facility(id).is_some()
-    });
+    check_grant(c, grant, "key_granted.grant", |id| authority.facility(id).is_some());
     let person = Id16(id16(&grant.person_id));
     c.demand(
         !c.signed_by(&person),
         &codes::GRANTEE_SIGNS_OWN_GRANT,
-        || {
-            format!(
-                "{} signs the grant of a key of their own",
-                grant.printed_name
-            )
-        },
+        || format!("{} signs the grant of a key of their own", grant.printed_name),
         || "two other people".to_owned(),
         || field("key_granted.grant.person_id"),
     );
-    let enrolled = grant
-        .public_key
-        .as_slice()
-        .try_into()
-        .ok()
-        .map(|k: [u8; 32]| KeyId::of(&k))
-        .and_then(|id| authority.key(&id));
+    let enrolled = grant.public_key.as_slice().try_into().ok().map(|k: [u8; 32]| KeyId::of(&k)).and_then(|id| authority.key(&id));
     // More roles may be granted to a key that lives; a revoked key is never granted again.
     if let Some(key) = enrolled.filter(|k| k.person_id != person || k.revocation.is_some()) {
         c.find(
             &codes::KEY_ALREADY_GRANTED,
-            format!(
-                "the key of {}{}",
-                key.printed_name,
-                if key.revocation.is_some() {
-                    ", revoked"
-                } else {
-                    ""
-                }
-            ),
+            format!("the key of {}{}", key.printed_name, if key.revocation.is_some() { ", revoked" } else { "" }),
             "a key that nobody has, or a living key of this person",
             vec![Look::Record(key.granted_by)],
         );
     }
-    if let Some(other) = authority
-        .keys
-        .values()
-        .find(|k| k.person_id == person && k.printed_name != grant.printed_name)
-    {
+    if let Some(other) = authority.keys.values().find(|k| k.person_id == person && k.printed_name != grant.printed_name) {
         c.find(
             &codes::PERSON_NAME_DIFFERS,
             format!("`{}`", grant.printed_name),
@@ -191,13 +135,7 @@ pub(super) fn key_granted(c: &mut Context<'_>, e: &pb::KeyGranted) {
 
 pub(super) fn key_revoked(c: &mut Context<'_>, e: &pb::KeyRevoked) {
     let authority = c.authority.clone();
-    let key = e
-        .key_id
-        .as_slice()
-        .try_into()
-        .ok()
-        .map(KeyId)
-        .and_then(|id| authority.key(&id));
+    let key = e.key_id.as_slice().try_into().ok().map(KeyId).and_then(|id| authority.key(&id));
     let holder = key.map(|k| k.person_id);
     c.demand(
         key.is_some(),
@@ -207,8 +145,7 @@ pub(super) fn key_revoked(c: &mut Context<'_>, e: &pb::KeyRevoked) {
         || field("key_revoked.key_id"),
     );
     let entitled = c.signers.iter().any(|s| {
-        matches!(s.role, Role::KeyAdministrator | Role::QualityAssurance)
-            || s.person_id.is_some() && s.person_id == holder
+        matches!(s.role, Role::KeyAdministrator | Role::QualityAssurance) || s.person_id.is_some() && s.person_id == holder
     });
     c.demand(
         entitled,

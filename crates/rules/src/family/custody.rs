@@ -53,23 +53,13 @@ pub(super) fn relinquished(c: &mut Context<'_>, e: &pb::CustodyRelinquished) {
         let path = format!("custody_relinquished.unit_ids[{number}]");
         let id = Id16(id16(unit_id));
         let Some(unit) = units.iter().find(|u| u.id == id) else {
-            c.find(
-                &UNIT_UNKNOWN,
-                format!("unit {id}"),
-                "a unit of the lots named",
-                field(path),
-            );
+            c.find(&UNIT_UNKNOWN, format!("unit {id}"), "a unit of the lots named", field(path));
             continue;
         };
         c.demand(
             unit.custody.holder().is_some() && unit.custody.holder() == from.as_ref(),
             &codes::RELINQUISHED_WITHOUT_CUSTODY,
-            || {
-                format!(
-                    "unit {} is not held by the facility that hands it over",
-                    unit.code
-                )
-            },
+            || format!("unit {} is not held by the facility that hands it over", unit.code),
             || "a unit that the facility holds".to_owned(),
             || field(path.clone()),
         );
@@ -79,10 +69,7 @@ pub(super) fn relinquished(c: &mut Context<'_>, e: &pb::CustodyRelinquished) {
 
 fn check_unused(c: &mut Context<'_>, unit: &Unit, path: String) {
     c.demand(
-        matches!(
-            unit.processing,
-            Processing::Filled | Processing::Stored | Processing::Allocated
-        ),
+        matches!(unit.processing, Processing::Filled | Processing::Stored | Processing::Allocated),
         &codes::TRANSFER_OF_USED_UNIT,
         || format!("unit {} is {:?}", unit.code, unit.processing).to_lowercase(),
         || "a frozen unit".to_owned(),
@@ -120,19 +107,8 @@ pub(super) fn accepted(c: &mut Context<'_>, e: &pb::CustodyAccepted) {
     c.demand(
         e.seal_intact && seals.len() == 1 && seals.contains(&e.seal),
         &codes::SEAL_DIFFERS,
-        || {
-            format!(
-                "{}, {}",
-                e.seal,
-                if e.seal_intact { "whole" } else { "broken" }
-            )
-        },
-        || {
-            format!(
-                "{}, whole",
-                seals.iter().cloned().collect::<Vec<_>>().join(", ")
-            )
-        },
+        || format!("{}, {}", e.seal, if e.seal_intact { "whole" } else { "broken" }),
+        || format!("{}, whole", seals.iter().cloned().collect::<Vec<_>>().join(", ")),
         || field("custody_accepted.seal"),
     );
     let counted: BTreeSet<Id16> = e.unit_ids.iter().map(|u| Id16(id16(u))).collect();
@@ -140,13 +116,7 @@ pub(super) fn accepted(c: &mut Context<'_>, e: &pb::CustodyAccepted) {
     c.demand(
         counted == expected && counted.len() == e.unit_ids.len(),
         &codes::COUNT_DIFFERS,
-        || {
-            format!(
-                "{} units counted, {} of them expected",
-                e.unit_ids.len(),
-                counted.intersection(&expected).count()
-            )
-        },
+        || format!("{} units counted, {} of them expected", e.unit_ids.len(), counted.intersection(&expected).count()),
         || format!("the {} units that were handed over", expected.len()),
         || field("custody_accepted.unit_ids"),
     );

@@ -18,29 +18,15 @@ pub(super) fn decided(c: &mut Context<'_>, e: &pb::LotDispositionDecided) {
     }
     let lot = lot(c);
     if let Some((record, Disposition::Rejected)) = lot.disposition {
-        c.find(
-            &codes::LOT_REJECTED,
-            "a rejected lot",
-            "a lot that was not rejected",
-            vec![Look::Record(record)],
-        );
+        c.find(&codes::LOT_REJECTED, "a rejected lot", "a lot that was not rejected", vec![Look::Record(record)]);
     }
-    c.demand(
-        !lot.units.is_empty(),
-        &codes::LOT_HAS_NO_UNITS,
-        || "no units".to_owned(),
-        || "filled units".to_owned(),
-        Vec::new,
-    );
+    c.demand(!lot.units.is_empty(), &codes::LOT_HAS_NO_UNITS, || "no units".to_owned(), || "filled units".to_owned(), Vec::new);
     match specification(c.view, &lot) {
         None => c.find(
             &codes::DISPOSITION_SPECIFICATION_UNKNOWN,
             "a specification that is not published",
             "a published version",
-            lot.opened
-                .iter()
-                .map(|(record, _)| Look::Record(*record))
-                .collect(),
+            lot.opened.iter().map(|(record, _)| Look::Record(*record)).collect(),
         ),
         Some(document) => check_tests(c, &lot, &document, e),
     }
@@ -49,44 +35,21 @@ pub(super) fn decided(c: &mut Context<'_>, e: &pb::LotDispositionDecided) {
     check_certifier(c, &lot);
 }
 
-fn check_tests(
-    c: &mut Context<'_>,
-    lot: &Lot,
-    document: &pb::SpecificationPublished,
-    e: &pb::LotDispositionDecided,
-) {
+fn check_tests(c: &mut Context<'_>, lot: &Lot, document: &pb::SpecificationPublished, e: &pb::LotDispositionDecided) {
     for (number, waiver) in e.waivers.iter().enumerate() {
         let test = document.tests.iter().find(|t| t.code == waiver.test_code);
-        let performed = lot
-            .results
-            .iter()
-            .any(|r| r.test_code == waiver.test_code && says_something(r, test));
-        let allowed =
-            test.is_some_and(|t| t.waivable && !is_never_waivable(t.kind())) && !performed;
+        let performed = lot.results.iter().any(|r| r.test_code == waiver.test_code && says_something(r, test));
+        let allowed = test.is_some_and(|t| t.waivable && !is_never_waivable(t.kind())) && !performed;
         c.demand(
             allowed,
             &codes::WAIVER_NOT_ALLOWED,
-            || {
-                format!(
-                    "{}{}",
-                    waiver.test_code,
-                    if performed {
-                        ", which was performed"
-                    } else {
-                        ""
-                    }
-                )
-            },
+            || format!("{}{}", waiver.test_code, if performed { ", which was performed" } else { "" }),
             || "a waivable test that was not performed".to_owned(),
             || field(format!("lot_disposition_decided.waivers[{number}]")),
         );
     }
     let is_final = e.disposition() == Disposition::Final;
-    for test in document
-        .tests
-        .iter()
-        .filter(|t| is_final || t.stage() == ReleaseStage::Conditional)
-    {
+    for test in document.tests.iter().filter(|t| is_final || t.stage() == ReleaseStage::Conditional) {
         let waived = test.waivable && e.waivers.iter().any(|w| w.test_code == test.code);
         check_test(c, lot, test, waived);
     }
@@ -99,37 +62,22 @@ fn says_something(result: &crate::state::lot::ReportedResult, test: Option<&pb::
 /// One test of the stage: a valid failure stands, however often it was repeated; otherwise one accepted result must satisfy.
 fn check_test(c: &mut Context<'_>, lot: &Lot, test: &pb::LotTest, waived: bool) {
     let of_test = || lot.results.iter().filter(|r| r.test_code == test.code);
-    let rejected = |r: &&crate::state::lot::ReportedResult| {
-        matches!(r.review, Some((_, ReviewDecision::Rejected)))
-    };
-    if let Some(failed) = of_test()
-        .filter(|r| !rejected(r))
-        .find(|r| verdict(&r.event, test) == Outcome::Failed)
-    {
-        c.find(
-            &codes::TEST_FAILED,
-            describe(&failed.event),
-            criterion_in_words(test),
-            vec![Look::Record(failed.record_id)],
-        );
+    let rejected = |r: &&crate::state::lot::ReportedResult| matches!(r.review, Some((_, ReviewDecision::Rejected)));
+    if let Some(failed) = of_test().filter(|r| !rejected(r)).find(|r| verdict(&r.event, test) == Outcome::Failed) {
+        c.find(&codes::TEST_FAILED, describe(&failed.event), criterion_in_words(test), vec![Look::Record(failed.record_id)]);
         return;
     }
     if waived {
         return;
     }
-    let satisfied =
-        accepted(lot, &test.code).find(|r| verdict(&r.event, test) == Outcome::Satisfied);
+    let satisfied = accepted(lot, &test.code).find(|r| verdict(&r.event, test) == Outcome::Satisfied);
     match satisfied {
         Some(result) => check_sterility(c, test, result),
         None => report_absence(c, test, of_test().find(|r| r.review.is_none())),
     }
 }
 
-fn report_absence(
-    c: &mut Context<'_>,
-    test: &pb::LotTest,
-    open: Option<&crate::state::lot::ReportedResult>,
-) {
+fn report_absence(c: &mut Context<'_>, test: &pb::LotTest, open: Option<&crate::state::lot::ReportedResult>) {
     match open {
         Some(result) => c.find(
             &codes::TEST_NOT_REVIEWED,
@@ -141,26 +89,16 @@ fn report_absence(
             &codes::TEST_MISSING,
             format!("no result of {} that counts", test.code),
             criterion_in_words(test),
-            vec![Look::Thing {
-                kind: "test",
-                id: test.code.clone(),
-            }],
+            vec![Look::Thing { kind: "test", id: test.code.clone() }],
         ),
     }
 }
 
-fn check_sterility(
-    c: &mut Context<'_>,
-    test: &pb::LotTest,
-    result: &crate::state::lot::ReportedResult,
-) {
+fn check_sterility(c: &mut Context<'_>, test: &pb::LotTest, result: &crate::state::lot::ReportedResult) {
     if test.kind() != pb::TestKind::Sterility || test.stage() != ReleaseStage::Final {
         return;
     }
-    let min = test
-        .min_incubation_seconds
-        .unwrap_or(0)
-        .max(STERILITY_SECONDS);
+    let min = test.min_incubation_seconds.unwrap_or(0).max(STERILITY_SECONDS);
     c.demand(
         release_testing::is_incubated(&result.event, Some(min)),
         &codes::STERILITY_READ_EARLY,
@@ -173,25 +111,16 @@ fn check_sterility(
 fn check_donor(c: &mut Context<'_>, lot: &Lot) {
     let donor = lot.donor_id.and_then(|id| c.view.donor(&id));
     let eligible = donor.as_ref().is_some_and(|d| d.is_eligible());
-    let hold = donor
-        .as_ref()
-        .and_then(|d| d.upkeep.open_holds().next().map(|h| h.record_id));
+    let hold = donor.as_ref().and_then(|d| d.upkeep.open_holds().next().map(|h| h.record_id));
     c.demand(
         eligible && hold.is_none(),
         &codes::DISPOSITION_DONOR_NOT_ELIGIBLE,
         || {
-            if eligible {
-                "a donor who is held".to_owned()
-            } else {
-                "a donor who is not eligible".to_owned()
-            }
+            if eligible { "a donor who is held".to_owned() } else { "a donor who is not eligible".to_owned() }
         },
         || "an eligible donor without open hold".to_owned(),
         || {
-            let determination = donor
-                .iter()
-                .filter_map(|d| d.eligibility)
-                .map(|(record, _)| record);
+            let determination = donor.iter().filter_map(|d| d.eligibility).map(|(record, _)| record);
             determination.chain(hold).map(Look::Record).collect()
         },
     );
@@ -200,18 +129,9 @@ fn check_donor(c: &mut Context<'_>, lot: &Lot) {
 fn check_upkeep(c: &mut Context<'_>, lot: &Lot) {
     // A hold on named units does not stop the lot; those units stay held.
     for hold in lot.upkeep.open_holds().filter(|h| h.unit_ids.is_empty()) {
-        c.find(
-            &codes::LOT_HELD,
-            format!("{} ({})", hold.reason, hold.code),
-            "no open hold",
-            vec![Look::Record(hold.record_id)],
-        );
+        c.find(&codes::LOT_HELD, format!("{} ({})", hold.reason, hold.code), "no open hold", vec![Look::Record(hold.record_id)]);
     }
-    for deviation in lot
-        .upkeep
-        .open_deviations()
-        .filter(|d| d.severity == Severity::Critical)
-    {
+    for deviation in lot.upkeep.open_deviations().filter(|d| d.severity == Severity::Critical) {
         c.find(
             &codes::CRITICAL_DEVIATION_OPEN,
             format!("{} ({})", deviation.description, deviation.code),
@@ -219,12 +139,7 @@ fn check_upkeep(c: &mut Context<'_>, lot: &Lot) {
             vec![Look::Record(deviation.record_id)],
         );
     }
-    for owed in lot
-        .upkeep
-        .owed
-        .iter()
-        .filter(|o| super::units::is_manufacturing(o))
-    {
+    for owed in lot.upkeep.owed.iter().filter(|o| super::units::is_manufacturing(o)) {
         c.find(
             &codes::LOT_SIGNATURE_OWED,
             format!("slot {} of a step is not signed", owed.slot),
@@ -242,11 +157,7 @@ fn check_certifier(c: &mut Context<'_>, lot: &Lot) {
         .chain(lot.results.iter().flat_map(|r| &r.analysts))
         .filter_map(|key| c.authority.person_of(key))
         .collect();
-    let certifier = c
-        .signers
-        .iter()
-        .find(|s| s.meaning == pb::Meaning::Certified)
-        .and_then(|s| s.person_id);
+    let certifier = c.signers.iter().find(|s| s.meaning == pb::Meaning::Certified).and_then(|s| s.person_id);
     c.demand(
         certifier.is_none_or(|p| !workers.contains(&p)),
         &codes::CERTIFIER_WORKED_ON_LOT,

@@ -1,9 +1,7 @@
 //! The donor: registration, consent, panel, eligibility, collection.
 
 use marrowline_record::id::{Id16, RecordId};
-use marrowline_record::pb::{
-    self, DonorConsentScope, Eligibility, ResultKind, ReviewDecision, StreamKind,
-};
+use marrowline_record::pb::{self, DonorConsentScope, Eligibility, ResultKind, ReviewDecision, StreamKind};
 
 use crate::codes::donor as codes;
 use crate::context::Context;
@@ -18,35 +16,19 @@ fn field(path: &str) -> Vec<Look> {
 
 fn donor(c: &Context<'_>) -> Donor {
     let id = c.stream_id(StreamKind::Donor);
-    c.view
-        .donor(&id)
-        .map_or_else(|| Donor::new(id), |d| (*d).clone())
+    c.view.donor(&id).map_or_else(|| Donor::new(id), |d| (*d).clone())
 }
 
 pub(super) fn registered(c: &mut Context<'_>, e: &pb::DonorRegistered) {
     let donor = donor(c);
     if let Some((record, _)) = &donor.registered {
-        c.find(
-            &codes::DONOR_ALREADY_REGISTERED,
-            "a second registration",
-            "one",
-            vec![Look::Record(*record)],
-        );
+        c.find(&codes::DONOR_ALREADY_REGISTERED, "a second registration", "one", vec![Look::Record(*record)]);
     }
-    let holder = c.view.lookup(&IndexKey::Code {
-        kind: CODE_DONOR,
-        code: e.donor_code.clone(),
-    });
+    let holder = c.view.lookup(&IndexKey::Code { kind: CODE_DONOR, code: e.donor_code.clone() });
     c.demand(
         holder.is_none_or(|h| h == donor.id.0),
         &codes::DONOR_CODE_TAKEN,
-        || {
-            format!(
-                "code {} of donor {}",
-                e.donor_code,
-                Id16(holder.unwrap_or_default())
-            )
-        },
+        || format!("code {} of donor {}", e.donor_code, Id16(holder.unwrap_or_default())),
         || "a code of its own".to_owned(),
         || field("donor_registered.donor_code"),
     );
@@ -68,27 +50,15 @@ pub(super) fn consented(c: &mut Context<'_>, e: &pb::DonorConsented) {
 
 /// Whether a result is whole: value, unit and comparator exactly for a number.
 pub(crate) fn is_complete(result: &pb::TestResult) -> bool {
-    let given = [
-        result.value.is_some(),
-        result.unit_ucum.is_some(),
-        result.comparator.is_some(),
-    ];
+    let given = [result.value.is_some(), result.unit_ucum.is_some(), result.comparator.is_some()];
     given == [result.kind() == ResultKind::Quantitative; 3]
 }
 
 /// What the panels of all published specifications that the donor's lots cite, or the one named, require of a test.
-fn requirement(
-    view: &dyn View,
-    specification: &pb::VersionRef,
-    test_code: &str,
-) -> Option<ResultKind> {
+fn requirement(view: &dyn View, specification: &pb::VersionRef, test_code: &str) -> Option<ResultKind> {
     let document = view.specification(&Id16(id16(&specification.id)))?;
     let version = document.version(specification.version)?;
-    version
-        .donor_panel
-        .iter()
-        .find(|t| t.code == test_code)
-        .map(pb::DonorPanelTest::required_result)
+    version.donor_panel.iter().find(|t| t.code == test_code).map(pb::DonorPanelTest::required_result)
 }
 
 pub(super) fn test_reported(c: &mut Context<'_>, e: &pb::DonorTestReported) {
@@ -101,20 +71,13 @@ pub(super) fn test_reported(c: &mut Context<'_>, e: &pb::DonorTestReported) {
             || field("donor_test_reported.result"),
         );
     }
-    let lots: Vec<_> = donor(c)
-        .lots
-        .iter()
-        .filter_map(|lot| c.view.lot(lot))
-        .collect();
+    let lots: Vec<_> = donor(c).lots.iter().filter_map(|lot| c.view.lot(lot)).collect();
     let required: Vec<ResultKind> = lots
         .iter()
         .filter_map(|lot| lot.opened.as_ref()?.1.specification.clone())
         .filter_map(|document| requirement(c.view, &document, &e.test_code))
         .collect();
-    let kind = e
-        .result
-        .as_ref()
-        .map_or(ResultKind::Invalid, pb::TestResult::kind);
+    let kind = e.result.as_ref().map_or(ResultKind::Invalid, pb::TestResult::kind);
     // Before a lot is made no specification governs the donor; infection markers are then taken by what they say.
     let departs = if lots.is_empty() {
         kind == ResultKind::Present
@@ -124,18 +87,8 @@ pub(super) fn test_reported(c: &mut Context<'_>, e: &pb::DonorTestReported) {
     c.demand(
         !departs,
         &codes::DONOR_TEST_OUT_OF_REQUIREMENT,
-        || {
-            format!(
-                "{} {}",
-                e.test_code,
-                crate::frame::words(kind.as_str_name()).replace("KIND_", "")
-            )
-        },
-        || {
-            required.first().map_or("ABSENT".to_owned(), |r| {
-                crate::frame::words(r.as_str_name()).replace("KIND_", "")
-            })
-        },
+        || format!("{} {}", e.test_code, crate::frame::words(kind.as_str_name()).replace("KIND_", "")),
+        || required.first().map_or("ABSENT".to_owned(), |r| crate::frame::words(r.as_str_name()).replace("KIND_", "")),
         || field("donor_test_reported.result"),
     );
     c.demand(
@@ -160,18 +113,9 @@ pub(super) fn test_reviewed(c: &mut Context<'_>, e: &pb::DonorTestReviewed) {
         return;
     };
     if let Some((record, _)) = &result.review {
-        c.find(
-            &codes::DONOR_RESULT_ALREADY_REVIEWED,
-            "a second review",
-            "one",
-            vec![Look::Record(*record)],
-        );
+        c.find(&codes::DONOR_RESULT_ALREADY_REVIEWED, "a second review", "one", vec![Look::Record(*record)]);
     }
-    let analysts: Vec<Id16> = result
-        .analysts
-        .iter()
-        .filter_map(|k| c.authority.person_of(k))
-        .collect();
+    let analysts: Vec<Id16> = result.analysts.iter().filter_map(|k| c.authority.person_of(k)).collect();
     let reviews_own = c.people().any(|p| analysts.contains(&p));
     c.demand(
         !reviews_own,
@@ -184,25 +128,14 @@ pub(super) fn test_reviewed(c: &mut Context<'_>, e: &pb::DonorTestReviewed) {
 
 pub(super) fn eligibility_determined(c: &mut Context<'_>, e: &pb::DonorEligibilityDetermined) {
     let donor = donor(c);
-    let document = e.specification.as_ref().and_then(|s| {
-        c.view
-            .specification(&Id16(id16(&s.id)))?
-            .version(s.version)
-            .cloned()
-    });
+    let document = e.specification.as_ref().and_then(|s| c.view.specification(&Id16(id16(&s.id)))?.version(s.version).cloned());
     if e.eligibility() != Eligibility::Eligible {
         c.demand(
             donor.lots.is_empty() || !donor.is_eligible(),
             &codes::ELIGIBILITY_REVISED_AFTER_USE,
             || format!("{} lots were made from this donor", donor.lots.len()),
             || "a determination before lots are made".to_owned(),
-            || {
-                donor
-                    .eligibility
-                    .iter()
-                    .map(|(record, _)| Look::Record(*record))
-                    .collect()
-            },
+            || donor.eligibility.iter().map(|(record, _)| Look::Record(*record)).collect(),
         );
         return;
     }
@@ -216,38 +149,21 @@ pub(super) fn eligibility_determined(c: &mut Context<'_>, e: &pb::DonorEligibili
         return;
     };
     c.demand(
-        donor
-            .consent
-            .as_ref()
-            .is_some_and(|(_, consent, _)| is_clinical(consent)),
+        donor.consent.as_ref().is_some_and(|(_, consent, _)| is_clinical(consent)),
         &codes::DONOR_CONSENT_MISSING,
         || "no consent to clinical use".to_owned(),
         || "consent to clinical use".to_owned(),
-        || {
-            donor
-                .consent
-                .iter()
-                .map(|(record, _, _)| Look::Record(*record))
-                .collect()
-        },
+        || donor.consent.iter().map(|(record, _, _)| Look::Record(*record)).collect(),
     );
     for hold in donor.upkeep.open_holds() {
-        c.find(
-            &codes::DONOR_HELD,
-            format!("held: {}", hold.reason),
-            "no open hold",
-            vec![Look::Record(hold.record_id)],
-        );
+        c.find(&codes::DONOR_HELD, format!("held: {}", hold.reason), "no open hold", vec![Look::Record(hold.record_id)]);
     }
     for test in &document.donor_panel {
         if let Err((found, look)) = panel_test_is_met(&donor, test) {
             c.find(
                 &codes::DONOR_PANEL_INCOMPLETE,
                 format!("{}: {found}", test.code),
-                format!(
-                    "reviewed, {}",
-                    crate::frame::words(test.required_result().as_str_name()).replace("KIND_", "")
-                ),
+                format!("reviewed, {}", crate::frame::words(test.required_result().as_str_name()).replace("KIND_", "")),
                 look,
             );
         }
@@ -256,40 +172,20 @@ pub(super) fn eligibility_determined(c: &mut Context<'_>, e: &pb::DonorEligibili
 
 /// A test is met if a reviewed, accepted result is as required and no reviewed valid one is not.
 fn panel_test_is_met(donor: &Donor, test: &pb::DonorPanelTest) -> Result<(), (String, Vec<Look>)> {
-    let kind = |r: &crate::state::donor::PanelResult| {
-        r.event
-            .result
-            .as_ref()
-            .map_or(ResultKind::Invalid, pb::TestResult::kind)
-    };
-    let of_test: Vec<_> = donor
-        .results
-        .iter()
-        .filter(|r| r.event.test_code == test.code)
-        .collect();
-    let accepted = |r: &&&crate::state::donor::PanelResult| {
-        matches!(r.review, Some((_, ReviewDecision::Accepted)))
-    };
-    if let Some(failed) = of_test
-        .iter()
-        .filter(accepted)
-        .find(|r| kind(r) != ResultKind::Invalid && kind(r) != test.required_result())
+    let kind = |r: &crate::state::donor::PanelResult| r.event.result.as_ref().map_or(ResultKind::Invalid, pb::TestResult::kind);
+    let of_test: Vec<_> = donor.results.iter().filter(|r| r.event.test_code == test.code).collect();
+    let accepted = |r: &&&crate::state::donor::PanelResult| matches!(r.review, Some((_, ReviewDecision::Accepted)));
+    if let Some(failed) =
+        of_test.iter().filter(accepted).find(|r| kind(r) != ResultKind::Invalid && kind(r) != test.required_result())
     {
         let found = crate::frame::words(kind(failed).as_str_name()).replace("KIND_", "");
         return Err((found, vec![Look::Record(failed.record_id)]));
     }
-    if of_test
-        .iter()
-        .filter(accepted)
-        .any(|r| kind(r) == test.required_result())
-    {
+    if of_test.iter().filter(accepted).any(|r| kind(r) == test.required_result()) {
         return Ok(());
     }
     match of_test.iter().find(|r| r.review.is_none()) {
-        Some(open) => Err((
-            "not reviewed".to_owned(),
-            vec![Look::Record(open.record_id)],
-        )),
+        Some(open) => Err(("not reviewed".to_owned(), vec![Look::Record(open.record_id)])),
         None => Err(("not reported".to_owned(), Vec::new())),
     }
 }
@@ -306,47 +202,26 @@ pub(crate) fn was_eligible(donor: &Donor, at_ms: i64) -> bool {
 pub(super) fn marrow_collected(c: &mut Context<'_>, e: &pb::MarrowCollected) {
     let donor = donor(c);
     let at = c.judged_at_ms();
-    let consented = donor
-        .consent
-        .as_ref()
-        .is_some_and(|(_, consent, consented_at)| is_clinical(consent) && *consented_at <= at);
+    let consented = donor.consent.as_ref().is_some_and(|(_, consent, consented_at)| is_clinical(consent) && *consented_at <= at);
     c.demand(
         consented,
         &codes::COLLECTED_WITHOUT_CONSENT,
         || "no consent to clinical use by then".to_owned(),
         || "consent before collection".to_owned(),
-        || {
-            donor
-                .consent
-                .iter()
-                .map(|(record, _, _)| Look::Record(*record))
-                .collect()
-        },
+        || donor.consent.iter().map(|(record, _, _)| Look::Record(*record)).collect(),
     );
     c.demand(
         was_eligible(&donor, at),
         &codes::COLLECTED_FROM_INELIGIBLE,
         || "a donor who was not determined eligible by then".to_owned(),
         || "an eligible donor".to_owned(),
-        || {
-            donor
-                .eligibility
-                .iter()
-                .map(|(record, _)| Look::Record(*record))
-                .collect()
-        },
+        || donor.eligibility.iter().map(|(record, _)| Look::Record(*record)).collect(),
     );
     let holder = c.view.lookup(&IndexKey::Din(e.din.clone()));
     c.demand(
         holder.is_none(),
         &codes::DIN_USED_BEFORE,
-        || {
-            format!(
-                "{}, used for donor {}",
-                e.din,
-                Id16(holder.unwrap_or_default())
-            )
-        },
+        || format!("{}, used for donor {}", e.din, Id16(holder.unwrap_or_default())),
         || "a donation number that was not used".to_owned(),
         || field("marrow_collected.din"),
     );

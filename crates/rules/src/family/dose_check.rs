@@ -88,18 +88,8 @@ pub fn check(view: &dyn View, dose_id: &Id16, at_ms: i64) -> DoseCheck {
     };
     let case = Case::of(view, &subject, dose, at_ms);
     check.findings = clauses(&case, &Asker::Check).0;
-    check.findings.sort_by(|a, b| {
-        a.code
-            .number
-            .cmp(&b.code.number)
-            .then_with(|| a.look_at.cmp(&b.look_at))
-    });
-    check.lots = case
-        .seen()
-        .map(|(_, seen)| seen.lot.id)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    check.findings.sort_by(|a, b| a.code.number.cmp(&b.code.number).then_with(|| a.look_at.cmp(&b.look_at)));
+    check.lots = case.seen().map(|(_, seen)| seen.lot.id).collect::<BTreeSet<_>>().into_iter().collect();
     check.records = records(&case).into_iter().collect();
     check.expires_at_ms = Some(case.expires_at_ms());
     check.viable_cells_per_kg = viable_cells_per_kg(&case);
@@ -119,33 +109,20 @@ pub(in crate::family) fn clauses(case: &Case<'_>, asker: &Asker<'_>) -> Findings
     bedside::not_held(&mut f, case);
     state(&mut f, case, asker);
     signatures(&mut f, case, asker);
-    order::known_and_open(
-        &mut f,
-        case.subject,
-        &case.dose.order_id,
-        Some(&case.dose.id),
-    );
+    order::known_and_open(&mut f, case.subject, &case.dose.order_id, Some(&case.dose.id));
     weight::recent(&mut f, &case.standing, case.at_ms);
     weight::unchanged(&mut f, &case.standing, case.order_weighing());
     made_of(&mut f, case, true);
     let facility_id = match asker {
         Asker::Dispensing { facility_id, .. } => *facility_id,
-        Asker::Check => case
-            .dose
-            .dispensed
-            .map_or(case.dose.facility_id, |dispensed| dispensed.facility_id),
+        Asker::Check => case.dose.dispensed.map_or(case.dose.facility_id, |dispensed| dispensed.facility_id),
     };
     for (_, seen) in case.seen() {
         portions::fit_for_use(&mut f, case.view, seen, case.at_ms);
         portions::held_by(&mut f, &seen.unit, &facility_id);
     }
     amount::endotoxin(&mut f, case);
-    exposure::cap(
-        &mut f,
-        &case.standing,
-        case.at_ms,
-        Addition::dose(case.dose),
-    );
+    exposure::cap(&mut f, &case.standing, case.at_ms, Addition::dose(case.dose));
     exposure::interval(&mut f, &case.standing, case.at_ms, Some(&case.dose.id));
     doubt(&mut f, case, asker);
     f
@@ -156,29 +133,13 @@ pub(in crate::family) fn clauses(case: &Case<'_>, asker: &Asker<'_>) -> Findings
 fn doubt(f: &mut Findings, case: &Case<'_>, asker: &Asker<'_>) {
     let authority = case.view.authority();
     let mut doubted = BTreeSet::new();
-    let mut ask = |upkeep: &Upkeep| {
-        doubted.extend(
-            frame::records_in_doubt(&authority, upkeep)
-                .iter()
-                .map(|r| r.record_id),
-        )
-    };
-    if let Some(protocol) = case
-        .subject
-        .protocol()
-        .and_then(|(id, _)| case.view.protocol(&id))
-    {
+    let mut ask = |upkeep: &Upkeep| doubted.extend(frame::records_in_doubt(&authority, upkeep).iter().map(|r| r.record_id));
+    if let Some(protocol) = case.subject.protocol().and_then(|(id, _)| case.view.protocol(&id)) {
         ask(&protocol.upkeep);
     }
     for (_, seen) in case.seen() {
-        let reference = seen
-            .lot
-            .opened
-            .as_ref()
-            .and_then(|(_, opened)| opened.specification.clone());
-        if let Some(specification) =
-            reference.and_then(|r| case.view.specification(&Id16(id16(&r.id))))
-        {
+        let reference = seen.lot.opened.as_ref().and_then(|(_, opened)| opened.specification.clone());
+        if let Some(specification) = reference.and_then(|r| case.view.specification(&Id16(id16(&r.id)))) {
             ask(&specification.upkeep);
         }
         if let Asker::Check = asker {
@@ -194,12 +155,7 @@ fn doubt(f: &mut Findings, case: &Case<'_>, asker: &Asker<'_>) {
     f.demand(
         doubted.is_empty(),
         &RECORD_IN_DOUBT,
-        || {
-            format!(
-                "{} records that were signed with a key after it was compromised",
-                doubted.len()
-            )
-        },
+        || format!("{} records that were signed with a key after it was compromised", doubted.len()),
         || "no record in doubt".to_owned(),
         || doubted.iter().copied().map(record).collect(),
     );
@@ -218,39 +174,19 @@ fn state(f: &mut Findings, case: &Case<'_>, asker: &Asker<'_>) {
                 DoseState::Stopped => "infused in part",
                 _ => "being infused",
             };
-            format!(
-                "dose `{}`, {word} since {}",
-                dose.code,
-                infusion.map_or_else(String::new, |i| moment(i.started_at_ms))
-            )
+            format!("dose `{}`, {word} since {}", dose.code, infusion.map_or_else(String::new, |i| moment(i.started_at_ms)))
         },
         || "a dose that was not begun".to_owned(),
-        || {
-            infusion
-                .map(|infusion| record(infusion.record_id))
-                .into_iter()
-                .collect()
-        },
+        || infusion.map(|infusion| record(infusion.record_id)).into_iter().collect(),
     );
     if let Asker::Dispensing { .. } = asker {
         let dispensed = dose.dispensed.as_ref();
         f.demand(
             dispensed.is_none(),
             &code::DOSE_ALREADY_DISPENSED,
-            || {
-                format!(
-                    "dose `{}`, dispensed {}",
-                    dose.code,
-                    dispensed.map_or_else(String::new, |d| moment(d.dispensed_at_ms))
-                )
-            },
+            || format!("dose `{}`, dispensed {}", dose.code, dispensed.map_or_else(String::new, |d| moment(d.dispensed_at_ms))),
             || "a dose that was not dispensed".to_owned(),
-            || {
-                dispensed
-                    .map(|dispensed| record(dispensed.record_id))
-                    .into_iter()
-                    .collect()
-            },
+            || dispensed.map(|dispensed| record(dispensed.record_id)).into_iter().collect(),
         );
     }
 }
@@ -269,32 +205,17 @@ fn signatures(f: &mut Findings, case: &Case<'_>, asker: &Asker<'_>) {
     f.demand(
         owed.is_empty(),
         &code::DOSE_SIGNATURE_OWED,
-        || {
-            format!(
-                "preparation of dose `{}` without {}",
-                dose.code,
-                owed.join(", ")
-            )
-        },
+        || format!("preparation of dose `{}` without {}", dose.code, owed.join(", ")),
         || "all signatures".to_owned(),
         || vec![record(dose.record_id)],
     );
     if let Asker::Dispensing { people, .. } = asker {
         let authority = case.view.authority();
-        let prepared_it = |key| {
-            authority
-                .person_of(key)
-                .is_some_and(|person| people.contains(&person))
-        };
+        let prepared_it = |key| authority.person_of(key).is_some_and(|person| people.contains(&person));
         f.demand(
             !dose.prepared_by.iter().any(prepared_it),
             &code::DISPENSER_PREPARED_IT,
-            || {
-                format!(
-                    "a pharmacist who signed the preparation of dose `{}`",
-                    dose.code
-                )
-            },
+            || format!("a pharmacist who signed the preparation of dose `{}`", dose.code),
             || "somebody else".to_owned(),
             || vec![record(dose.record_id)],
         );
@@ -303,11 +224,7 @@ fn signatures(f: &mut Findings, case: &Case<'_>, asker: &Asker<'_>) {
 
 /// Whether something that the answer rests on cannot be seen.
 fn is_unseen(case: &Case<'_>) -> bool {
-    let donor_unseen = |seen: &SeenUnit| {
-        seen.lot
-            .donor_id
-            .is_none_or(|donor| case.view.donor(&donor).is_none())
-    };
+    let donor_unseen = |seen: &SeenUnit| seen.lot.donor_id.is_none_or(|donor| case.view.donor(&donor).is_none());
     case.standing.unseen
         || case.parts.iter().any(|(_, sight)| match sight {
             Sight::Seen(seen) => seen.specification_unseen || donor_unseen(seen),
@@ -319,8 +236,7 @@ fn is_unseen(case: &Case<'_>) -> bool {
 /// Viable cells per kg of the order's weight, rounded down.
 fn viable_cells_per_kg(case: &Case<'_>) -> Option<u64> {
     let weight = u128::from(case.order_weighing()?.weight_grams) * 10_000;
-    let viable =
-        u128::from(case.dose.total_cells) * u128::from(case.dose.viability_basis_points) * 1_000;
+    let viable = u128::from(case.dose.total_cells) * u128::from(case.dose.viability_basis_points) * 1_000;
     u64::try_from(viable.checked_div(weight)?).ok()
 }
 
@@ -343,21 +259,12 @@ fn records(case: &Case<'_>) -> BTreeSet<RecordId> {
         let unit = &seen.unit;
         records.insert(unit.filled_by);
         records.extend(unit.allocation.map(|allocation| allocation.record_id));
-        records.extend(
-            unit.thaw_order
-                .as_ref()
-                .map(|thaw_order| thaw_order.record_id),
-        );
+        records.extend(unit.thaw_order.as_ref().map(|thaw_order| thaw_order.record_id));
         records.extend(unit.thaw.map(|thaw| thaw.record_id));
         records.extend(seen.specification_record);
         records.extend(seen.lot.opened.iter().map(|(record, _)| *record));
         records.extend(seen.lot.disposition.iter().map(|(record, _)| *record));
-        records.extend(seen.lot.results.iter().flat_map(|r| {
-            r.review
-                .map(|(review, _)| review)
-                .into_iter()
-                .chain([r.record_id])
-        }));
+        records.extend(seen.lot.results.iter().flat_map(|r| r.review.map(|(review, _)| review).into_iter().chain([r.record_id])));
         let donor = seen.lot.donor_id.and_then(|donor| case.view.donor(&donor));
         if let Some(donor) = donor {
             records.extend(donor.consent.iter().map(|(record, _, _)| *record));

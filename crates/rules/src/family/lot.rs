@@ -27,43 +27,26 @@ pub(super) fn lot(c: &Context<'_>) -> Arc<Lot> {
 /// The specification that governs a lot.
 pub(crate) fn specification(view: &dyn View, lot: &Lot) -> Option<Arc<pb::SpecificationPublished>> {
     let document = lot.specification()?;
-    view.specification(&Id16(id16(&document.id)))?
-        .version(document.version)
-        .cloned()
+    view.specification(&Id16(id16(&document.id)))?.version(document.version).cloned()
 }
 
 pub(super) fn opened(c: &mut Context<'_>, e: &pb::LotOpened) {
     let lot = lot(c);
     if let Some((record, _)) = &lot.opened {
-        c.find(
-            &codes::LOT_ALREADY_OPENED,
-            "a second opening",
-            "one",
-            vec![Look::Record(*record)],
-        );
+        c.find(&codes::LOT_ALREADY_OPENED, "a second opening", "one", vec![Look::Record(*record)]);
     }
-    let holder = c.view.lookup(&IndexKey::Code {
-        kind: CODE_LOT,
-        code: e.lot_code.clone(),
-    });
+    let holder = c.view.lookup(&IndexKey::Code { kind: CODE_LOT, code: e.lot_code.clone() });
     c.demand(
         holder.is_none_or(|h| h == lot.id.0),
         &codes::LOT_CODE_TAKEN,
-        || {
-            format!(
-                "code {} of lot {}",
-                e.lot_code,
-                Id16(holder.unwrap_or_default())
-            )
-        },
+        || format!("code {} of lot {}", e.lot_code, Id16(holder.unwrap_or_default())),
         || "a code of its own".to_owned(),
         || field("lot_opened.lot_code"),
     );
-    let known = e.specification.as_ref().is_some_and(|s| {
-        c.view
-            .specification(&Id16(id16(&s.id)))
-            .is_some_and(|d| d.version(s.version).is_some())
-    });
+    let known = e
+        .specification
+        .as_ref()
+        .is_some_and(|s| c.view.specification(&Id16(id16(&s.id))).is_some_and(|d| d.version(s.version).is_some()));
     c.demand(
         known,
         &codes::LOT_SPECIFICATION_UNKNOWN,
@@ -74,26 +57,14 @@ pub(super) fn opened(c: &mut Context<'_>, e: &pb::LotOpened) {
     let donor = c.view.donor(&c.stream_id(StreamKind::Donor));
     let at = c.judged_at_ms();
     c.demand(
-        donor
-            .as_ref()
-            .is_some_and(|d| super::donor::was_eligible(d, at) && d.is_eligible()),
+        donor.as_ref().is_some_and(|d| super::donor::was_eligible(d, at) && d.is_eligible()),
         &codes::LOT_DONOR_NOT_ELIGIBLE,
         || "a donor who is not eligible".to_owned(),
         || "an eligible donor".to_owned(),
-        || {
-            donor
-                .iter()
-                .filter_map(|d| d.eligibility)
-                .map(|(record, _)| Look::Record(record))
-                .collect()
-        },
+        || donor.iter().filter_map(|d| d.eligibility).map(|(record, _)| Look::Record(record)).collect(),
     );
     c.demand(
-        donor.as_ref().is_some_and(|d| {
-            d.collections
-                .iter()
-                .any(|collection| collection.event.din == e.din)
-        }),
+        donor.as_ref().is_some_and(|d| d.collections.iter().any(|collection| collection.event.din == e.din)),
         &codes::LOT_DIN_NOT_OF_DONOR,
         || format!("{}, which is no collection of the donor", e.din),
         || "a donation number of the donor".to_owned(),
@@ -104,12 +75,7 @@ pub(super) fn opened(c: &mut Context<'_>, e: &pb::LotOpened) {
 pub(super) fn mnc_isolated(c: &mut Context<'_>, e: &pb::MncIsolated) {
     let lot = lot(c);
     if let Some((record, _)) = &lot.isolation {
-        c.find(
-            &codes::ISOLATION_REPEATED,
-            "a second isolation",
-            "one",
-            vec![Look::Record(*record)],
-        );
+        c.find(&codes::ISOLATION_REPEATED, "a second isolation", "one", vec![Look::Record(*record)]);
     }
     let opened_din = lot.opened.as_ref().map(|(_, opened)| opened.din.clone());
     c.demand(
@@ -135,10 +101,7 @@ pub(super) fn mnc_isolated(c: &mut Context<'_>, e: &pb::MncIsolated) {
             "mnc_isolated.aspirate",
         );
         let collected = lot.donor_id.and_then(|d| c.view.donor(&d)).and_then(|d| {
-            d.collections
-                .iter()
-                .find(|k| k.event.din == e.din)
-                .map(|k| (k.event.aspirate_microlitres, k.record_id))
+            d.collections.iter().find(|k| k.event.din == e.din).map(|k| (k.event.aspirate_microlitres, k.record_id))
         });
         if let Some((volume, record)) = collected {
             c.demand(
@@ -146,17 +109,11 @@ pub(super) fn mnc_isolated(c: &mut Context<'_>, e: &pb::MncIsolated) {
                 &codes::STEP_INPUT_DIFFERS,
                 || format!("{} µL", balance.microlitres_in),
                 || format!("{volume} µL, as collected"),
-                || {
-                    vec![
-                        Look::Field("mnc_isolated.aspirate.microlitres_in".to_owned()),
-                        Look::Record(record),
-                    ]
-                },
+                || vec![Look::Field("mnc_isolated.aspirate.microlitres_in".to_owned()), Look::Record(record)],
             );
         }
     }
-    if let Some(limit) = specification(c.view, &lot).map(|s| s.min_isolation_viability_basis_points)
-    {
+    if let Some(limit) = specification(c.view, &lot).map(|s| s.min_isolation_viability_basis_points) {
         let found = e.viability_basis_points.unwrap_or(0);
         c.demand(
             found >= limit,
@@ -174,15 +131,7 @@ pub(crate) fn percent(basis_points: u32) -> String {
 }
 
 /// The balance closes exactly, and what is unaccounted is within the tolerance.
-fn check_balance(
-    c: &mut Context<'_>,
-    lot: &Lot,
-    taken: u64,
-    parts: [u64; 3],
-    unaccounted: i64,
-    unit: &str,
-    path: &str,
-) {
+fn check_balance(c: &mut Context<'_>, lot: &Lot, taken: u64, parts: [u64; 3], unaccounted: i64, unit: &str, path: &str) {
     let sum: i128 = parts.iter().map(|p| i128::from(*p)).sum::<i128>() + i128::from(unaccounted);
     c.demand(
         sum == i128::from(taken),
@@ -191,8 +140,7 @@ fn check_balance(
         || "out + sampled + discarded + unaccounted = in".to_owned(),
         || field(path),
     );
-    let Some(tolerance) = specification(c.view, lot).and_then(|s| s.balance_tolerance_basis_points)
-    else {
+    let Some(tolerance) = specification(c.view, lot).and_then(|s| s.balance_tolerance_basis_points) else {
         return;
     };
     let share = u128::from(unaccounted.unsigned_abs()) * 10_000;
@@ -206,20 +154,8 @@ fn check_balance(
 }
 
 pub(super) fn check_cells(c: &mut Context<'_>, lot: &Lot, balance: &pb::CellBalance, path: &str) {
-    let parts = [
-        balance.cells_out.unwrap_or(0),
-        balance.cells_sampled.unwrap_or(0),
-        balance.cells_discarded.unwrap_or(0),
-    ];
-    check_balance(
-        c,
-        lot,
-        balance.cells_in,
-        parts,
-        balance.cells_unaccounted.unwrap_or(0),
-        "cells",
-        path,
-    );
+    let parts = [balance.cells_out.unwrap_or(0), balance.cells_sampled.unwrap_or(0), balance.cells_discarded.unwrap_or(0)];
+    check_balance(c, lot, balance.cells_in, parts, balance.cells_unaccounted.unwrap_or(0), "cells", path);
 }
 
 pub(super) fn culture_seeded(c: &mut Context<'_>, e: &pb::CultureSeeded) {
@@ -227,20 +163,10 @@ pub(super) fn culture_seeded(c: &mut Context<'_>, e: &pb::CultureSeeded) {
     check_new_culture(c, &lot, &e.culture_id, "culture_seeded.culture_id");
     let Some(cells) = &e.cells else { return };
     check_cells(c, &lot, cells, "culture_seeded.cells");
-    let isolated = lot
-        .isolation
-        .as_ref()
-        .map(|(record, isolation)| (isolation.total_cells, *record));
+    let isolated = lot.isolation.as_ref().map(|(record, isolation)| (isolation.total_cells, *record));
     // Several cultures may be seeded from one isolation; together they cannot take more than there was.
-    let before: u128 = lot
-        .cultures
-        .values()
-        .filter(|k| k.parent_id.is_none())
-        .map(|k| u128::from(k.seeded_cells))
-        .sum();
-    let available = isolated
-        .map_or(0, |(total, _)| u128::from(total))
-        .saturating_sub(before);
+    let before: u128 = lot.cultures.values().filter(|k| k.parent_id.is_none()).map(|k| u128::from(k.seeded_cells)).sum();
+    let available = isolated.map_or(0, |(total, _)| u128::from(total)).saturating_sub(before);
     c.demand(
         u128::from(cells.cells_in) <= available,
         &codes::STEP_INPUT_DIFFERS,
@@ -248,9 +174,7 @@ pub(super) fn culture_seeded(c: &mut Context<'_>, e: &pb::CultureSeeded) {
         || format!("at most {available} cells, what is left of the isolation"),
         || {
             let record = isolated.map(|(_, record)| Look::Record(record));
-            std::iter::once(Look::Field("culture_seeded.cells.cells_in".to_owned()))
-                .chain(record)
-                .collect()
+            std::iter::once(Look::Field("culture_seeded.cells.cells_in".to_owned())).chain(record).collect()
         },
     );
 }
@@ -272,8 +196,7 @@ pub(super) fn passaged(c: &mut Context<'_>, e: &pb::Passaged) {
     if let Some(cells) = &e.cells {
         check_cells(c, &lot, cells, "passaged.cells");
     }
-    let Some(parent) = parent_of(c, &lot, &e.parent_culture_id, "passaged.parent_culture_id")
-    else {
+    let Some(parent) = parent_of(c, &lot, &e.parent_culture_id, "passaged.parent_culture_id") else {
         return;
     };
     c.demand(
@@ -281,21 +204,10 @@ pub(super) fn passaged(c: &mut Context<'_>, e: &pb::Passaged) {
         &codes::PASSAGE_NOT_PARENT_PLUS_ONE,
         || format!("passage {}", e.passage),
         || format!("passage {}", parent.passage.saturating_add(1)),
-        || {
-            vec![
-                Look::Field("passaged.passage".to_owned()),
-                Look::Record(parent.record_id),
-            ]
-        },
+        || vec![Look::Field("passaged.passage".to_owned()), Look::Record(parent.record_id)],
     );
     let detached = e.cells.as_ref().map_or(0, |b| b.cells_in);
-    check_doublings(
-        c,
-        &parent,
-        detached,
-        e.milli_doublings,
-        "passaged.milli_doublings",
-    );
+    check_doublings(c, &parent, detached, e.milli_doublings, "passaged.milli_doublings");
     check_limits(c, &lot, &parent, e.passage, e.milli_doublings, "passaged");
 }
 
@@ -303,12 +215,7 @@ pub(super) fn passaged(c: &mut Context<'_>, e: &pb::Passaged) {
 fn parent_of(c: &mut Context<'_>, lot: &Lot, parent_id: &[u8], path: &str) -> Option<Culture> {
     let id = Id16(id16(parent_id));
     let Some(parent) = lot.cultures.get(&id) else {
-        c.find(
-            &codes::PARENT_CULTURE_UNKNOWN,
-            format!("culture {id}"),
-            "a culture of the lot",
-            field(path),
-        );
+        c.find(&codes::PARENT_CULTURE_UNKNOWN, format!("culture {id}"), "a culture of the lot", field(path));
         return None;
     };
     if let Some(record) = parent.consumed_by {
@@ -323,48 +230,23 @@ fn parent_of(c: &mut Context<'_>, lot: &Lot, parent_id: &[u8], path: &str) -> Op
 }
 
 /// Doublings are stated from passage 1 on: passage 0 seeds mononuclear cells, of which few are stromal.
-fn check_doublings(
-    c: &mut Context<'_>,
-    parent: &Culture,
-    detached: u64,
-    stated: Option<i32>,
-    path: &str,
-) {
-    let computed = if parent.passage == 0 {
-        None
-    } else {
-        log2_milli(detached, parent.seeded_cells)
-    };
+fn check_doublings(c: &mut Context<'_>, parent: &Culture, detached: u64, stated: Option<i32>, path: &str) {
+    let computed = if parent.passage == 0 { None } else { log2_milli(detached, parent.seeded_cells) };
     let right = match (computed, stated) {
         (Some(computed), Some(stated)) => computed.abs_diff(stated) <= 1,
         (computed, stated) => computed.is_none() && stated.is_none(),
     };
-    let show = |value: Option<i32>| {
-        value.map_or_else(|| "none".to_owned(), |v| format!("{v} thousandths"))
-    };
+    let show = |value: Option<i32>| value.map_or_else(|| "none".to_owned(), |v| format!("{v} thousandths"));
     c.demand(
         right,
         &codes::DOUBLINGS_WRONG,
         || show(stated),
-        || {
-            format!(
-                "{} (log2 of {detached} / {})",
-                show(computed),
-                parent.seeded_cells
-            )
-        },
+        || format!("{} (log2 of {detached} / {})", show(computed), parent.seeded_cells),
         || vec![Look::Field(path.to_owned()), Look::Record(parent.record_id)],
     );
 }
 
-fn check_limits(
-    c: &mut Context<'_>,
-    lot: &Lot,
-    parent: &Culture,
-    passage: u32,
-    stated: Option<i32>,
-    path: &str,
-) {
+fn check_limits(c: &mut Context<'_>, lot: &Lot, parent: &Culture, passage: u32, stated: Option<i32>, path: &str) {
     let Some(document) = specification(c.view, lot) else {
         return;
     };
@@ -375,9 +257,7 @@ fn check_limits(
         || format!("at most passage {}", document.max_passage),
         || field(format!("{path}.passage")),
     );
-    let doublings = parent
-        .milli_doublings
-        .saturating_add(i64::from(stated.unwrap_or(0)));
+    let doublings = parent.milli_doublings.saturating_add(i64::from(stated.unwrap_or(0)));
     c.demand(
         doublings <= i64::from(document.max_milli_doublings),
         &codes::DOUBLING_LIMIT_EXCEEDED,
@@ -393,24 +273,10 @@ pub(super) fn harvested(c: &mut Context<'_>, e: &pb::Harvested) {
     if let Some(cells) = &e.cells {
         check_cells(c, &lot, cells, "harvested.cells");
     }
-    let Some(parent) = parent_of(c, &lot, &e.parent_culture_id, "harvested.parent_culture_id")
-    else {
+    let Some(parent) = parent_of(c, &lot, &e.parent_culture_id, "harvested.parent_culture_id") else {
         return;
     };
     let detached = e.cells.as_ref().map_or(0, |b| b.cells_in);
-    check_doublings(
-        c,
-        &parent,
-        detached,
-        e.milli_doublings,
-        "harvested.milli_doublings",
-    );
-    check_limits(
-        c,
-        &lot,
-        &parent,
-        parent.passage,
-        e.milli_doublings,
-        "harvested",
-    );
+    check_doublings(c, &parent, detached, e.milli_doublings, "harvested.milli_doublings");
+    check_limits(c, &lot, &parent, parent.passage, e.milli_doublings, "harvested");
 }

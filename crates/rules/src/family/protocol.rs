@@ -42,10 +42,7 @@ pub(super) fn published(c: &mut Context<'_>, e: &ProtocolPublished) {
 }
 
 fn version_is_next(c: &mut Context<'_>, e: &ProtocolPublished) {
-    let last = c
-        .view
-        .protocol(&c.stream_id(StreamKind::Protocol))
-        .map_or(0, |p| p.last_version());
+    let last = c.view.protocol(&c.stream_id(StreamKind::Protocol)).map_or(0, |p| p.last_version());
     c.demand(
         e.version == last.saturating_add(1),
         &code::PROTOCOL_VERSION_NOT_NEXT,
@@ -66,12 +63,7 @@ fn arms(c: &mut Context<'_>, e: &ProtocolPublished) {
     c.demand(
         repeated.is_empty(),
         &code::PROTOCOL_ARM_REPEATED,
-        || {
-            format!(
-                "{} after an arm with the same number or code",
-                repeated.join(", ")
-            )
-        },
+        || format!("{} after an arm with the same number or code", repeated.join(", ")),
         || "each number and each code once".to_owned(),
         || vec![field("arms")],
     );
@@ -85,9 +77,7 @@ fn arms(c: &mut Context<'_>, e: &ProtocolPublished) {
 }
 
 fn dose_and_ages(c: &mut Context<'_>, e: &ProtocolPublished) {
-    let (min, max) = e.dose_band.as_ref().map_or((0, 0), |band| {
-        (band.min_viable_cells_per_kg, band.max_viable_cells_per_kg)
-    });
+    let (min, max) = e.dose_band.as_ref().map_or((0, 0), |band| (band.min_viable_cells_per_kg, band.max_viable_cells_per_kg));
     let cap = e.max_viable_cells_per_kg_per_24h;
     c.demand(
         min <= max && max <= cap,
@@ -100,12 +90,7 @@ fn dose_and_ages(c: &mut Context<'_>, e: &ProtocolPublished) {
     c.demand(
         youngest <= e.max_age_years,
         &code::PROTOCOL_AGES_WRONG,
-        || {
-            format!(
-                "youngest {youngest}, oldest {} completed years",
-                e.max_age_years
-            )
-        },
+        || format!("youngest {youngest}, oldest {} completed years", e.max_age_years),
         || "youngest ≤ oldest".to_owned(),
         || vec![field("min_age_years"), field("max_age_years")],
     );
@@ -113,40 +98,17 @@ fn dose_and_ages(c: &mut Context<'_>, e: &ProtocolPublished) {
 
 fn items_are_unique(c: &mut Context<'_>, e: &ProtocolPublished) {
     let lists: [(&str, Vec<String>); 5] = [
-        (
-            "exclusions",
-            e.exclusions.iter().map(|x| x.code.clone()).collect(),
-        ),
-        (
-            "counts",
-            e.counts
-                .iter()
-                .map(|x| x.analyte().as_str_name().to_owned())
-                .collect(),
-        ),
-        (
-            "consent_kinds",
-            e.consent_kinds()
-                .map(|kind| kind.as_str_name().to_owned())
-                .collect(),
-        ),
+        ("exclusions", e.exclusions.iter().map(|x| x.code.clone()).collect()),
+        ("counts", e.counts.iter().map(|x| x.analyte().as_str_name().to_owned()).collect()),
+        ("consent_kinds", e.consent_kinds().map(|kind| kind.as_str_name().to_owned()).collect()),
         ("override_codes", e.override_codes.clone()),
-        (
-            "follow_up_days",
-            e.follow_up_days
-                .iter()
-                .map(|day| format!("day {day}"))
-                .collect(),
-        ),
+        ("follow_up_days", e.follow_up_days.iter().map(|day| format!("day {day}")).collect()),
     ];
     let mut repeated = Vec::new();
     let mut look_at = Vec::new();
     for (name, items) in &lists {
         let mut seen = BTreeSet::new();
-        let twice: Vec<&String> = items
-            .iter()
-            .filter(|item| !seen.insert(item.as_str()))
-            .collect();
+        let twice: Vec<&String> = items.iter().filter(|item| !seen.insert(item.as_str())).collect();
         if !twice.is_empty() {
             look_at.push(field(name));
             repeated.extend(twice.into_iter().map(|item| format!("`{item}` in {name}")));
@@ -162,10 +124,7 @@ fn items_are_unique(c: &mut Context<'_>, e: &ProtocolPublished) {
 }
 
 fn registration_is_free(c: &mut Context<'_>, e: &ProtocolPublished) {
-    let key = IndexKey::Code {
-        kind: CODE_TRIAL,
-        code: e.registration.clone(),
-    };
+    let key = IndexKey::Code { kind: CODE_TRIAL, code: e.registration.clone() };
     let this = c.stream_id(StreamKind::Protocol);
     let owner = c.view.lookup(&key).filter(|owner| *owner != this.0);
     c.demand(
@@ -174,49 +133,27 @@ fn registration_is_free(c: &mut Context<'_>, e: &ProtocolPublished) {
         || format!("`{}`, which another protocol has", e.registration),
         || "a registration number of this protocol alone".to_owned(),
         || {
-            let id = owner
-                .map(|owner| marrowline_record::id::Id16(owner).to_string())
-                .unwrap_or_default();
-            vec![
-                field("registration"),
-                Look::Thing {
-                    kind: "protocol",
-                    id,
-                },
-            ]
+            let id = owner.map(|owner| marrowline_record::id::Id16(owner).to_string()).unwrap_or_default();
+            vec![field("registration"), Look::Thing { kind: "protocol", id }]
         },
     );
 }
 
 fn override_list(c: &mut Context<'_>, e: &ProtocolPublished) {
-    let is_gate =
-        |name: &String| codes::by_name(name).is_some_and(|code| code.class == Class::Gate);
+    let is_gate = |name: &String| codes::by_name(name).is_some_and(|code| code.class == Class::Gate);
     let is_forbidden = |name: &String| {
         codes::by_name(name).is_some_and(|code| code.number < FIRST_OVERRIDABLE_CODE)
             || NEVER_OVERRIDDEN.iter().any(|word| name.contains(word))
     };
-    let forbidden: Vec<&str> = e
-        .override_codes
-        .iter()
-        .filter(|n| is_forbidden(n))
-        .map(String::as_str)
-        .collect();
+    let forbidden: Vec<&str> = e.override_codes.iter().filter(|n| is_forbidden(n)).map(String::as_str).collect();
     c.demand(
         forbidden.is_empty(),
         &code::PROTOCOL_OVERRIDE_FORBIDDEN,
         || forbidden.join(", "),
-        || {
-            "gates about neither identity, positive sterility, consent, death, signatures nor keys"
-                .to_owned()
-        },
+        || "gates about neither identity, positive sterility, consent, death, signatures nor keys".to_owned(),
         || vec![field("override_codes")],
     );
-    let no_gates: Vec<&str> = e
-        .override_codes
-        .iter()
-        .filter(|n| !is_gate(n))
-        .map(String::as_str)
-        .collect();
+    let no_gates: Vec<&str> = e.override_codes.iter().filter(|n| !is_gate(n)).map(String::as_str).collect();
     c.demand(
         no_gates.is_empty(),
         &code::PROTOCOL_OVERRIDE_NOT_A_GATE,
@@ -247,20 +184,9 @@ fn randomisation_list(c: &mut Context<'_>, e: &ProtocolPublished) {
     c.demand(
         last.randomisation == e.randomisation,
         &code::PROTOCOL_LIST_CHANGED,
-        || {
-            format!(
-                "another list after {} slots of the first one were given",
-                protocol.slots.len()
-            )
-        },
+        || format!("another list after {} slots of the first one were given", protocol.slots.len()),
         || format!("the commitment of version {}", last.version),
-        || {
-            vec![
-                field("randomisation"),
-                Look::Record(*last_record),
-                Look::Record(first.record_id),
-            ]
-        },
+        || vec![field("randomisation"), Look::Record(*last_record), Look::Record(first.record_id)],
     );
 }
 

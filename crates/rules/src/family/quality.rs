@@ -33,21 +33,13 @@ fn upkeep(c: &Context<'_>) -> Upkeep {
 pub(super) fn deviation_closed(c: &mut Context<'_>, e: &pb::DeviationClosed) {
     let upkeep = upkeep(c);
     let look = || vec![Look::Field("deviation_closed.deviation_id".to_owned())];
-    match upkeep
-        .deviations
-        .iter()
-        .find(|d| d.id[..] == e.deviation_id[..])
-    {
+    match upkeep.deviations.iter().find(|d| d.id[..] == e.deviation_id[..]) {
         None => {
             let open: Vec<_> = upkeep.open_deviations().map(|d| d.code).collect();
             c.find(
                 &codes::DEVIATION_UNKNOWN,
                 "a deviation that this stream does not have",
-                if open.is_empty() {
-                    "no open deviation".to_owned()
-                } else {
-                    open.join(", ")
-                },
+                if open.is_empty() { "no open deviation".to_owned() } else { open.join(", ") },
                 look(),
             );
         }
@@ -65,10 +57,7 @@ pub(super) fn deviation_closed(c: &mut Context<'_>, e: &pb::DeviationClosed) {
 }
 
 pub(super) fn hold_set(c: &mut Context<'_>, e: &pb::HoldSet) {
-    let lots: Vec<_> = c
-        .stream_ids(StreamKind::Lot)
-        .filter_map(|id| c.view.lot(&id))
-        .collect();
+    let lots: Vec<_> = c.stream_ids(StreamKind::Lot).filter_map(|id| c.view.lot(&id)).collect();
     for (number, unit) in e.unit_ids.iter().enumerate() {
         let id = Id16(id16(unit));
         c.demand(
@@ -80,10 +69,8 @@ pub(super) fn hold_set(c: &mut Context<'_>, e: &pb::HoldSet) {
         );
     }
     if let Some(dose) = e.dose_id.as_deref().map(|d| Id16(id16(d))) {
-        let known = c
-            .stream_ids(StreamKind::Subject)
-            .filter_map(|id| c.view.subject(&id))
-            .any(|subject| subject.dose(&dose).is_some());
+        let known =
+            c.stream_ids(StreamKind::Subject).filter_map(|id| c.view.subject(&id)).any(|subject| subject.dose(&dose).is_some());
         c.demand(
             known,
             &codes::HELD_THING_UNKNOWN,
@@ -103,22 +90,13 @@ pub(super) fn hold_lifted(c: &mut Context<'_>, e: &pb::HoldLifted) {
             c.find(
                 &codes::HOLD_UNKNOWN,
                 "a hold that this stream does not have",
-                if open.is_empty() {
-                    "no open hold".to_owned()
-                } else {
-                    open.join(", ")
-                },
+                if open.is_empty() { "no open hold".to_owned() } else { open.join(", ") },
                 look(),
             );
         }
         Some(hold) => {
             if let Some(record) = hold.lifted_by {
-                c.find(
-                    &codes::HOLD_ALREADY_LIFTED,
-                    "a hold that is lifted",
-                    "an open hold",
-                    vec![Look::Record(record)],
-                );
+                c.find(&codes::HOLD_ALREADY_LIFTED, "a hold that is lifted", "an open hold", vec![Look::Record(record)]);
             }
         }
     }
@@ -138,20 +116,11 @@ pub(super) fn hold_lifted(c: &mut Context<'_>, e: &pb::HoldLifted) {
         );
     }
     let resolution = RecordId(id16(&e.resolution_record_id));
-    let cited = c
-        .record
-        .cites
-        .iter()
-        .any(|cite| cite.record_id == e.resolution_record_id);
+    let cited = c.record.cites.iter().any(|cite| cite.record_id == e.resolution_record_id);
     c.demand(
         cited && c.view.entry(&resolution).is_some(),
         &codes::RESOLUTION_UNKNOWN,
-        || {
-            format!(
-                "record {resolution}{}",
-                if cited { "" } else { ", not cited" }
-            )
-        },
+        || format!("record {resolution}{}", if cited { "" } else { ", not cited" }),
         || "a record of this ledger that is also cited".to_owned(),
         || vec![Look::Field("hold_lifted.resolution_record_id".to_owned())],
     );

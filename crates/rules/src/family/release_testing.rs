@@ -4,9 +4,7 @@ use std::cmp::Ordering;
 
 use marrowline_record::decimal::Decimal;
 use marrowline_record::id::{Id16, RecordId};
-use marrowline_record::pb::{
-    self, Comparator, CriterionKind, ResultKind, ReviewDecision, SampleSource,
-};
+use marrowline_record::pb::{self, Comparator, CriterionKind, ResultKind, ReviewDecision, SampleSource};
 
 use super::lot::{field, lot, specification};
 use crate::codes::lot as codes;
@@ -36,13 +34,9 @@ pub fn outcome(result: &pb::TestResult, criterion: &pb::Criterion) -> Outcome {
     match (criterion.kind(), result.kind()) {
         (_, ResultKind::Invalid | ResultKind::Unspecified) => Indeterminate,
         (CriterionKind::Reported, _) => Satisfied,
-        (CriterionKind::Absent, ResultKind::Absent)
-        | (CriterionKind::Present, ResultKind::Present) => Satisfied,
-        (CriterionKind::Absent, ResultKind::Present)
-        | (CriterionKind::Present, ResultKind::Absent) => Failed,
-        (CriterionKind::AtLeast | CriterionKind::AtMost, ResultKind::Quantitative) => {
-            quantitative(result, criterion)
-        }
+        (CriterionKind::Absent, ResultKind::Absent) | (CriterionKind::Present, ResultKind::Present) => Satisfied,
+        (CriterionKind::Absent, ResultKind::Present) | (CriterionKind::Present, ResultKind::Absent) => Failed,
+        (CriterionKind::AtLeast | CriterionKind::AtMost, ResultKind::Quantitative) => quantitative(result, criterion),
         _ => Indeterminate,
     }
 }
@@ -80,9 +74,7 @@ fn at_most(comparator: Comparator, order: Ordering) -> Outcome {
         Comparator::Equal if order == Ordering::Greater => Failed,
         Comparator::Equal => Satisfied,
         // Less than something that is itself within the limit.
-        Comparator::Less | Comparator::BelowQuantification if order != Ordering::Greater => {
-            Satisfied
-        }
+        Comparator::Less | Comparator::BelowQuantification if order != Ordering::Greater => Satisfied,
         // More than something that is at the limit or beyond.
         Comparator::Greater | Comparator::AboveQuantification if order != Ordering::Less => Failed,
         _ => Indeterminate,
@@ -93,9 +85,7 @@ fn at_most(comparator: Comparator, order: Ordering) -> Outcome {
 pub(crate) fn is_incubated(report: &pb::TestResultReported, min_seconds: Option<u32>) -> bool {
     let Some(min) = min_seconds else { return true };
     match (&report.inoculated_at, &report.read_at) {
-        (Some(inoculated), Some(read)) => {
-            read.unix_ms.saturating_sub(inoculated.unix_ms) >= i64::from(min).saturating_mul(1_000)
-        }
+        (Some(inoculated), Some(read)) => read.unix_ms.saturating_sub(inoculated.unix_ms) >= i64::from(min).saturating_mul(1_000),
         _ => false,
     }
 }
@@ -106,9 +96,7 @@ pub(crate) fn verdict(report: &pb::TestResultReported, test: &pb::LotTest) -> Ou
         return Outcome::Indeterminate;
     };
     match outcome(result, criterion) {
-        Outcome::Satisfied if !is_incubated(report, test.min_incubation_seconds) => {
-            Outcome::Indeterminate
-        }
+        Outcome::Satisfied if !is_incubated(report, test.min_incubation_seconds) => Outcome::Indeterminate,
         other => other,
     }
 }
@@ -138,10 +126,7 @@ pub(super) fn sample_taken(c: &mut Context<'_>, e: &pb::SampleTaken) {
         || "the isolation, a culture, a harvest or a unit of the lot".to_owned(),
         || field("sample_taken.source_id"),
     );
-    if let Some(unit) = source
-        .filter(|_| e.source() == SampleSource::Unit)
-        .and_then(|id| lot.units.get(&id))
-    {
+    if let Some(unit) = source.filter(|_| e.source() == SampleSource::Unit).and_then(|id| lot.units.get(&id)) {
         c.demand(
             matches!(unit.processing, Processing::Filled | Processing::Stored),
             &codes::SAMPLED_UNIT_NOT_FREE,
@@ -187,20 +172,11 @@ pub(super) fn reported(c: &mut Context<'_>, e: &pb::TestResultReported) {
         result.kind() == ResultKind::Invalid || is_incubated(e, test.min_incubation_seconds),
         &codes::INCUBATION_INCOMPLETE,
         || "inoculation and reading missing or too close".to_owned(),
-        || {
-            format!(
-                "{} s apart or more",
-                test.min_incubation_seconds.unwrap_or(0)
-            )
-        },
+        || format!("{} s apart or more", test.min_incubation_seconds.unwrap_or(0)),
         || field("test_result_reported.read_at"),
     );
     check_outcome(c, &lot, e, test);
-    let repeated = lot
-        .results
-        .iter()
-        .filter(|r| r.test_code == e.test_code)
-        .count();
+    let repeated = lot.results.iter().filter(|r| r.test_code == e.test_code).count();
     let allowed = usize::try_from(document.max_retests.unwrap_or(0)).unwrap_or(usize::MAX);
     c.demand(
         repeated <= allowed,
@@ -213,8 +189,7 @@ pub(super) fn reported(c: &mut Context<'_>, e: &pb::TestResultReported) {
 
 fn check_unit(c: &mut Context<'_>, result: &pb::TestResult, test: &pb::LotTest) {
     let wanted = test.criterion.as_ref().and_then(|k| k.unit_ucum.clone());
-    let differs =
-        result.kind() == ResultKind::Quantitative && wanted.is_some() && result.unit_ucum != wanted;
+    let differs = result.kind() == ResultKind::Quantitative && wanted.is_some() && result.unit_ucum != wanted;
     c.demand(
         !differs,
         &codes::RESULT_UNIT_DIFFERS,
@@ -230,19 +205,9 @@ fn check_outcome(c: &mut Context<'_>, lot: &Lot, e: &pb::TestResultReported, tes
     }
     let found = describe(e);
     let allowed = criterion_in_words(test);
-    c.find(
-        &codes::OUT_OF_SPECIFICATION,
-        found.clone(),
-        allowed.clone(),
-        field("test_result_reported.result"),
-    );
+    c.find(&codes::OUT_OF_SPECIFICATION, found.clone(), allowed.clone(), field("test_result_reported.result"));
     if let Some((record, pb::Disposition::Conditional | pb::Disposition::Final)) = lot.disposition {
-        c.find(
-            &codes::POSITIVE_AFTER_RELEASE,
-            found,
-            allowed,
-            vec![Look::Record(record)],
-        );
+        c.find(&codes::POSITIVE_AFTER_RELEASE, found, allowed, vec![Look::Record(record)]);
     }
 }
 
@@ -256,15 +221,9 @@ pub(crate) fn describe(e: &pb::TestResultReported) -> String {
                 Comparator::Greater | Comparator::AboveQuantification => ">",
                 Comparator::Equal | Comparator::Unspecified => "",
             };
-            format!(
-                "{sign}{} {}",
-                result.value.unwrap_or_default(),
-                result.unit_ucum.unwrap_or_default()
-            )
+            format!("{sign}{} {}", result.value.unwrap_or_default(), result.unit_ucum.unwrap_or_default())
         }
-        kind => crate::frame::words(kind.as_str_name())
-            .replace("KIND_", "")
-            .to_lowercase(),
+        kind => crate::frame::words(kind.as_str_name()).replace("KIND_", "").to_lowercase(),
     };
     format!("{}: {text}", e.test_code)
 }
@@ -272,11 +231,7 @@ pub(crate) fn describe(e: &pb::TestResultReported) -> String {
 /// A criterion in words.
 pub(crate) fn criterion_in_words(test: &pb::LotTest) -> String {
     let criterion = test.criterion.clone().unwrap_or_default();
-    let limit = format!(
-        "{} {}",
-        criterion.limit.clone().unwrap_or_default(),
-        criterion.unit_ucum.clone().unwrap_or_default()
-    );
+    let limit = format!("{} {}", criterion.limit.clone().unwrap_or_default(), criterion.unit_ucum.clone().unwrap_or_default());
     match criterion.kind() {
         CriterionKind::AtLeast => format!("{limit} or more"),
         CriterionKind::AtMost => format!("{limit} or less"),
@@ -299,18 +254,9 @@ pub(super) fn reviewed(c: &mut Context<'_>, e: &pb::TestResultReviewed) {
         return;
     };
     if let Some((record, _)) = &result.review {
-        c.find(
-            &codes::RESULT_ALREADY_REVIEWED,
-            "a second review",
-            "one",
-            vec![Look::Record(*record)],
-        );
+        c.find(&codes::RESULT_ALREADY_REVIEWED, "a second review", "one", vec![Look::Record(*record)]);
     }
-    let analysts: Vec<Id16> = result
-        .analysts
-        .iter()
-        .filter_map(|k| c.authority.person_of(k))
-        .collect();
+    let analysts: Vec<Id16> = result.analysts.iter().filter_map(|k| c.authority.person_of(k)).collect();
     let reviews_own = c.people().any(|p| analysts.contains(&p));
     c.demand(
         !reviews_own,
@@ -322,13 +268,8 @@ pub(super) fn reviewed(c: &mut Context<'_>, e: &pb::TestResultReviewed) {
 }
 
 /// Results of a test that were reviewed and accepted.
-pub(crate) fn accepted<'l>(
-    lot: &'l Lot,
-    code: &'l str,
-) -> impl Iterator<Item = &'l ReportedResult> {
-    lot.results.iter().filter(move |r| {
-        r.test_code == code && matches!(r.review, Some((_, ReviewDecision::Accepted)))
-    })
+pub(crate) fn accepted<'l>(lot: &'l Lot, code: &'l str) -> impl Iterator<Item = &'l ReportedResult> {
+    lot.results.iter().filter(move |r| r.test_code == code && matches!(r.review, Some((_, ReviewDecision::Accepted))))
 }
 
 #[cfg(test)]
@@ -345,11 +286,7 @@ mod tests {
     }
 
     fn limit(kind: CriterionKind, value: &str) -> pb::Criterion {
-        pb::Criterion {
-            kind: kind.into(),
-            limit: Some(value.to_owned()),
-            unit_ucum: Some("%".to_owned()),
-        }
+        pb::Criterion { kind: kind.into(), limit: Some(value.to_owned()), unit_ucum: Some("%".to_owned()) }
     }
 
     #[test]
@@ -368,11 +305,7 @@ mod tests {
             (Greater, "0.4", Outcome::Indeterminate),
             (AboveQuantification, "10", Outcome::Failed),
         ] {
-            assert_eq!(
-                outcome(&number(comparator, value), &criterion),
-                expected,
-                "{comparator:?} {value}"
-            );
+            assert_eq!(outcome(&number(comparator, value), &criterion), expected, "{comparator:?} {value}");
         }
     }
 
@@ -388,11 +321,7 @@ mod tests {
             (Less, "95", Outcome::Failed),
             (Less, "99", Outcome::Indeterminate),
         ] {
-            assert_eq!(
-                outcome(&number(comparator, value), &criterion),
-                expected,
-                "{comparator:?} {value}"
-            );
+            assert_eq!(outcome(&number(comparator, value), &criterion), expected, "{comparator:?} {value}");
         }
     }
 
@@ -400,17 +329,8 @@ mod tests {
     fn another_unit_or_an_invalid_result_says_nothing() {
         let mut result = number(Comparator::Equal, "1");
         result.unit_ucum = Some("mg/L".to_owned());
-        assert_eq!(
-            outcome(&result, &limit(CriterionKind::AtMost, "5")),
-            Outcome::Indeterminate
-        );
-        let invalid = pb::TestResult {
-            kind: ResultKind::Invalid.into(),
-            ..Default::default()
-        };
-        assert_eq!(
-            outcome(&invalid, &limit(CriterionKind::AtMost, "5")),
-            Outcome::Indeterminate
-        );
+        assert_eq!(outcome(&result, &limit(CriterionKind::AtMost, "5")), Outcome::Indeterminate);
+        let invalid = pb::TestResult { kind: ResultKind::Invalid.into(), ..Default::default() };
+        assert_eq!(outcome(&invalid, &limit(CriterionKind::AtMost, "5")), Outcome::Indeterminate);
     }
 }

@@ -14,18 +14,12 @@ use crate::index::{CODE_PRODUCT, IndexKey};
 pub const STERILITY_SECONDS: u32 = 14 * 24 * 3_600;
 
 fn field(path: impl Into<String>) -> Vec<Look> {
-    vec![Look::Field(format!(
-        "specification_published.{}",
-        path.into()
-    ))]
+    vec![Look::Field(format!("specification_published.{}", path.into()))]
 }
 
 /// Whether a kind of test can never be waived.
 pub fn is_never_waivable(kind: TestKind) -> bool {
-    matches!(
-        kind,
-        TestKind::Sterility | TestKind::Mycoplasma | TestKind::Endotoxin | TestKind::Identity
-    )
+    matches!(kind, TestKind::Sterility | TestKind::Mycoplasma | TestKind::Endotoxin | TestKind::Identity)
 }
 
 pub(super) fn published(c: &mut Context<'_>, e: &pb::SpecificationPublished) {
@@ -38,20 +32,11 @@ pub(super) fn published(c: &mut Context<'_>, e: &pb::SpecificationPublished) {
         || format!("version {}", last.saturating_add(1)),
         || field("version"),
     );
-    let holder = c.view.lookup(&IndexKey::Code {
-        kind: CODE_PRODUCT,
-        code: e.product_code.clone(),
-    });
+    let holder = c.view.lookup(&IndexKey::Code { kind: CODE_PRODUCT, code: e.product_code.clone() });
     c.demand(
         holder.is_none_or(|h| h == id.0),
         &codes::PRODUCT_CODE_TAKEN,
-        || {
-            format!(
-                "product code {} of specification {}",
-                e.product_code,
-                Id16(holder.unwrap_or_default())
-            )
-        },
+        || format!("product code {} of specification {}", e.product_code, Id16(holder.unwrap_or_default())),
         || "a product code of its own".to_owned(),
         || field("product_code"),
     );
@@ -80,10 +65,7 @@ fn check_panel(c: &mut Context<'_>, e: &pb::SpecificationPublished) {
             || field(path.clone()),
         );
         c.demand(
-            matches!(
-                test.required_result(),
-                ResultKind::Absent | ResultKind::Present
-            ),
+            matches!(test.required_result(), ResultKind::Absent | ResultKind::Present),
             &codes::PANEL_RESULT_NOT_QUALITATIVE,
             || crate::frame::words(test.required_result().as_str_name()),
             || "ABSENT or PRESENT".to_owned(),
@@ -111,37 +93,21 @@ fn check_tests(c: &mut Context<'_>, e: &pb::SpecificationPublished) {
             || "not waivable".to_owned(),
             || field(format!("{path}.waivable")),
         );
-        let is_final_sterility =
-            test.kind() == TestKind::Sterility && test.stage() == ReleaseStage::Final;
+        let is_final_sterility = test.kind() == TestKind::Sterility && test.stage() == ReleaseStage::Final;
         c.demand(
-            !is_final_sterility
-                || test
-                    .min_incubation_seconds
-                    .is_some_and(|s| s >= STERILITY_SECONDS),
+            !is_final_sterility || test.min_incubation_seconds.is_some_and(|s| s >= STERILITY_SECONDS),
             &codes::STERILITY_TOO_SHORT,
             || format!("{} s", test.min_incubation_seconds.unwrap_or(0)),
             || format!("{STERILITY_SECONDS} s or more"),
             || field(format!("{path}.min_incubation_seconds")),
         );
     }
-    for kind in [
-        TestKind::Sterility,
-        TestKind::Mycoplasma,
-        TestKind::Endotoxin,
-        TestKind::Identity,
-    ] {
-        let has = e.tests.iter().any(|t| {
-            t.kind() == kind && (kind != TestKind::Sterility || t.stage() == ReleaseStage::Final)
-        });
+    for kind in [TestKind::Sterility, TestKind::Mycoplasma, TestKind::Endotoxin, TestKind::Identity] {
+        let has = e.tests.iter().any(|t| t.kind() == kind && (kind != TestKind::Sterility || t.stage() == ReleaseStage::Final));
         c.demand(
             has,
             &codes::STERILITY_MISSING,
-            || {
-                format!(
-                    "no test of kind {}",
-                    crate::frame::words(kind.as_str_name()).replace("KIND_", "")
-                )
-            },
+            || format!("no test of kind {}", crate::frame::words(kind.as_str_name()).replace("KIND_", "")),
             || "sterility at the final stage, mycoplasma, endotoxin, identity".to_owned(),
             || field("tests"),
         );
@@ -152,10 +118,7 @@ fn check_criterion(c: &mut Context<'_>, test: &pb::LotTest, path: &str) {
     let Some(criterion) = &test.criterion else {
         return;
     };
-    let compares = matches!(
-        criterion.kind(),
-        CriterionKind::AtLeast | CriterionKind::AtMost
-    );
+    let compares = matches!(criterion.kind(), CriterionKind::AtLeast | CriterionKind::AtMost);
     let given = (criterion.limit.is_some(), criterion.unit_ucum.is_some());
     c.demand(
         given == (compares, compares),
@@ -173,11 +136,7 @@ fn presence(given: bool) -> &'static str {
 fn check_bands(c: &mut Context<'_>, e: &pb::SpecificationPublished) {
     let bands = [
         ("cells_per_unit", e.min_cells_per_unit, e.max_cells_per_unit),
-        (
-            "dmso_basis_points",
-            u64::from(e.min_dmso_basis_points.unwrap_or(0)),
-            u64::from(e.max_dmso_basis_points.unwrap_or(0)),
-        ),
+        ("dmso_basis_points", u64::from(e.min_dmso_basis_points.unwrap_or(0)), u64::from(e.max_dmso_basis_points.unwrap_or(0))),
     ];
     for (name, min, max) in bands {
         c.demand(

@@ -40,17 +40,8 @@ pub(super) fn screened(c: &mut Context<'_>, e: &pb::SubjectScreened) {
     let (Some(protocol), Some(consent)) = (&standing.protocol, subject.consent()) else {
         return;
     };
-    let known: BTreeSet<&str> = protocol
-        .exclusions
-        .iter()
-        .map(|x| x.code.as_str())
-        .collect();
-    let unknown: Vec<&str> = e
-        .exclusions_present
-        .iter()
-        .map(String::as_str)
-        .filter(|code| !known.contains(code))
-        .collect();
+    let known: BTreeSet<&str> = protocol.exclusions.iter().map(|x| x.code.as_str()).collect();
+    let unknown: Vec<&str> = e.exclusions_present.iter().map(String::as_str).filter(|code| !known.contains(code)).collect();
     c.demand(
         unknown.is_empty(),
         &code::SCREENING_EXCLUSION_UNKNOWN,
@@ -59,11 +50,7 @@ pub(super) fn screened(c: &mut Context<'_>, e: &pb::SubjectScreened) {
         || vec![field("subject_screened.exclusions_present")],
     );
     let reasons = reasons_against(protocol, consent.event.age_years.unwrap_or(0), e);
-    let computed = if reasons.is_empty() {
-        ScreeningVerdict::Eligible
-    } else {
-        ScreeningVerdict::Ineligible
-    };
+    let computed = if reasons.is_empty() { ScreeningVerdict::Eligible } else { ScreeningVerdict::Ineligible };
     c.demand(
         e.stated_verdict() == computed,
         &code::SCREENING_VERDICT_DIFFERS,
@@ -72,28 +59,16 @@ pub(super) fn screened(c: &mut Context<'_>, e: &pb::SubjectScreened) {
             [] => verdict_in_words(computed).to_owned(),
             reasons => format!("{}: {}", verdict_in_words(computed), reasons.join("; ")),
         },
-        || {
-            vec![
-                field("subject_screened.stated_verdict"),
-                record(consent.record_id),
-            ]
-        },
+        || vec![field("subject_screened.stated_verdict"), record(consent.record_id)],
     );
 }
 
 /// Why somebody may not take part, by the protocol; nothing if they may.
-pub fn reasons_against(
-    protocol: &ProtocolPublished,
-    age_years: u32,
-    screening: &pb::SubjectScreened,
-) -> Vec<String> {
+pub fn reasons_against(protocol: &ProtocolPublished, age_years: u32, screening: &pb::SubjectScreened) -> Vec<String> {
     let mut reasons = Vec::new();
     let youngest = protocol.min_age_years.unwrap_or(0);
     if age_years < youngest || age_years > protocol.max_age_years {
-        reasons.push(format!(
-            "{age_years} completed years, allowed {youngest} to {}",
-            protocol.max_age_years
-        ));
+        reasons.push(format!("{age_years} completed years, allowed {youngest} to {}", protocol.max_age_years));
     }
     for criterion in &protocol.counts {
         let analyte = analyte_in_words(criterion.analyte());
@@ -105,25 +80,13 @@ pub fn reasons_against(
             .map(|count| count.cells_per_microlitre.unwrap_or(u32::MAX))
             .peekable();
         if counts.peek().is_none() {
-            reasons.push(format!(
-                "no {analyte} count, allowed at most {} per µL",
-                grouped(limit)
-            ));
+            reasons.push(format!("no {analyte} count, allowed at most {} per µL", grouped(limit)));
         }
         for count in counts.filter(|count| *count > limit) {
-            reasons.push(format!(
-                "{analyte} {} per µL, allowed at most {}",
-                grouped(count),
-                grouped(limit)
-            ));
+            reasons.push(format!("{analyte} {} per µL, allowed at most {}", grouped(count), grouped(limit)));
         }
     }
-    reasons.extend(
-        screening
-            .exclusions_present
-            .iter()
-            .map(|code| format!("excluded by `{code}`")),
-    );
+    reasons.extend(screening.exclusions_present.iter().map(|code| format!("excluded by `{code}`")));
     reasons
 }
 
@@ -153,16 +116,9 @@ fn eligible(c: &mut Context<'_>, subject: &Subject, protocol: Option<&ProtocolPu
         return;
     };
     let (reasons, look_at) = match subject.screenings.last() {
-        None => (
-            vec!["not screened".to_owned()],
-            vec![record(consent.record_id)],
-        ),
+        None => (vec!["not screened".to_owned()], vec![record(consent.record_id)]),
         Some(screening) => (
-            reasons_against(
-                protocol,
-                consent.event.age_years.unwrap_or(0),
-                &screening.event,
-            ),
+            reasons_against(protocol, consent.event.age_years.unwrap_or(0), &screening.event),
             vec![record(screening.record_id), record(consent.record_id)],
         ),
     };
@@ -179,11 +135,7 @@ fn randomiser(c: &mut Context<'_>, subject: &Subject) {
     let records: Vec<RecordId> = subject
         .investigated_by
         .iter()
-        .filter(|(key, _)| {
-            c.authority
-                .person_of(key)
-                .is_some_and(|person| c.signed_by(&person))
-        })
+        .filter(|(key, _)| c.authority.person_of(key).is_some_and(|person| c.signed_by(&person)))
         .map(|(_, record)| *record)
         .collect();
     c.demand(
@@ -205,14 +157,7 @@ fn trial(c: &mut Context<'_>, subject: &Subject) {
         &code::TRIAL_DIFFERS,
         || format!("protocol {extended}"),
         || format!("protocol {consented}"),
-        || {
-            subject
-                .consents
-                .first()
-                .map(|first| record(first.record_id))
-                .into_iter()
-                .collect()
-        },
+        || subject.consents.first().map(|first| record(first.record_id)).into_iter().collect(),
     );
 }
 
@@ -225,14 +170,7 @@ fn slot(c: &mut Context<'_>, e: &pb::SubjectRandomised, protocol: Option<&Protoc
             &code::SLOT_NOT_NEXT,
             || format!("slot {slot}"),
             || format!("slot {next}"),
-            || {
-                state
-                    .slots
-                    .last()
-                    .map(|last| record(last.record_id))
-                    .into_iter()
-                    .collect()
-            },
+            || state.slots.last().map(|last| record(last.record_id)).into_iter().collect(),
         );
     }
     let Some(protocol) = protocol else { return };
@@ -241,11 +179,7 @@ fn slot(c: &mut Context<'_>, e: &pb::SubjectRandomised, protocol: Option<&Protoc
         &code::ARM_UNKNOWN,
         || format!("arm {}", e.arm),
         || {
-            let arms: Vec<String> = protocol
-                .arms
-                .iter()
-                .map(|arm| format!("{} `{}`", arm.arm, arm.code))
-                .collect();
+            let arms: Vec<String> = protocol.arms.iter().map(|arm| format!("{} `{}`", arm.arm, arm.code)).collect();
             format!("arm {}", arms.join(" or "))
         },
         || vec![field("subject_randomised.arm")],
@@ -253,18 +187,9 @@ fn slot(c: &mut Context<'_>, e: &pb::SubjectRandomised, protocol: Option<&Protoc
     c.demand(
         is_committed(protocol, slot, e),
         &code::SLOT_NOT_COMMITTED,
-        || {
-            format!(
-                "slot {slot}, arm {}, whose salt and proof do not lead to the committed root",
-                e.arm
-            )
-        },
+        || format!("slot {slot}, arm {}, whose salt and proof do not lead to the committed root", e.arm),
         || match &protocol.randomisation {
-            Some(list) => format!(
-                "a slot of the {} under root {}",
-                list.slots,
-                hex(&list.root)
-            ),
+            Some(list) => format!("a slot of the {} under root {}", list.slots, hex(&list.root)),
             None => "a committed list".to_owned(),
         },
         || vec![field("subject_randomised.inclusion_proof")],
@@ -287,19 +212,10 @@ fn is_committed(protocol: &ProtocolPublished, slot: u32, e: &pb::SubjectRandomis
     let Some(list) = &protocol.randomisation else {
         return false;
     };
-    let (Ok(arm), Ok(salt), Ok(root)) = (
-        u8::try_from(e.arm),
-        e.salt[..].try_into(),
-        list.root[..].try_into(),
-    ) else {
+    let (Ok(arm), Ok(salt), Ok(root)) = (u8::try_from(e.arm), e.salt[..].try_into(), list.root[..].try_into()) else {
         return false;
     };
-    let Ok(proof) = e
-        .inclusion_proof
-        .iter()
-        .map(|hash| hash[..].try_into())
-        .collect::<Result<Vec<Hash>, _>>()
-    else {
+    let Ok(proof) = e.inclusion_proof.iter().map(|hash| hash[..].try_into()).collect::<Result<Vec<Hash>, _>>() else {
         return false;
     };
     let leaf = leaf_hash(&slot_commitment(slot, arm, &salt));
@@ -362,10 +278,7 @@ mod tests {
         ProtocolPublished {
             min_age_years: Some(17),
             max_age_years: 75,
-            counts: vec![pb::CountCriterion {
-                analyte: pb::CountAnalyte::Leucocytes.into(),
-                max_cells_per_microlitre: 1000,
-            }],
+            counts: vec![pb::CountCriterion { analyte: pb::CountAnalyte::Leucocytes.into(), max_cells_per_microlitre: 1000 }],
             ..ProtocolPublished::default()
         }
     }
@@ -374,10 +287,7 @@ mod tests {
         pb::SubjectScreened {
             counts: counts
                 .iter()
-                .map(|count| pb::BloodCount {
-                    analyte: pb::CountAnalyte::Leucocytes.into(),
-                    cells_per_microlitre: Some(*count),
-                })
+                .map(|count| pb::BloodCount { analyte: pb::CountAnalyte::Leucocytes.into(), cells_per_microlitre: Some(*count) })
                 .collect(),
             ..pb::SubjectScreened::default()
         }
@@ -386,24 +296,10 @@ mod tests {
     #[test]
     fn ages_and_counts_are_inclusive() {
         for (age, eligible) in [(16, false), (17, true), (75, true), (76, false)] {
-            assert_eq!(
-                reasons_against(&trial(), age, &leucocytes(&[1000])).is_empty(),
-                eligible,
-                "{age}"
-            );
+            assert_eq!(reasons_against(&trial(), age, &leucocytes(&[1000])).is_empty(), eligible, "{age}");
         }
-        for (counts, eligible) in [
-            (&[1000][..], true),
-            (&[1001], false),
-            (&[], false),
-            (&[0, 1001], false),
-            (&[0], true),
-        ] {
-            assert_eq!(
-                reasons_against(&trial(), 40, &leucocytes(counts)).is_empty(),
-                eligible,
-                "{counts:?}"
-            );
+        for (counts, eligible) in [(&[1000][..], true), (&[1001], false), (&[], false), (&[0, 1001], false), (&[0], true)] {
+            assert_eq!(reasons_against(&trial(), 40, &leucocytes(counts)).is_empty(), eligible, "{counts:?}");
         }
     }
 }

@@ -40,12 +40,7 @@ pub(super) fn filled(c: &mut Context<'_>, e: &pb::UnitsFilled) {
                 &codes::STEP_INPUT_DIFFERS,
                 || format!("{taken} cells"),
                 || format!("{} cells, as harvested", harvest.total_cells),
-                || {
-                    vec![
-                        Look::Field("units_filled.cells.cells_in".to_owned()),
-                        Look::Record(harvest.record_id),
-                    ]
-                },
+                || vec![Look::Field("units_filled.cells.cells_in".to_owned()), Look::Record(harvest.record_id)],
             );
         }
     }
@@ -58,12 +53,7 @@ pub(super) fn filled(c: &mut Context<'_>, e: &pb::UnitsFilled) {
             sum == u128::from(cells.cells_out.unwrap_or(0)),
             &codes::UNIT_SUM_DIFFERS,
             || format!("{sum} cells in the units"),
-            || {
-                format!(
-                    "{} cells, as the balance passes on",
-                    cells.cells_out.unwrap_or(0)
-                )
-            },
+            || format!("{} cells, as the balance passes on", cells.cells_out.unwrap_or(0)),
             || field("units_filled.units"),
         );
     }
@@ -87,10 +77,7 @@ fn check_new_units(c: &mut Context<'_>, lot: &Lot, e: &pb::UnitsFilled) {
     let mut seen = BTreeSet::new();
     for (number, unit) in e.units.iter().enumerate() {
         let id = Id16(id16(&unit.unit_id));
-        let code_holder = c.view.lookup(&IndexKey::Code {
-            kind: CODE_UNIT,
-            code: unit.unit_code.clone(),
-        });
+        let code_holder = c.view.lookup(&IndexKey::Code { kind: CODE_UNIT, code: unit.unit_code.clone() });
         let is_new = seen.insert(unit.unit_id.clone())
             && seen.insert(unit.unit_code.clone().into_bytes())
             && !lot.units.contains_key(&id)
@@ -115,20 +102,12 @@ fn check_fill_limits(c: &mut Context<'_>, lot: &Lot, e: &pb::UnitsFilled) {
             (document.min_cells_per_unit..=document.max_cells_per_unit).contains(&unit.total_cells),
             &codes::UNIT_CELLS_OUTSIDE_BAND,
             || format!("{} cells in unit {}", unit.total_cells, unit.unit_code),
-            || {
-                format!(
-                    "{} to {} cells",
-                    document.min_cells_per_unit, document.max_cells_per_unit
-                )
-            },
+            || format!("{} to {} cells", document.min_cells_per_unit, document.max_cells_per_unit),
             || field(format!("units_filled.units[{number}].total_cells")),
         );
     }
     let dmso = e.dmso_basis_points.unwrap_or(0);
-    let (min, max) = (
-        document.min_dmso_basis_points.unwrap_or(0),
-        document.max_dmso_basis_points.unwrap_or(0),
-    );
+    let (min, max) = (document.min_dmso_basis_points.unwrap_or(0), document.max_dmso_basis_points.unwrap_or(0));
     c.demand(
         (min..=max).contains(&dmso),
         &codes::DMSO_OUTSIDE_BAND,
@@ -141,12 +120,7 @@ fn check_fill_limits(c: &mut Context<'_>, lot: &Lot, e: &pb::UnitsFilled) {
         viability >= document.min_fill_viability_basis_points,
         &codes::FILL_VIABILITY_LOW,
         || percent(viability),
-        || {
-            format!(
-                "{} or more",
-                percent(document.min_fill_viability_basis_points)
-            )
-        },
+        || format!("{} or more", percent(document.min_fill_viability_basis_points)),
         || field("units_filled.viability_basis_points"),
     );
 }
@@ -160,10 +134,7 @@ pub(super) fn moved(c: &mut Context<'_>, e: &pb::UnitsMoved) {
             continue;
         };
         let facility = Id16(id16(&location.facility_id));
-        let known_rack = c
-            .authority
-            .facility(&facility)
-            .is_some_and(|f| f.racks.contains(&location.rack));
+        let known_rack = c.authority.facility(&facility).is_some_and(|f| f.racks.contains(&location.rack));
         c.demand(
             known_rack,
             &codes::RACK_UNKNOWN,
@@ -173,12 +144,7 @@ pub(super) fn moved(c: &mut Context<'_>, e: &pb::UnitsMoved) {
         );
         let id = Id16(id16(&place.unit_id));
         let Some(unit) = lot.units.get(&id) else {
-            c.find(
-                &codes::UNIT_UNKNOWN,
-                format!("unit {id}"),
-                "a unit of the lot",
-                field(path),
-            );
+            c.find(&codes::UNIT_UNKNOWN, format!("unit {id}"), "a unit of the lot", field(path));
             continue;
         };
         c.demand(
@@ -189,10 +155,7 @@ pub(super) fn moved(c: &mut Context<'_>, e: &pb::UnitsMoved) {
             || field(format!("{path}.location.facility_id")),
         );
         c.demand(
-            matches!(
-                unit.processing,
-                Processing::Filled | Processing::Stored | Processing::Allocated
-            ),
+            matches!(unit.processing, Processing::Filled | Processing::Stored | Processing::Allocated),
             &codes::THAWED_UNIT_STORED,
             || format!("unit {} is {:?}", unit.code, unit.processing).to_lowercase(),
             || "a frozen unit".to_owned(),
@@ -208,21 +171,11 @@ pub(super) fn moved(c: &mut Context<'_>, e: &pb::UnitsMoved) {
 }
 
 fn taken(c: &mut Context<'_>, other: &str, path: &str) {
-    c.find(
-        &codes::LOCATION_TAKEN,
-        format!("a place that {other} is in"),
-        "a free place",
-        field(format!("{path}.location")),
-    );
+    c.find(&codes::LOCATION_TAKEN, format!("a place that {other} is in"), "a free place", field(format!("{path}.location")));
 }
 
 /// The unit that is in a place now, unless this record moves it away.
-fn occupant(
-    view: &dyn View,
-    moving: &[pb::UnitPlace],
-    location: &pb::Location,
-    unit: &Id16,
-) -> Option<String> {
+fn occupant(view: &dyn View, moving: &[pb::UnitPlace], location: &pb::Location, unit: &Id16) -> Option<String> {
     let key = IndexKey::Place {
         facility: id16(&location.facility_id),
         rack: location.rack.clone(),
@@ -244,35 +197,16 @@ fn occupant(
 pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut find = |code, found_text: String, allowed: &str, look_at: Vec<Look>| {
-        found.push(Finding {
-            code,
-            found: found_text,
-            allowed: allowed.to_owned(),
-            look_at,
-        });
+        found.push(Finding { code, found: found_text, allowed: allowed.to_owned(), look_at });
     };
-    let thing = Look::Thing {
-        kind: "unit",
-        id: unit.code.clone(),
-    };
+    let thing = Look::Thing { kind: "unit", id: unit.code.clone() };
     match lot.disposition {
         Some((_, pb::Disposition::Conditional | pb::Disposition::Final)) => {}
         other => find(
             &codes::LOT_NOT_RELEASED,
-            format!(
-                "unit {}: lot {}",
-                unit.code,
-                if other.is_some() {
-                    "rejected"
-                } else {
-                    "without disposition"
-                }
-            ),
+            format!("unit {}: lot {}", unit.code, if other.is_some() { "rejected" } else { "without disposition" }),
             "a lot released conditionally or finally",
-            other.map_or_else(
-                || vec![thing.clone()],
-                |(record, _)| vec![Look::Record(record)],
-            ),
+            other.map_or_else(|| vec![thing.clone()], |(record, _)| vec![Look::Record(record)]),
         ),
     }
     for hold in lot.upkeep.holds_on_unit(&unit.id) {
@@ -286,10 +220,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec
     for owed in lot.upkeep.owed.iter().filter(|o| is_manufacturing(o)) {
         find(
             &codes::UNIT_SIGNATURE_OWED,
-            format!(
-                "unit {}: slot {} of a step is not signed",
-                unit.code, owed.slot
-            ),
+            format!("unit {}: slot {} of a step is not signed", unit.code, owed.slot),
             "every signature",
             vec![Look::Record(owed.record_id)],
         );
@@ -306,11 +237,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec
             if at_ms > expires_at_ms {
                 find(
                     &codes::UNIT_EXPIRED,
-                    format!(
-                        "unit {} expired at {}",
-                        unit.code,
-                        marrowline_record::instant::format(expires_at_ms, 0)
-                    ),
+                    format!("unit {} expired at {}", unit.code, marrowline_record::instant::format(expires_at_ms, 0)),
                     "use within the shelf life",
                     vec![Look::Record(unit.filled_by)],
                 );
@@ -336,8 +263,7 @@ pub(crate) fn is_manufacturing(owed: &Owed) -> bool {
 
 /// Last moment of a unit's shelf life, inclusive.
 pub fn expires_at_ms(unit: &Unit, document: &pb::SpecificationPublished) -> i64 {
-    unit.filled_at_ms
-        .saturating_add(i64::from(document.shelf_life_seconds).saturating_mul(1_000))
+    unit.filled_at_ms.saturating_add(i64::from(document.shelf_life_seconds).saturating_mul(1_000))
 }
 
 fn donor_findings(view: &dyn View, lot: &Lot, unit: &Unit) -> Vec<Finding> {
@@ -356,32 +282,19 @@ fn donor_findings(view: &dyn View, lot: &Lot, unit: &Unit) -> Vec<Finding> {
         return found;
     };
     if !donor.is_eligible() {
-        let look = donor
-            .eligibility
-            .iter()
-            .map(|(record, _)| Look::Record(*record))
-            .collect();
+        let look = donor.eligibility.iter().map(|(record, _)| Look::Record(*record)).collect();
         find("a donor who is not eligible".to_owned(), look);
     }
     for hold in donor.upkeep.open_holds() {
-        find(
-            format!("donor held: {}", hold.reason),
-            vec![Look::Record(hold.record_id)],
-        );
+        find(format!("donor held: {}", hold.reason), vec![Look::Record(hold.record_id)]);
     }
     // A donation number that a second donor was given holds both: the second by its own flag, the first by what the index says.
     for collection in &donor.collections {
         let din = &collection.event.din;
-        let users = [
-            view.lookup(&IndexKey::Din(din.clone())),
-            view.lookup(&IndexKey::DinLast(din.clone())),
-        ];
+        let users = [view.lookup(&IndexKey::Din(din.clone())), view.lookup(&IndexKey::DinLast(din.clone()))];
         if users.into_iter().flatten().any(|user| user != donor.id.0) {
             find(
-                format!(
-                    "donation number {} belongs to another donor too",
-                    collection.event.din
-                ),
+                format!("donation number {} belongs to another donor too", collection.event.din),
                 vec![Look::Record(collection.record_id)],
             );
         }

@@ -17,16 +17,11 @@ fn limit_seconds(c: &Context<'_>) -> Option<u32> {
             let (_, opened) = lot.opened.as_ref()?;
             let document = opened.specification.as_ref()?;
             let specification = c.view.specification(&Id16(id16(&document.id)))?;
-            specification
-                .version(document.version)
-                .map(|s| s.late_entry_limit_seconds)
+            specification.version(document.version).map(|s| s.late_entry_limit_seconds)
         }
         StreamKind::Subject => {
             let (id, version) = c.view.subject(&id)?.protocol()?;
-            c.view
-                .protocol(&id)?
-                .version(version)
-                .map(|p| p.late_entry_limit_seconds)
+            c.view.protocol(&id)?.version(version).map(|p| p.late_entry_limit_seconds)
         }
         StreamKind::Donor => {
             let donor = c.view.donor(&id)?;
@@ -34,18 +29,12 @@ fn limit_seconds(c: &Context<'_>) -> Option<u32> {
                 let lot = c.view.lot(lot)?;
                 let document = lot.opened.as_ref()?.1.specification.clone()?;
                 let specification = c.view.specification(&Id16(id16(&document.id)))?;
-                specification
-                    .version(document.version)
-                    .map(|s| s.late_entry_limit_seconds)
+                specification.version(document.version).map(|s| s.late_entry_limit_seconds)
             })
         }
         _ => None,
     };
-    c.record
-        .streams
-        .iter()
-        .filter_map(|s| of_stream(s.kind(), Id16(id16(&s.id))))
-        .min()
+    c.record.streams.iter().filter_map(|s| of_stream(s.kind(), Id16(id16(&s.id)))).min()
 }
 
 pub(super) fn check(c: &mut Context<'_>) {

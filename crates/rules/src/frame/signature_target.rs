@@ -10,57 +10,28 @@ use crate::index::{IndexKey, id16};
 
 pub(super) fn check(c: &mut Context<'_>, e: &pb::SignatureAdded) {
     if let Err((found, allowed)) = target_is_right(c, e) {
-        c.find(
-            &codes::SIGNATURE_TARGET_WRONG,
-            found,
-            allowed,
-            vec![Look::Field("signature_added".to_owned())],
-        );
+        c.find(&codes::SIGNATURE_TARGET_WRONG, found, allowed, vec![Look::Field("signature_added".to_owned())]);
     }
 }
 
 fn target_is_right(c: &Context<'_>, e: &pb::SignatureAdded) -> Result<(), (String, String)> {
     let wrong = |found: &str, allowed: &str| Err((found.to_owned(), allowed.to_owned()));
     let digest: [u8; 32] = e.target_digest.as_slice().try_into().unwrap_or([0; 32]);
-    let target = c
-        .view
-        .lookup(&IndexKey::Digest(digest))
-        .and_then(|id| c.view.entry(&RecordId(id)));
+    let target = c.view.lookup(&IndexKey::Digest(digest)).and_then(|id| c.view.entry(&RecordId(id)));
     let Some(target) = target else {
-        return wrong(
-            "a target that this ledger does not hold",
-            "the digest of a record that owes a signature",
-        );
+        return wrong("a target that this ledger does not hold", "the digest of a record that owes a signature");
     };
     let number = e.slot.and_then(|s| u8::try_from(s).ok()).unwrap_or(u8::MAX);
     let owed = owed_slot(c, &target, number);
-    let Some(slot) = target
-        .record
-        .slots
-        .get(usize::from(number))
-        .filter(|_| owed)
-    else {
-        return wrong(
-            &format!("slot {number}, which the target does not owe"),
-            "a slot that the target still owes",
-        );
+    let Some(slot) = target.record.slots.get(usize::from(number)).filter(|_| owed) else {
+        return wrong(&format!("slot {number}, which the target does not owe"), "a slot that the target still owes");
     };
     if c.record.slots != [slot.clone()] {
-        return wrong(
-            "another role, meaning or facility",
-            "one slot that repeats the target's",
-        );
+        return wrong("another role, meaning or facility", "one slot that repeats the target's");
     }
     let same = |a: &pb::StreamExtension, b: &pb::StreamExtension| a.kind == b.kind && a.id == b.id;
     let streams = &target.record.streams;
-    if c.record.streams.len() != streams.len()
-        || !c
-            .record
-            .streams
-            .iter()
-            .zip(streams)
-            .all(|(a, b)| same(a, b))
-    {
+    if c.record.streams.len() != streams.len() || !c.record.streams.iter().zip(streams).all(|(a, b)| same(a, b)) {
         return wrong("other streams", "the streams that the target extends");
     }
     let signed_before = target
@@ -70,21 +41,13 @@ fn target_is_right(c: &Context<'_>, e: &pb::SignatureAdded) -> Result<(), (Strin
         .chain(added_before(c, &target))
         .any(|person| c.signed_by(&person));
     if signed_before {
-        return wrong(
-            "someone who has signed the target already",
-            "a different person",
-        );
+        return wrong("someone who has signed the target already", "a different person");
     }
     Ok(())
 }
 
 fn owed_slot(c: &Context<'_>, target: &marrowline_record::entry::Entry, slot: u8) -> bool {
-    let owes = |upkeep: &crate::state::Upkeep| {
-        upkeep
-            .owed
-            .iter()
-            .any(|o| o.digest == target.digest && o.slot == slot)
-    };
+    let owes = |upkeep: &crate::state::Upkeep| upkeep.owed.iter().any(|o| o.digest == target.digest && o.slot == slot);
     target.record.streams.iter().any(|s| {
         let id = Id16(id16(&s.id));
         match s.kind() {
@@ -93,9 +56,7 @@ fn owed_slot(c: &Context<'_>, target: &marrowline_record::entry::Entry, slot: u8
             pb::StreamKind::Lot => c.view.lot(&id).is_some_and(|l| owes(&l.upkeep)),
             pb::StreamKind::Subject => c.view.subject(&id).is_some_and(|s| owes(&s.upkeep)),
             pb::StreamKind::Protocol => c.view.protocol(&id).is_some_and(|p| owes(&p.upkeep)),
-            pb::StreamKind::Specification => {
-                c.view.specification(&id).is_some_and(|s| owes(&s.upkeep))
-            }
+            pb::StreamKind::Specification => c.view.specification(&id).is_some_and(|s| owes(&s.upkeep)),
             _ => false,
         }
     })

@@ -92,10 +92,7 @@ impl Authority {
         self.keys.get(key).is_some_and(|key| {
             key.revocation.is_none()
                 && key.grants.iter().any(|g| {
-                    g.role == role
-                        && g.facility_id == *facility
-                        && g.valid_from_ms <= at_ms
-                        && at_ms <= g.valid_until_ms
+                    g.role == role && g.facility_id == *facility && g.valid_from_ms <= at_ms && at_ms <= g.valid_until_ms
                 })
         })
     }
@@ -131,9 +128,7 @@ impl Authority {
     }
 
     fn register(&mut self, facility: &pb::Facility) {
-        self.facilities
-            .entry(Id16(id16(&facility.facility_id)))
-            .or_insert_with(|| facility.clone());
+        self.facilities.entry(Id16(id16(&facility.facility_id))).or_insert_with(|| facility.clone());
     }
 
     fn grant(&mut self, record_id: RecordId, grant: &pb::KeyGrant) {
@@ -166,11 +161,7 @@ impl Authority {
                 };
             }
             None => {
-                key.revocation = Some(Revocation {
-                    record_id,
-                    reason: e.reason.clone(),
-                    compromised_since_ms: since,
-                });
+                key.revocation = Some(Revocation { record_id, reason: e.reason.clone(), compromised_since_ms: since });
             }
         }
     }
@@ -206,11 +197,6 @@ pub(crate) fn founding_person(event: &Event, key: &KeyId) -> Option<Id16> {
     };
     e.grants
         .iter()
-        .find(|g| {
-            g.public_key
-                .as_slice()
-                .try_into()
-                .is_ok_and(|k: [u8; 32]| KeyId::of(&k) == *key)
-        })
+        .find(|g| g.public_key.as_slice().try_into().is_ok_and(|k: [u8; 32]| KeyId::of(&k) == *key))
         .map(|g| Id16(id16(&g.person_id)))
 }

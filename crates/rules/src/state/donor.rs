@@ -82,12 +82,9 @@ impl Donor {
         let record_id = entry.record_id();
         match &entry.record.event {
             Some(Event::DonorRegistered(e)) => {
-                self.registered
-                    .get_or_insert_with(|| (record_id, e.clone()));
+                self.registered.get_or_insert_with(|| (record_id, e.clone()));
             }
-            Some(Event::DonorConsented(e)) => {
-                self.consent = Some((record_id, e.clone(), entry.occurred_at_ms()))
-            }
+            Some(Event::DonorConsented(e)) => self.consent = Some((record_id, e.clone(), entry.occurred_at_ms())),
             Some(Event::DonorTestReported(e)) => self.results.push(PanelResult {
                 record_id,
                 event: e.clone(),
@@ -102,20 +99,15 @@ impl Donor {
             }
             Some(Event::DonorEligibilityDetermined(e)) => {
                 // A yes holds from the ledger's time; a no from the time that it states.
-                let from = if e.eligibility() == pb::Eligibility::Eligible {
-                    entry.recorded_at_ms
-                } else {
-                    entry.occurred_at_ms()
-                };
+                let from =
+                    if e.eligibility() == pb::Eligibility::Eligible { entry.recorded_at_ms } else { entry.occurred_at_ms() };
                 self.eligibility = Some((record_id, e.eligibility()));
                 self.determinations.push((from, e.eligibility(), record_id));
                 self.determinations.sort_by_key(|(from, _, _)| *from);
             }
-            Some(Event::MarrowCollected(e)) => self.collections.push(Collection {
-                record_id,
-                event: e.clone(),
-                collected_at_ms: entry.occurred_at_ms(),
-            }),
+            Some(Event::MarrowCollected(e)) => {
+                self.collections.push(Collection { record_id, event: e.clone(), collected_at_ms: entry.occurred_at_ms() })
+            }
             Some(Event::LotOpened(_)) => self.lots.push(Id16(entry.stream_id(pb::StreamKind::Lot))),
             _ => {}
         }

@@ -226,9 +226,7 @@ impl Lot {
 
     /// The specification that governs the lot.
     pub fn specification(&self) -> Option<&pb::VersionRef> {
-        self.opened
-            .as_ref()
-            .and_then(|(_, opened)| opened.specification.as_ref())
+        self.opened.as_ref().and_then(|(_, opened)| opened.specification.as_ref())
     }
 
     /// The furthest passage that was reached.
@@ -239,9 +237,6 @@ impl Lot {
     /// Most population doublings that cells of the lot went through since P1, thousandths.
     pub fn milli_doublings(&self) -> i64 {
         let cultures = self.cultures.values().map(|c| c.milli_doublings);
-        cultures
-            .chain(self.harvests.values().map(|h| h.milli_doublings))
-            .max()
-            .unwrap_or(0)
+        cultures.chain(self.harvests.values().map(|h| h.milli_doublings)).max().unwrap_or(0)
     }
 }

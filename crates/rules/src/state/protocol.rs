@@ -39,12 +39,7 @@ pub struct Protocol {
 impl Protocol {
     /// Before the first record.
     pub fn new(id: Id16) -> Protocol {
-        Protocol {
-            id,
-            versions: BTreeMap::new(),
-            slots: Vec::new(),
-            upkeep: Upkeep::new(StreamKind::Protocol),
-        }
+        Protocol { id, versions: BTreeMap::new(), slots: Vec::new(), upkeep: Upkeep::new(StreamKind::Protocol) }
     }
 
     /// A published version.
@@ -59,9 +54,7 @@ impl Protocol {
 
     /// The slot that the next subject is given.
     pub fn next_slot(&self) -> u32 {
-        self.slots
-            .last()
-            .map_or(0, |last| last.slot.saturating_add(1))
+        self.slots.last().map_or(0, |last| last.slot.saturating_add(1))
     }
 
     /// Adds the next record.
@@ -69,9 +62,7 @@ impl Protocol {
         self.upkeep.fold(entry);
         match &entry.record.event {
             Some(Event::ProtocolPublished(e)) => {
-                self.versions
-                    .entry(e.version)
-                    .or_insert_with(|| (entry.record_id(), Arc::new(e.clone())));
+                self.versions.entry(e.version).or_insert_with(|| (entry.record_id(), Arc::new(e.clone())));
             }
             Some(Event::SubjectRandomised(e)) => self.slots.push(RevealedSlot {
                 slot: e.slot.unwrap_or(0),

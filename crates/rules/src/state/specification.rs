@@ -24,11 +24,7 @@ pub struct Specification {
 impl Specification {
     /// Before the first record.
     pub fn new(id: Id16) -> Specification {
-        Specification {
-            id,
-            versions: BTreeMap::new(),
-            upkeep: Upkeep::new(marrowline_record::pb::StreamKind::Specification),
-        }
+        Specification { id, versions: BTreeMap::new(), upkeep: Upkeep::new(marrowline_record::pb::StreamKind::Specification) }
     }
 
     /// A published version.
@@ -45,9 +41,7 @@ impl Specification {
     pub fn fold(&mut self, entry: &Entry) {
         self.upkeep.fold(entry);
         if let Some(Event::SpecificationPublished(e)) = &entry.record.event {
-            self.versions
-                .entry(e.version)
-                .or_insert_with(|| (entry.record_id(), Arc::new(e.clone())));
+            self.versions.entry(e.version).or_insert_with(|| (entry.record_id(), Arc::new(e.clone())));
         }
     }
 }

@@ -141,13 +141,7 @@ impl Subject {
     /// The last consent for the subject's trial. Its version of the protocol governs the subject.
     pub fn consent(&self) -> Option<&Consent> {
         let trial = self.protocol_id()?;
-        self.consents.iter().rev().find(|consent| {
-            consent
-                .event
-                .protocol
-                .as_ref()
-                .is_some_and(|p| id16(&p.id) == trial.0)
-        })
+        self.consents.iter().rev().find(|consent| consent.event.protocol.as_ref().is_some_and(|p| id16(&p.id) == trial.0))
     }
 
     /// Trial and version that govern the subject.
@@ -166,9 +160,7 @@ impl Subject {
 
     /// The latest weighing by its own time; of two at the same time the one recorded later.
     pub fn latest_weighing(&self) -> Option<&Weighing> {
-        self.weighings
-            .iter()
-            .max_by_key(|weighing| weighing.weighed_at_ms)
+        self.weighings.iter().max_by_key(|weighing| weighing.weighed_at_ms)
     }
 
     /// A weighing by its record.
@@ -232,12 +224,7 @@ impl Subject {
 
     fn note_investigators(&mut self, entry: &Entry) {
         let record_id = entry.record_id();
-        self.investigated_by.extend(
-            entry
-                .signings
-                .iter()
-                .map(|signing| (signing.key_id, record_id)),
-        );
+        self.investigated_by.extend(entry.signings.iter().map(|signing| (signing.key_id, record_id)));
     }
 
     fn fold_order(&mut self, entry: &Entry, e: &pb::DoseOrdered) {
@@ -261,20 +248,14 @@ impl Subject {
         let id = Id16(id16(&e.order_id));
         if let Some(order) = self.orders.iter_mut().find(|order| order.id == id) {
             let record_id = entry.record_id();
-            order
-                .allocated
-                .extend(e.unit_ids.iter().map(|unit| (Id16(id16(unit)), record_id)));
+            order.allocated.extend(e.unit_ids.iter().map(|unit| (Id16(id16(unit)), record_id)));
         }
     }
 
     fn fold_dose(&mut self, entry: &Entry, event: &Event, holds_before: usize) {
         if let Event::DosePrepared(e) = event {
             let dose = Dose::prepared(entry, e);
-            if let Some(order) = self
-                .orders
-                .iter_mut()
-                .find(|order| order.id == dose.order_id)
-            {
+            if let Some(order) = self.orders.iter_mut().find(|order| order.id == dose.order_id) {
                 order.dose_id.get_or_insert(dose.id);
             }
             if self.dose(&dose.id).is_none() {

@@ -141,15 +141,12 @@ impl Upkeep {
 
     /// Holds in force that stop this unit.
     pub fn holds_on_unit(&self, unit: &Id16) -> impl Iterator<Item = &Hold> {
-        self.open_holds().filter(move |h| {
-            h.dose_id.is_none() && (h.unit_ids.is_empty() || h.unit_ids.contains(unit))
-        })
+        self.open_holds().filter(move |h| h.dose_id.is_none() && (h.unit_ids.is_empty() || h.unit_ids.contains(unit)))
     }
 
     /// Holds in force that stop this dose.
     pub fn holds_on_dose(&self, dose: &Id16) -> impl Iterator<Item = &Hold> {
-        self.open_holds()
-            .filter(move |h| h.dose_id.is_none_or(|d| d == *dose))
+        self.open_holds().filter(move |h| h.dose_id.is_none_or(|d| d == *dose))
     }
 
     /// Deviations that are open.
@@ -160,13 +157,7 @@ impl Upkeep {
     /// Adds the stream's next record.
     pub fn fold(&mut self, entry: &Entry) {
         self.length = self.length.saturating_add(1);
-        self.facilities.extend(
-            entry
-                .record
-                .slots
-                .iter()
-                .map(|slot| Id16(id16(&slot.facility_id))),
-        );
+        self.facilities.extend(entry.record.slots.iter().map(|slot| Id16(id16(&slot.facility_id))));
         Arc::make_mut(&mut self.signed).push(SignedRecord {
             record_id: entry.record_id(),
             digest: entry.digest,
@@ -176,15 +167,9 @@ impl Upkeep {
         self.fold_effects(entry);
         self.fold_owed(entry);
         match &entry.record.event {
-            Some(Event::DeviationOpened(e)) => {
-                self.open(entry, DEVIATION_OPENED, e.severity(), &e.description)
-            }
+            Some(Event::DeviationOpened(e)) => self.open(entry, DEVIATION_OPENED, e.severity(), &e.description),
             Some(Event::DeviationClosed(e)) => {
-                for deviation in self
-                    .deviations
-                    .iter_mut()
-                    .filter(|d| d.id[..] == e.deviation_id[..])
-                {
+                for deviation in self.deviations.iter_mut().filter(|d| d.id[..] == e.deviation_id[..]) {
                     deviation.closed_by.get_or_insert(entry.record_id());
                 }
             }
@@ -230,14 +215,7 @@ impl Upkeep {
         });
     }
 
-    fn hold(
-        &mut self,
-        entry: &Entry,
-        code: &'static str,
-        reason: &str,
-        unit_ids: Vec<Id16>,
-        dose_id: Option<Id16>,
-    ) {
+    fn hold(&mut self, entry: &Entry, code: &'static str, reason: &str, unit_ids: Vec<Id16>, dose_id: Option<Id16>) {
         self.holds.push(Hold {
             id: derived_id(&entry.digest, code),
             code,
@@ -252,11 +230,9 @@ impl Upkeep {
     fn fold_owed(&mut self, entry: &Entry) {
         if let Some(Event::SignatureAdded(e)) = &entry.record.event {
             let slot = e.slot.unwrap_or(u32::MAX);
-            self.owed
-                .retain(|o| !(o.digest.0[..] == e.target_digest[..] && u32::from(o.slot) == slot));
+            self.owed.retain(|o| !(o.digest.0[..] == e.target_digest[..] && u32::from(o.slot) == slot));
             if let Some(target) = Digest::from_slice(&e.target_digest) {
-                self.added
-                    .push((target, entry.signings.iter().map(|s| s.key_id).collect()));
+                self.added.push((target, entry.signings.iter().map(|s| s.key_id).collect()));
             }
             return;
         }

@@ -26,20 +26,10 @@ use crate::view::View as _;
 /// Plays the history with this name; `read` gives the text of a file of the histories' folder. Returns how many rows held; otherwise
 /// every row that did not, with what was found.
 pub fn play(name: &str, read: &dyn Fn(&str) -> Result<String, String>) -> Result<usize, String> {
-    let mut player = Player {
-        read,
-        pool: schema()?,
-        defaults: defaults(&read("defaults.txt")?),
-        failures: Vec::new(),
-        held: 0,
-    };
+    let mut player = Player { read, pool: schema()?, defaults: defaults(&read("defaults.txt")?), failures: Vec::new(), held: 0 };
     let mut ledger = Ledger::default();
     player.play(name, &mut ledger)?;
-    if player.failures.is_empty() {
-        Ok(player.held)
-    } else {
-        Err(player.failures.join("\n"))
-    }
+    if player.failures.is_empty() { Ok(player.held) } else { Err(player.failures.join("\n")) }
 }
 
 /// What the rows so far have left.
@@ -63,18 +53,11 @@ struct Player<'a> {
 fn defaults(text: &str) -> BTreeMap<String, Vec<(String, String)>> {
     let mut blocks: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     let mut event = String::new();
-    for line in text
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty() && !l.starts_with('#'))
-    {
+    for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
         if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
             event = name.to_owned();
         } else if let Some((path, value)) = line.split_once('=') {
-            blocks
-                .entry(event.clone())
-                .or_default()
-                .push((path.to_owned(), value.to_owned()));
+            blocks.entry(event.clone()).or_default().push((path.to_owned(), value.to_owned()));
         }
     }
     blocks
@@ -96,9 +79,7 @@ impl Player<'_> {
                 let place = format!("{name}.txt:{number}{story}");
                 match Row::parse(&line).and_then(|row| self.step(ledger, &row)) {
                     Ok(()) => self.held += 1,
-                    Err(what) => self
-                        .failures
-                        .push(format!("{place}\n    {line}\n    {what}")),
+                    Err(what) => self.failures.push(format!("{place}\n    {line}\n    {what}")),
                 }
             }
         }
@@ -114,22 +95,14 @@ impl Player<'_> {
         };
         let expected = row.verdict.split_whitespace().collect::<Vec<_>>();
         let in_order = |words: &[&str]| -> (String, BTreeSet<String>) {
-            let (first, rest) = words
-                .split_first()
-                .map_or(("", [].as_slice()), |(f, r)| (*f, r));
-            (
-                first.to_owned(),
-                rest.iter().map(|w| (*w).to_owned()).collect(),
-            )
+            let (first, rest) = words.split_first().map_or(("", [].as_slice()), |(f, r)| (*f, r));
+            (first.to_owned(), rest.iter().map(|w| (*w).to_owned()).collect())
         };
         let answer: Vec<&str> = found.split_whitespace().collect();
         if in_order(&expected) == in_order(&answer) {
             return Ok(());
         }
-        Err(format!(
-            "expected: {}\n    found:    {found}{detail}",
-            row.verdict
-        ))
+        Err(format!("expected: {}\n    found:    {found}{detail}", row.verdict))
     }
 
     fn append(&mut self, ledger: &mut Ledger, row: &Row) -> Result<(String, String), String> {
@@ -144,20 +117,14 @@ impl Player<'_> {
         let opened = match open(bytes, signings, &ledger.view) {
             Ok(opened) => opened,
             Err(error) => {
-                return Ok((
-                    format!("unread {}", error.code()),
-                    format!("\n      {error}"),
-                ));
+                return Ok((format!("unread {}", error.code()), format!("\n      {error}")));
             }
         };
         let recorded = match row.option("recorded") {
             Some(text) => moment(text, row.at_ms)?,
             None => row.at_ms.max(ledger.last_ms),
         };
-        let verdict = ledger
-            .view
-            .append(&opened, recorded)
-            .ok_or("the record has no event")?;
+        let verdict = ledger.view.append(&opened, recorded).ok_or("the record has no event")?;
         ledger.last_ms = ledger.last_ms.max(recorded);
         let (word, findings) = match &verdict {
             Verdict::Accepted { flags } if flags.is_empty() => ("accepted", flags),
@@ -168,23 +135,13 @@ impl Player<'_> {
     }
 
     fn record(&self, ledger: &Ledger, row: &Row) -> Result<pb::Record, String> {
-        let Deed::Record {
-            signatories,
-            alone,
-            event,
-            streams,
-            cites,
-            fields,
-        } = &row.deed
-        else {
+        let Deed::Record { signatories, alone, event, streams, cites, fields } = &row.deed else {
             return Err("no record".to_owned());
         };
         let event = self.event(ledger, row, event, fields)?;
         let mut record = pb::Record {
             origin: written_origin(ledger, row, &event)?,
-            record_id: people::record_id(&format!("record {}", ledger.rows))
-                .0
-                .to_vec(),
+            record_id: people::record_id(&format!("record {}", ledger.rows)).0.to_vec(),
             salt: people::id(&format!("salt {}", ledger.rows)).0.to_vec(),
             occurred_at: Some(instant(row.at_ms)),
             slots: slots(&event, signatories, *alone),
@@ -193,53 +150,34 @@ impl Player<'_> {
         for (kind, name) in streams {
             record.streams.push(stream(ledger, row, *kind, name)?);
         }
-        record
-            .streams
-            .sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
+        record.streams.sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
         for label in cites {
-            let (id, digest) = ledger
-                .labels
-                .get(label)
-                .copied()
-                .unwrap_or_else(|| (people::record_id(label), Digest(people::hash(label))));
-            record.cites.push(pb::Cite {
-                record_id: id.0.to_vec(),
-                digest: digest.0.to_vec(),
-            });
+            let (id, digest) =
+                ledger.labels.get(label).copied().unwrap_or_else(|| (people::record_id(label), Digest(people::hash(label))));
+            record.cites.push(pb::Cite { record_id: id.0.to_vec(), digest: digest.0.to_vec() });
         }
         record.event = Some(event);
         Ok(record)
     }
 
     fn event(&self, ledger: &Ledger, row: &Row, name: &str, fields: &str) -> Result<Event, String> {
-        let record = self
-            .pool
-            .get_message_by_name("marrowline.v1.Record")
-            .ok_or("no schema")?;
+        let record = self.pool.get_message_by_name("marrowline.v1.Record").ok_or("no schema")?;
         let field = record
             .fields()
-            .find(|f| {
-                f.containing_oneof().is_some()
-                    && f.kind().as_message().is_some_and(|m| m.name() == name)
-            })
+            .find(|f| f.containing_oneof().is_some() && f.kind().as_message().is_some_and(|m| m.name() == name))
             .ok_or_else(|| format!("`{name}` is no event"))?;
         let kind = field.kind().as_message().cloned().ok_or("no message")?;
         let mut message = DynamicMessage::new(kind);
-        let names = Referring {
-            ledger,
-            at_ms: row.at_ms,
-        };
+        let names = Referring { ledger, at_ms: row.at_ms };
         for (path, value) in self.defaults.get(name).into_iter().flatten() {
-            set(&mut message, path, value, &names)
-                .map_err(|e| format!("defaults of {name}: {e}"))?;
+            set(&mut message, path, value, &names).map_err(|e| format!("defaults of {name}: {e}"))?;
         }
         for (path, value) in assignments(fields)? {
             set(&mut message, &path, &value, &names)?;
         }
         let mut whole = DynamicMessage::new(record);
         whole.set_field(&field, Value::Message(message));
-        let record =
-            pb::Record::decode(whole.encode_to_vec().as_slice()).map_err(|e| e.to_string())?;
+        let record = pb::Record::decode(whole.encode_to_vec().as_slice()).map_err(|e| e.to_string())?;
         record.event.ok_or_else(|| "no event".to_owned())
     }
 }
@@ -265,10 +203,7 @@ fn joined(text: &str) -> Vec<(usize, String)> {
 
 fn answer(word: &str, findings: &[crate::Finding]) -> String {
     let codes: BTreeSet<&str> = findings.iter().map(|f| f.code.name).collect();
-    std::iter::once(word)
-        .chain(codes)
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once(word).chain(codes).collect::<Vec<_>>().join(" ")
 }
 
 fn details(findings: &[crate::Finding]) -> String {
@@ -291,28 +226,14 @@ fn standing(ledger: &Ledger, what: &str, (kind, name): &(StreamKind, String)) ->
     };
     let found: Vec<String> = match what {
         "holds" => upkeep.open_holds().map(|h| h.code.to_owned()).collect(),
-        "deviations" => upkeep
-            .open_deviations()
-            .map(|d| d.code.to_owned())
-            .collect(),
-        _ => upkeep
-            .owed
-            .iter()
-            .map(|o| super::row::short_role(o.role).to_owned())
-            .collect(),
+        "deviations" => upkeep.open_deviations().map(|d| d.code.to_owned()).collect(),
+        _ => upkeep.owed.iter().map(|o| super::row::short_role(o.role).to_owned()).collect(),
     };
-    if found.is_empty() {
-        "none".to_owned()
-    } else {
-        found.join(" ")
-    }
+    if found.is_empty() { "none".to_owned() } else { found.join(" ") }
 }
 
 fn instant(unix_ms: i64) -> pb::Instant {
-    pb::Instant {
-        unix_ms,
-        offset_minutes: 0,
-    }
+    pb::Instant { unix_ms, offset_minutes: 0 }
 }
 
 fn stream_id(kind: StreamKind, name: &str) -> Id16 {
@@ -328,97 +249,49 @@ fn written_origin(ledger: &Ledger, row: &Row, event: &Event) -> Result<String, S
     }
     match (&ledger.view.authority().founded, event) {
         (_, Event::LedgerFounded(e)) => Ok(e.name.clone()),
-        (Some((_, digest, founded)), _) => Ok(origin::Origin::new(&founded.name, digest)
-            .map_err(|e| e.to_string())?
-            .to_string()),
+        (Some((_, digest, founded)), _) => Ok(origin::Origin::new(&founded.name, digest).map_err(|e| e.to_string())?.to_string()),
         (None, _) => Ok(format!("nowhere/{}", "00".repeat(16))),
     }
 }
 
 /// The stream with its head as the first signatory saw it: the current one, or what `seen=` says.
-fn stream(
-    ledger: &Ledger,
-    row: &Row,
-    kind: StreamKind,
-    name: &str,
-) -> Result<pb::StreamExtension, String> {
+fn stream(ledger: &Ledger, row: &Row, kind: StreamKind, name: &str) -> Result<pb::StreamExtension, String> {
     let id = stream_id(kind, name);
     let key = stream_key(u8::try_from(i32::from(kind)).unwrap_or(0), &id.0);
-    let head = |seq: u64, hash: [u8; 32]| pb::Head {
-        seq,
-        hash: hash.to_vec(),
-    };
+    let head = |seq: u64, hash: [u8; 32]| pb::Head { seq, hash: hash.to_vec() };
     let current = ledger.view.head(&key);
     let seen = match (row.option("seen"), current) {
         (None, current) => current.map(|(seq, hash)| head(seq, hash)),
         (Some("none"), _) => None,
         (Some("stale"), Some((seq, _))) => {
             let before = seq.saturating_sub(1);
-            ledger
-                .view
-                .hash_at(&key, before)
-                .map(|hash| head(before, hash))
+            ledger.view.hash_at(&key, before).map(|hash| head(before, hash))
         }
         (Some("forged"), Some((seq, _))) => Some(head(seq, people::hash("forged"))),
-        (Some("future"), current) => Some(head(
-            current.map_or(1, |(seq, _)| seq + 1),
-            people::hash("future"),
-        )),
+        (Some("future"), current) => Some(head(current.map_or(1, |(seq, _)| seq + 1), people::hash("future"))),
         (Some(other), _) => return Err(format!("`seen={other}` is not read here")),
     };
-    Ok(pb::StreamExtension {
-        kind: kind.into(),
-        id: id.0.to_vec(),
-        head: seen,
-    })
+    Ok(pb::StreamExtension { kind: kind.into(), id: id.0.to_vec(), head: seen })
 }
 
 fn slots(event: &Event, signatories: &[Option<Signatory>], alone: bool) -> Vec<pb::SignatureSlot> {
     let rules = table::row_of(event).slots;
-    let count = if alone {
-        signatories.len()
-    } else {
-        rules.len().max(signatories.len())
-    };
-    let somewhere = signatories
-        .iter()
-        .flatten()
-        .next()
-        .map_or("LAB", |s| s.facility.as_str());
+    let count = if alone { signatories.len() } else { rules.len().max(signatories.len()) };
+    let somewhere = signatories.iter().flatten().next().map_or("LAB", |s| s.facility.as_str());
     let meaning_of = |place: usize, role: Role| -> Meaning {
         let fits = |rule: &&SlotRule| rule.roles.contains(&role);
-        let rule = rules
-            .get(place)
-            .filter(fits)
-            .or_else(|| rules.iter().find(fits))
-            .or_else(|| rules.get(place));
-        rule.map_or(
-            if role == Role::VerifyingOperator {
-                Meaning::Verified
-            } else {
-                Meaning::Performed
-            },
-            |r| r.meaning,
-        )
+        let rule = rules.get(place).filter(fits).or_else(|| rules.iter().find(fits)).or_else(|| rules.get(place));
+        rule.map_or(if role == Role::VerifyingOperator { Meaning::Verified } else { Meaning::Performed }, |r| r.meaning)
     };
     (0..count)
         .map(|place| {
             let signatory = signatories.get(place).and_then(Option::as_ref);
-            let asked = rules
-                .get(place)
-                .and_then(|r| r.roles.first())
-                .copied()
-                .unwrap_or_default();
+            let asked = rules.get(place).and_then(|r| r.roles.first()).copied().unwrap_or_default();
             let role = signatory.map_or(asked, |s| s.role);
             pb::SignatureSlot {
                 role: role.into(),
-                meaning: signatory
-                    .and_then(|s| s.meaning)
-                    .unwrap_or_else(|| meaning_of(place, role))
-                    .into(),
-                facility_id: people::id(signatory.map_or(somewhere, |s| s.facility.as_str()))
-                    .0
-                    .to_vec(),
+                meaning: signatory.and_then(|s| s.meaning).unwrap_or_else(|| meaning_of(place, role)).into(),
+                facility_id: people::id(signatory.map_or(somewhere, |s| s.facility.as_str())).0.to_vec(),
             }
         })
         .collect()
@@ -435,18 +308,8 @@ fn signings(row: &Row, record: &pb::Record, digest: Digest) -> Result<Vec<Signin
     let signed = (0u8..).zip(signatories).zip(&record.slots);
     Ok(signed
         .filter_map(|((slot, signatory), asked)| {
-            let statement = Statement {
-                slot,
-                role: asked.role(),
-                meaning: asked.meaning(),
-                signed_at_ms,
-                offset_minutes: 0,
-            };
-            Some(sign(
-                &people::signing_key(&signatory.as_ref()?.key),
-                digest,
-                statement,
-            ))
+            let statement = Statement { slot, role: asked.role(), meaning: asked.meaning(), signed_at_ms, offset_minutes: 0 };
+            Some(sign(&people::signing_key(&signatory.as_ref()?.key), digest, statement))
         })
         .collect())
 }
@@ -464,17 +327,8 @@ impl Names for Referring<'_> {
 
     fn reference(&self, text: &str) -> Result<Vec<u8>, String> {
         let wrong = || format!("`{text}` refers to nothing; see histories/README.md");
-        let (kind, name) = text
-            .strip_prefix('@')
-            .and_then(|t| t.split_once(':'))
-            .ok_or_else(wrong)?;
-        let record = |label: &str| {
-            self.ledger
-                .labels
-                .get(label)
-                .copied()
-                .ok_or_else(|| format!("no row is labelled {label}"))
-        };
+        let (kind, name) = text.strip_prefix('@').and_then(|t| t.split_once(':')).ok_or_else(wrong)?;
+        let record = |label: &str| self.ledger.labels.get(label).copied().ok_or_else(|| format!("no row is labelled {label}"));
         Ok(match kind {
             "rec" => record(name)?.0.0.to_vec(),
             "digest" => record(name)?.1.0.to_vec(),
@@ -505,8 +359,7 @@ fn salt(slot: &str) -> [u8; 32] {
 /// The leaves of a randomisation list, written as its arms: `2121`.
 fn leaves(arms: &str) -> Vec<[u8; 32]> {
     let arms = (0u32..).zip(arms.bytes().map(|b| b.saturating_sub(b'0')));
-    arms.map(|(slot, arm)| leaf_hash(&slot_commitment(slot, arm, &salt(&slot.to_string()))))
-        .collect()
+    arms.map(|(slot, arm)| leaf_hash(&slot_commitment(slot, arm, &salt(&slot.to_string())))).collect()
 }
 
 /// The inclusion proof of a leaf, RFC 9162 section 2.1.3.1.

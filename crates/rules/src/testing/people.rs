@@ -12,24 +12,7 @@ pub fn hash(name: &str) -> [u8; 32] {
 /// The id of a thing or person: the first 16 bytes of SHA-256, in the form of a UUIDv7.
 pub fn id(name: &str) -> Id16 {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = hash(name);
-    Id16([
-        a,
-        b,
-        c,
-        d,
-        e,
-        f,
-        0x70 | g & 0x0f,
-        h,
-        0x80 | i & 0x3f,
-        j,
-        k,
-        l,
-        m,
-        n,
-        o,
-        p,
-    ])
+    Id16([a, b, c, d, e, f, 0x70 | g & 0x0f, h, 0x80 | i & 0x3f, j, k, l, m, n, o, p])
 }
 
 /// A record's id.
@@ -60,8 +43,5 @@ pub fn person(name: &str) -> &str {
 /// The name as printed: `anna` is `Anna`.
 pub fn printed_name(name: &str) -> String {
     let mut letters = person(name).chars();
-    letters
-        .next()
-        .map(|first| first.to_uppercase().chain(letters).collect())
-        .unwrap_or_default()
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -2,10 +2,7 @@
 
 use marrowline_record::descriptor::FILE_DESCRIPTOR_SET;
 use marrowline_record::din;
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _,
-    Value,
-};
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value};
 
 use super::people;
 
@@ -45,13 +42,8 @@ pub(super) fn split(text: &str, is_separator: impl Fn(char) -> bool, most: usize
 /// `path=value` words of a text. A day and its time of day belong together: `sampled_at=d3 10:00`.
 pub(super) fn assignments(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut found: Vec<(String, String)> = Vec::new();
-    for word in split(text, char::is_whitespace, usize::MAX)
-        .into_iter()
-        .filter(|w| !w.is_empty())
-    {
-        let is_time = word.len() >= 5
-            && word.as_bytes().get(2) == Some(&b':')
-            && word.starts_with(|c: char| c.is_ascii_digit());
+    for word in split(text, char::is_whitespace, usize::MAX).into_iter().filter(|w| !w.is_empty()) {
+        let is_time = word.len() >= 5 && word.as_bytes().get(2) == Some(&b':') && word.starts_with(|c: char| c.is_ascii_digit());
         match found.last_mut() {
             Some((_, value)) if is_time => *value = format!("{value} {word}"),
             _ => {
@@ -67,12 +59,7 @@ pub(super) fn assignments(text: &str) -> Result<Vec<(String, String)>, String> {
 }
 
 /// Puts a value into a message.
-pub(super) fn set(
-    message: &mut DynamicMessage,
-    path: &str,
-    text: &str,
-    names: &dyn Names,
-) -> Result<(), String> {
+pub(super) fn set(message: &mut DynamicMessage, path: &str, text: &str, names: &dyn Names) -> Result<(), String> {
     let (step, rest) = match path.split_once('.') {
         Some((step, rest)) => (step, Some(rest)),
         None => (path, None),
@@ -114,37 +101,19 @@ pub(super) fn set(
         };
         return set(inner, rest, text, names);
     }
-    let value = if field.is_list() {
-        list(&field, text, names)?
-    } else {
-        one(&field, text, names)?
-    };
-    message
-        .try_set_field(&field, value)
-        .map_err(|e| e.to_string())
+    let value = if field.is_list() { list(&field, text, names)? } else { one(&field, text, names)? };
+    message.try_set_field(&field, value).map_err(|e| e.to_string())
 }
 
 fn list(field: &FieldDescriptor, text: &str, names: &dyn Names) -> Result<Value, String> {
     if text.starts_with('@') {
         let hashes = names.reference(text)?;
-        return Ok(Value::List(
-            hashes
-                .chunks(32)
-                .map(|h| Value::Bytes(h.to_vec().into()))
-                .collect(),
-        ));
+        return Ok(Value::List(hashes.chunks(32).map(|h| Value::Bytes(h.to_vec().into())).collect()));
     }
-    let inner = text
-        .strip_prefix('[')
-        .and_then(|t| t.strip_suffix(']'))
-        .unwrap_or(text);
+    let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     let items = split(inner, |c| c == ',', usize::MAX);
     let items = items.into_iter().map(str::trim).filter(|t| !t.is_empty());
-    Ok(Value::List(
-        items
-            .map(|item| one(field, item, names))
-            .collect::<Result<_, _>>()?,
-    ))
+    Ok(Value::List(items.map(|item| one(field, item, names)).collect::<Result<_, _>>()?))
 }
 
 fn one(field: &FieldDescriptor, text: &str, names: &dyn Names) -> Result<Value, String> {
@@ -153,10 +122,7 @@ fn one(field: &FieldDescriptor, text: &str, names: &dyn Names) -> Result<Value, 
     Ok(match field.kind() {
         Kind::Message(kind) => Value::Message(message(&kind, text, names)?),
         Kind::Enum(kind) => {
-            let named = kind
-                .values()
-                .filter(|v| v.name().ends_with(&format!("_{plain}")))
-                .min_by_key(|v| v.name().len());
+            let named = kind.values().filter(|v| v.name().ends_with(&format!("_{plain}"))).min_by_key(|v| v.name().len());
             Value::EnumNumber(named.ok_or_else(|| wrong("value"))?.number())
         }
         Kind::Bytes => Value::Bytes(bytes(field, &plain, names)?.into()),
@@ -164,9 +130,7 @@ fn one(field: &FieldDescriptor, text: &str, names: &dyn Names) -> Result<Value, 
         Kind::Bool => Value::Bool(plain == "yes"),
         Kind::Uint32 => Value::U32(u32::try_from(number(&plain)?).map_err(|_| wrong("number"))?),
         Kind::Uint64 => Value::U64(u64::try_from(number(&plain)?).map_err(|_| wrong("number"))?),
-        Kind::Sint32 | Kind::Int32 => {
-            Value::I32(i32::try_from(number(&plain)?).map_err(|_| wrong("number"))?)
-        }
+        Kind::Sint32 | Kind::Int32 => Value::I32(i32::try_from(number(&plain)?).map_err(|_| wrong("number"))?),
         Kind::Sint64 | Kind::Int64 => Value::I64(number(&plain)?),
         _ => return Err(wrong("value")),
     })
@@ -178,9 +142,7 @@ fn checked(text: String) -> String {
         let code = text.strip_prefix(start)?;
         Some(code.chars().chain(check(code)).collect::<String>())
     };
-    complete("@label:", din::digit_check)
-        .or_else(|| complete("@din:", din::check_character))
-        .unwrap_or(text)
+    complete("@label:", din::digit_check).or_else(|| complete("@din:", din::check_character)).unwrap_or(text)
 }
 
 /// `1_500`, `50M` (millions), `70k` (thousands).
@@ -191,12 +153,8 @@ fn number(text: &str) -> Result<i64, String> {
         (_, Some(rest)) => (rest, 1_000),
         _ => (digits.as_str(), 1),
     };
-    let value: i64 = digits
-        .parse()
-        .map_err(|_| format!("`{text}` is no number"))?;
-    value
-        .checked_mul(times)
-        .ok_or_else(|| format!("`{text}` is too large"))
+    let value: i64 = digits.parse().map_err(|_| format!("`{text}` is no number"))?;
+    value.checked_mul(times).ok_or_else(|| format!("`{text}` is too large"))
 }
 
 /// A reference, or the id or digest that a name stands for: which one is said by the field's length.
@@ -211,32 +169,20 @@ fn bytes(field: &FieldDescriptor, text: &str, names: &dyn Names) -> Result<Vec<u
 }
 
 fn exact_bytes(field: &FieldDescriptor) -> Option<u32> {
-    let extension = field
-        .parent_pool()
-        .get_extension_by_name("marrowline.v1.shape")?;
+    let extension = field.parent_pool().get_extension_by_name("marrowline.v1.shape")?;
     let options = field.options();
     let shape = options.get_extension(&extension);
-    let length = shape
-        .as_message()?
-        .get_field_by_name("exact_bytes")?
-        .as_u32();
+    let length = shape.as_message()?.get_field_by_name("exact_bytes")?.as_u32();
     length
 }
 
-fn message(
-    kind: &MessageDescriptor,
-    text: &str,
-    names: &dyn Names,
-) -> Result<DynamicMessage, String> {
+fn message(kind: &MessageDescriptor, text: &str, names: &dyn Names) -> Result<DynamicMessage, String> {
     let mut made = DynamicMessage::new(kind.clone());
     if kind.name() == "Instant" {
         made.set_field_by_name("unix_ms", Value::I64(names.moment(text)?));
         return Ok(made);
     }
-    if let Some(grant) = text
-        .strip_prefix("@grant(")
-        .and_then(|t| t.strip_suffix(')'))
-    {
+    if let Some(grant) = text.strip_prefix("@grant(").and_then(|t| t.strip_suffix(')')) {
         return person(made, grant, names);
     }
     if kind.name() == "TestResult" && !text.starts_with('{') {
@@ -260,71 +206,38 @@ fn message(
 }
 
 /// `ABSENT`, `96.1 %`, `<0.5 [EU]/mL`, `>90 %`, `below 0.05 [EU]/mL`, `above 1000 [EU]/mL` (the limit of quantification).
-fn result(
-    mut made: DynamicMessage,
-    text: &str,
-    names: &dyn Names,
-) -> Result<DynamicMessage, String> {
+fn result(mut made: DynamicMessage, text: &str, names: &dyn Names) -> Result<DynamicMessage, String> {
     if ["ABSENT", "PRESENT", "INVALID"].contains(&text) {
         set(&mut made, "kind", text, names)?;
         return Ok(made);
     }
-    let read = [
-        ("<", "LESS"),
-        (">", "GREATER"),
-        ("below ", "BELOW_QUANTIFICATION"),
-        ("above ", "ABOVE_QUANTIFICATION"),
-        ("", "EQUAL"),
-    ]
-    .into_iter()
-    .find_map(|(start, comparator)| Some((text.strip_prefix(start)?, comparator)));
+    let read =
+        [("<", "LESS"), (">", "GREATER"), ("below ", "BELOW_QUANTIFICATION"), ("above ", "ABOVE_QUANTIFICATION"), ("", "EQUAL")]
+            .into_iter()
+            .find_map(|(start, comparator)| Some((text.strip_prefix(start)?, comparator)));
     let (number, comparator) = read.unwrap_or((text, "EQUAL"));
-    let (value, unit) = number
-        .trim()
-        .split_once(' ')
-        .ok_or_else(|| format!("`{text}` has no unit"))?;
-    for (path, part) in [
-        ("kind", "QUANTITATIVE"),
-        ("value", value),
-        ("unit_ucum", unit),
-        ("comparator", comparator),
-    ] {
+    let (value, unit) = number.trim().split_once(' ').ok_or_else(|| format!("`{text}` has no unit"))?;
+    for (path, part) in [("kind", "QUANTITATIVE"), ("value", value), ("unit_ucum", unit), ("comparator", comparator)] {
         set(&mut made, path, part, names)?;
     }
     Ok(made)
 }
 
 /// `@grant(anna PHY@LAB QA@LAB)`: a person's key with roles that hold for ten years.
-fn person(
-    mut made: DynamicMessage,
-    text: &str,
-    names: &dyn Names,
-) -> Result<DynamicMessage, String> {
+fn person(mut made: DynamicMessage, text: &str, names: &dyn Names) -> Result<DynamicMessage, String> {
     let mut words = text.split_whitespace();
     let name = words.next().ok_or("a grant without a name")?;
     set(&mut made, "person_id", people::person(name), names)?;
-    set(
-        &mut made,
-        "printed_name",
-        &people::printed_name(name),
-        names,
-    )?;
+    set(&mut made, "printed_name", &people::printed_name(name), names)?;
     set(&mut made, "public_key", &format!("@public:{name}"), names)?;
     for (place, word) in words.enumerate() {
-        let (role, facility) = word
-            .split_once('@')
-            .ok_or_else(|| format!("`{word}` is not of the form ROLE@FACILITY"))?;
+        let (role, facility) = word.split_once('@').ok_or_else(|| format!("`{word}` is not of the form ROLE@FACILITY"))?;
         let path = format!("roles[{place}]");
         let role = super::row::role_name(role).ok_or_else(|| format!("`{role}` is no role"))?;
         set(&mut made, &format!("{path}.role"), role, names)?;
         set(&mut made, &format!("{path}.facility_id"), facility, names)?;
         set(&mut made, &format!("{path}.valid_from"), "d0 00:00", names)?;
-        set(
-            &mut made,
-            &format!("{path}.valid_until"),
-            "d3650 00:00",
-            names,
-        )?;
+        set(&mut made, &format!("{path}.valid_until"), "d3650 00:00", names)?;
     }
     Ok(made)
 }

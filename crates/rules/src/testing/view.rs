@@ -28,10 +28,7 @@ pub struct MemoryView {
 impl MemoryView {
     /// Judges a record at a time of the ledger, and keeps it if it is accepted.
     pub fn append(&mut self, opened: &OpenedRecord, recorded_at_ms: i64) -> Option<Verdict> {
-        let at = At {
-            index: self.length,
-            recorded_at_ms,
-        };
+        let at = At { index: self.length, recorded_at_ms };
         let verdict = judge(RULE_SET, self, at, opened)?;
         if let Verdict::Accepted { .. } = &verdict {
             self.keep(Entry {
@@ -45,10 +42,7 @@ impl MemoryView {
             });
             for stream in &opened.record().streams {
                 let key = key(stream.kind(), &Id16(id16(&stream.id)));
-                self.heads
-                    .entry(key)
-                    .or_default()
-                    .push(opened.signed_hash());
+                self.heads.entry(key).or_default().push(opened.signed_hash());
             }
         }
         Some(verdict)
@@ -57,10 +51,7 @@ impl MemoryView {
     fn keep(&mut self, entry: Entry) {
         for extended in &entry.record.streams {
             let id = Id16(id16(&extended.id));
-            self.streams
-                .entry(key(extended.kind(), &id))
-                .or_insert_with(|| Stream::new(extended.kind(), id))
-                .fold(&entry);
+            self.streams.entry(key(extended.kind(), &id)).or_insert_with(|| Stream::new(extended.kind(), id)).fold(&entry);
         }
         for write in writes(&entry) {
             if write.first_wins {
@@ -71,9 +62,7 @@ impl MemoryView {
         }
         for granted in self.authority().keys.values() {
             if let Ok(parsed) = PublicKey::parse(&granted.public_key) {
-                self.keys
-                    .entry(granted.id)
-                    .or_insert_with(|| Arc::new(parsed));
+                self.keys.entry(granted.id).or_insert_with(|| Arc::new(parsed));
             }
         }
         self.entries.insert(entry.record_id(), Arc::new(entry));

@@ -18,21 +18,11 @@ const ENDOTOXIN_UNITS: [&str; 2] = ["[EU]/mL", "[EU]/ml"];
 /// Cells are the sum of the portions, and within the band for the order's weight.
 pub(in crate::family) fn cells(f: &mut Findings, case: &Case<'_>) {
     let dose = case.dose;
-    let sum: u128 = dose
-        .portions
-        .iter()
-        .map(|portion| u128::from(portion.total_cells))
-        .sum();
+    let sum: u128 = dose.portions.iter().map(|portion| u128::from(portion.total_cells)).sum();
     f.demand(
         sum == u128::from(dose.total_cells),
         &code::CONTRIBUTIONS_DIFFER_FROM_TOTAL,
-        || {
-            format!(
-                "{} cells in the dose, {} from its units",
-                grouped(dose.total_cells),
-                grouped(sum)
-            )
-        },
+        || format!("{} cells in the dose, {} from its units", grouped(dose.total_cells), grouped(sum)),
         || "the same number".to_owned(),
         || vec![record(dose.record_id)],
     );
@@ -75,12 +65,7 @@ fn band(f: &mut Findings, case: &Case<'_>) {
         fewest <= viable,
         &code::DOSE_BELOW_BAND,
         found,
-        || {
-            allowed(format!(
-                "at least {}",
-                grouped(fewest.div_ceil((share * 1_000).max(1)))
-            ))
-        },
+        || allowed(format!("at least {}", grouped(fewest.div_ceil((share * 1_000).max(1))))),
         look_at,
     );
     let most = u128::from(max) * weight * 10_000;
@@ -88,12 +73,7 @@ fn band(f: &mut Findings, case: &Case<'_>) {
         viable <= most,
         &code::DOSE_ABOVE_BAND,
         found,
-        || {
-            allowed(format!(
-                "at most {}",
-                grouped(most / (share * 1_000).max(1))
-            ))
-        },
+        || allowed(format!("at most {}", grouped(most / (share * 1_000).max(1)))),
         look_at,
     );
 }
@@ -101,11 +81,7 @@ fn band(f: &mut Findings, case: &Case<'_>) {
 /// Viability and DMSO are within the strictest of the units' specifications.
 pub(in crate::family) fn quality(f: &mut Findings, case: &Case<'_>) {
     let dose = case.dose;
-    if let Some(lowest) = case
-        .specifications()
-        .map(|s| s.min_thaw_viability_basis_points)
-        .max()
-    {
+    if let Some(lowest) = case.specifications().map(|s| s.min_thaw_viability_basis_points).max() {
         f.demand(
             dose.viability_basis_points >= lowest,
             &code::DOSE_VIABILITY_LOW,
@@ -114,10 +90,7 @@ pub(in crate::family) fn quality(f: &mut Findings, case: &Case<'_>) {
             || vec![record(dose.record_id)],
         );
     }
-    let limit = case
-        .specifications()
-        .map(|s| s.max_dmso_milligrams_per_kg)
-        .min();
+    let limit = case.specifications().map(|s| s.max_dmso_milligrams_per_kg).min();
     let (Some(limit), Some(weighing)) = (limit, case.order_weighing()) else {
         return;
     };
@@ -126,22 +99,10 @@ pub(in crate::family) fn quality(f: &mut Findings, case: &Case<'_>) {
     f.demand(
         dmso * 1_000 <= u128::from(limit) * weight,
         &code::DMSO_TOO_HIGH,
-        || {
-            format!(
-                "{} mg/kg ({} mg ÷ {} g)",
-                tenths(dmso * 1_000, weight),
-                grouped(dmso),
-                grouped(weight)
-            )
-        },
+        || format!("{} mg/kg ({} mg ÷ {} g)", tenths(dmso * 1_000, weight), grouped(dmso), grouped(weight)),
         || {
             let most = u128::from(limit) * weight / 1_000;
-            format!(
-                "{} mg/kg: at most {} mg for {} g",
-                grouped(limit),
-                grouped(most),
-                grouped(weight)
-            )
+            format!("{} mg/kg: at most {} mg for {} g", grouped(limit), grouped(most), grouped(weight))
         },
         || vec![record(dose.record_id), record(weighing.record_id)],
     );
@@ -151,18 +112,14 @@ pub(in crate::family) fn quality(f: &mut Findings, case: &Case<'_>) {
 ///
 /// The highest reviewed result of each lot counts; of a result below its limit of quantification the limit.
 pub(in crate::family) fn endotoxin(f: &mut Findings, case: &Case<'_>) {
-    let lots: BTreeMap<Id16, &SeenUnit> =
-        case.seen().map(|(_, seen)| (seen.lot.id, seen)).collect();
+    let lots: BTreeMap<Id16, &SeenUnit> = case.seen().map(|(_, seen)| (seen.lot.id, seen)).collect();
     for (lot_id, seen) in lots {
         let results = endotoxin_results(seen);
         f.demand(
             !results.is_empty(),
             &code::ENDOTOXIN_UNKNOWN,
             || "no reviewed endotoxin result in EU/mL".to_owned(),
-            || {
-                "a reviewed result, given as `=`, `<` or below the limit of quantification"
-                    .to_owned()
-            },
+            || "a reviewed result, given as `=`, `<` or below the limit of quantification".to_owned(),
             || vec![thing("lot", &lot_id)],
         );
         for (value, record_id) in results {
@@ -172,23 +129,12 @@ pub(in crate::family) fn endotoxin(f: &mut Findings, case: &Case<'_>) {
 }
 
 /// value EU/mL × µL ÷ 1000 ÷ (g ÷ 1000) ÷ (s ÷ 3600) ≤ limit ÷ 1000 EU/kg/h, that is: value ≤ limit × g × s ÷ (µL × 3 600 000).
-fn endotoxin_rate(
-    f: &mut Findings,
-    case: &Case<'_>,
-    seen: &SeenUnit,
-    value: &str,
-    record_id: RecordId,
-) {
-    let (Some(specification), Some(order), Some(weighing)) =
-        (&seen.specification, case.order, case.order_weighing())
-    else {
+fn endotoxin_rate(f: &mut Findings, case: &Case<'_>, seen: &SeenUnit, value: &str, record_id: RecordId) {
+    let (Some(specification), Some(order), Some(weighing)) = (&seen.specification, case.order, case.order_weighing()) else {
         return;
     };
     let dose = case.dose;
-    let from_units: u64 = dose
-        .portions
-        .iter()
-        .fold(0, |sum, p| sum.saturating_add(p.volume_microlitres));
+    let from_units: u64 = dose.portions.iter().fold(0, |sum, p| sum.saturating_add(p.volume_microlitres));
     let volume = dose.volume_microlitres.max(from_units);
     let limit = specification.max_endotoxin_milli_eu_per_kg_per_hour;
     let (weight, seconds) = (weighing.weight_grams, order.planned_duration_seconds);
@@ -212,14 +158,7 @@ fn endotoxin_rate(
                 grouped(numerator.saturating_mul(1_000) / denominator.max(1))
             )
         },
-        || {
-            vec![
-                record(record_id),
-                record(order.record_id),
-                record(dose.record_id),
-                record(weighing.record_id),
-            ]
-        },
+        || vec![record(record_id), record(order.record_id), record(dose.record_id), record(weighing.record_id)],
     );
 }
 
@@ -231,32 +170,21 @@ fn endotoxin_results(seen: &SeenUnit) -> Vec<(String, RecordId)> {
         let mut tests = specification.tests.iter();
         tests.any(|test| test.code == test_code && test.kind() == TestKind::Endotoxin)
     };
-    let reviewed = |review: &Option<(RecordId, ReviewDecision)>| {
-        matches!(review, Some((_, ReviewDecision::Accepted)))
-    };
+    let reviewed = |review: &Option<(RecordId, ReviewDecision)>| matches!(review, Some((_, ReviewDecision::Accepted)));
     seen.lot
         .results
         .iter()
         .filter(|result| is_endotoxin(&result.test_code) && reviewed(&result.review))
-        .filter_map(|result| {
-            Some((
-                upper_bound(result.event.result.as_ref()?)?.to_owned(),
-                result.record_id,
-            ))
-        })
+        .filter_map(|result| Some((upper_bound(result.event.result.as_ref()?)?.to_owned(), result.record_id)))
         .collect()
 }
 
 /// The highest concentration that a result leaves possible.
 fn upper_bound(result: &TestResult) -> Option<&str> {
-    let bounded = matches!(
-        result.comparator(),
-        Comparator::Equal | Comparator::Less | Comparator::BelowQuantification
-    );
+    let bounded = matches!(result.comparator(), Comparator::Equal | Comparator::Less | Comparator::BelowQuantification);
     let unit = result.unit_ucum.as_deref()?;
     let value = result.value.as_deref()?;
-    let usable =
-        result.kind() == ResultKind::Quantitative && bounded && ENDOTOXIN_UNITS.contains(&unit);
+    let usable = result.kind() == ResultKind::Quantitative && bounded && ENDOTOXIN_UNITS.contains(&unit);
     (usable && !value.starts_with('-')).then_some(value)
 }
 
@@ -313,11 +241,7 @@ mod tests {
             ("1", 0, 0, true),
             ("x", 9, 1, false),
         ] {
-            assert_eq!(
-                is_at_most(value, numerator, denominator),
-                expected,
-                "{value} ≤ {numerator}/{denominator}"
-            );
+            assert_eq!(is_at_most(value, numerator, denominator), expected, "{value} ≤ {numerator}/{denominator}");
         }
     }
 
@@ -341,23 +265,13 @@ mod tests {
             comparator: Some(comparator.into()),
         };
         use Comparator::{AboveQuantification, BelowQuantification, Equal, Greater, Less};
-        for (comparator, usable) in [
-            (Equal, true),
-            (Less, true),
-            (BelowQuantification, true),
-            (Greater, false),
-            (AboveQuantification, false),
-        ] {
+        for (comparator, usable) in
+            [(Equal, true), (Less, true), (BelowQuantification, true), (Greater, false), (AboveQuantification, false)]
+        {
             let result = result(ResultKind::Quantitative, comparator, "[EU]/mL");
             assert_eq!(upper_bound(&result).is_some(), usable, "{comparator:?}");
         }
-        assert_eq!(
-            upper_bound(&result(ResultKind::Quantitative, Equal, "[EU]/L")),
-            None
-        );
-        assert_eq!(
-            upper_bound(&result(ResultKind::Invalid, Equal, "[EU]/mL")),
-            None
-        );
+        assert_eq!(upper_bound(&result(ResultKind::Quantitative, Equal, "[EU]/L")), None);
+        assert_eq!(upper_bound(&result(ResultKind::Invalid, Equal, "[EU]/mL")), None);
     }
 }

@@ -26,15 +26,9 @@ pub(in crate::family) fn dispensed(c: &mut Context<'_>, e: &pb::DoseDispensed) {
     if let Some(dose) = of_subject(&mut f, &subject, &e.dose_id) {
         let case = Case::of(c.view, &subject, dose, c.judged_at_ms());
         portions::lots_extended(c, &mut f, case.parts.iter().map(|(_, sight)| sight));
-        let facility = c
-            .signers
-            .first()
-            .map_or(dose.facility_id, |signer| signer.facility_id);
+        let facility = c.signers.first().map_or(dose.facility_id, |signer| signer.facility_id);
         let people: BTreeSet<Id16> = c.people().collect();
-        let asker = Asker::Dispensing {
-            facility_id: facility,
-            people: &people,
-        };
+        let asker = Asker::Dispensing { facility_id: facility, people: &people };
         f.0.extend(dose_check::clauses(&case, &asker).0);
     }
     f.into_context(c);
@@ -130,28 +124,14 @@ fn checked(f: &mut Findings, dose: &Dose) {
         &code::INFUSION_UNCHECKED,
         || format!("dose `{}` without a bedside check", dose.code),
         || "a bedside check that found agreement".to_owned(),
-        || {
-            dose.dispensed
-                .iter()
-                .map(|dispensed| record(dispensed.record_id))
-                .collect()
-        },
+        || dose.dispensed.iter().map(|dispensed| record(dispensed.record_id)).collect(),
     );
     f.demand(
         last.is_none() || dose.is_matched(),
         &code::INFUSION_AFTER_MISMATCH,
-        || {
-            format!(
-                "dose `{}`, whose last bedside check found disagreement",
-                dose.code
-            )
-        },
+        || format!("dose `{}`, whose last bedside check found disagreement", dose.code),
         || "a bedside check that found agreement".to_owned(),
-        || {
-            last.map(|check| record(check.record_id))
-                .into_iter()
-                .collect()
-        },
+        || last.map(|check| record(check.record_id)).into_iter().collect(),
     );
 }
 
@@ -160,20 +140,9 @@ fn started_once(f: &mut Findings, dose: &Dose) {
     f.demand(
         first.is_none(),
         &code::INFUSION_STARTED_TWICE,
-        || {
-            format!(
-                "dose `{}` begun {}",
-                dose.code,
-                first.map_or_else(String::new, |i| moment(i.started_at_ms))
-            )
-        },
+        || format!("dose `{}` begun {}", dose.code, first.map_or_else(String::new, |i| moment(i.started_at_ms))),
         || "one start".to_owned(),
-        || {
-            first
-                .map(|infusion| record(infusion.record_id))
-                .into_iter()
-                .collect()
-        },
+        || first.map(|infusion| record(infusion.record_id)).into_iter().collect(),
     );
 }
 
@@ -188,15 +157,8 @@ fn in_time_after_onset(f: &mut Findings, case: &Case<'_>) {
     let Some(onset_ms) = screening.onset_at_ms() else {
         return;
     };
-    let infusions = case
-        .subject
-        .doses
-        .iter()
-        .filter_map(|dose| dose.infusion.as_ref());
-    if infusions
-        .into_iter()
-        .any(|infusion| infusion.started_at_ms <= case.at_ms)
-    {
+    let infusions = case.subject.doses.iter().filter_map(|dose| dose.infusion.as_ref());
+    if infusions.into_iter().any(|infusion| infusion.started_at_ms <= case.at_ms) {
         return;
     }
     let window_ms = seconds_to_ms(protocol.onset_window_seconds);
@@ -231,31 +193,17 @@ fn began_and_goes_on(f: &mut Findings, dose: &Dose, at_ms: i64) {
         infusion.is_some_and(|infusion| infusion.started_at_ms <= at_ms),
         &code::INFUSION_NOT_STARTED,
         || match infusion {
-            Some(infusion) => format!(
-                "ended {}, begun {}",
-                moment(at_ms),
-                moment(infusion.started_at_ms)
-            ),
+            Some(infusion) => format!("ended {}, begun {}", moment(at_ms), moment(infusion.started_at_ms)),
             None => format!("dose `{}`, whose start is not recorded", dose.code),
         },
         || "an end after the start".to_owned(),
-        || {
-            vec![record(
-                infusion.map_or(dose.record_id, |infusion| infusion.record_id),
-            )]
-        },
+        || vec![record(infusion.map_or(dose.record_id, |infusion| infusion.record_id))],
     );
     let end = infusion.and_then(|infusion| infusion.end.as_ref());
     f.demand(
         end.is_none(),
         &code::INFUSION_ENDED_TWICE,
-        || {
-            format!(
-                "dose `{}` ended {}",
-                dose.code,
-                end.map_or_else(String::new, |end| moment(end.ended_at_ms))
-            )
-        },
+        || format!("dose `{}` ended {}", dose.code, end.map_or_else(String::new, |end| moment(end.ended_at_ms))),
         || "one end".to_owned(),
         || end.map(|end| record(end.record_id)).into_iter().collect(),
     );
@@ -264,20 +212,13 @@ fn began_and_goes_on(f: &mut Findings, dose: &Dose, at_ms: i64) {
 fn volumes(f: &mut Findings, dose: &Dose, end: &InfusionEnd) {
     let mut named = BTreeSet::new();
     for (unit_id, volume) in &end.infused {
-        let portion = dose
-            .portions
-            .iter()
-            .find(|portion| portion.unit_id == *unit_id);
+        let portion = dose.portions.iter().find(|portion| portion.unit_id == *unit_id);
         f.demand(
             named.insert(*unit_id) && portion.is_some(),
             &code::INFUSED_UNIT_NOT_IN_DOSE,
             || format!("unit {unit_id}"),
             || {
-                let units: Vec<String> = dose
-                    .portions
-                    .iter()
-                    .map(|portion| portion.unit_id.to_string())
-                    .collect();
+                let units: Vec<String> = dose.portions.iter().map(|portion| portion.unit_id.to_string()).collect();
                 format!("units {}, each once", units.join(", "))
             },
             || vec![record(dose.record_id), thing("unit", unit_id)],
@@ -296,18 +237,10 @@ fn volumes(f: &mut Findings, dose: &Dose, end: &InfusionEnd) {
         whole == end.stopped_because.is_none(),
         &code::INFUSION_REASON_WRONG,
         || {
-            if whole {
-                "a reason, and all was infused".to_owned()
-            } else {
-                "no reason, and less than all was infused".to_owned()
-            }
+            if whole { "a reason, and all was infused".to_owned() } else { "no reason, and less than all was infused".to_owned() }
         },
         || {
-            if whole {
-                "no reason".to_owned()
-            } else {
-                "a reason".to_owned()
-            }
+            if whole { "no reason".to_owned() } else { "a reason".to_owned() }
         },
         || vec![field("infusion_ended.stopped_because")],
     );

@@ -45,17 +45,10 @@ impl Sight {
         let Some(unit) = lot.units.get(&unit_id).cloned() else {
             return Sight::Unknown(unit_id);
         };
-        let reference = lot
-            .opened
-            .as_ref()
-            .and_then(|(_, opened)| opened.specification.clone());
-        let stream = reference
-            .as_ref()
-            .and_then(|r| view.specification(&Id16(id16(&r.id))));
+        let reference = lot.opened.as_ref().and_then(|(_, opened)| opened.specification.clone());
+        let stream = reference.as_ref().and_then(|r| view.specification(&Id16(id16(&r.id))));
         let version = reference.as_ref().map_or(0, |r| r.version);
-        let published = stream
-            .as_ref()
-            .and_then(|stream| stream.versions.get(&version));
+        let published = stream.as_ref().and_then(|stream| stream.versions.get(&version));
         Sight::Seen(Box::new(SeenUnit {
             specification: published.map(|(_, published)| published.clone()),
             specification_record: published.map(|(record, _)| *record),
@@ -74,14 +67,8 @@ impl Sight {
 }
 
 /// The units of these ids.
-pub(in crate::family) fn sights<'a>(
-    view: &dyn View,
-    unit_ids: impl IntoIterator<Item = &'a Vec<u8>>,
-) -> Vec<Sight> {
-    unit_ids
-        .into_iter()
-        .map(|unit| Sight::of(view, Id16(id16(unit))))
-        .collect()
+pub(in crate::family) fn sights<'a>(view: &dyn View, unit_ids: impl IntoIterator<Item = &'a Vec<u8>>) -> Vec<Sight> {
+    unit_ids.into_iter().map(|unit| Sight::of(view, Id16(id16(unit)))).collect()
 }
 
 /// A dose with its surroundings.
@@ -96,12 +83,7 @@ pub(in crate::family) struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    pub(in crate::family) fn of(
-        view: &'a dyn View,
-        subject: &'a Subject,
-        dose: &'a Dose,
-        at_ms: i64,
-    ) -> Case<'a> {
+    pub(in crate::family) fn of(view: &'a dyn View, subject: &'a Subject, dose: &'a Dose, at_ms: i64) -> Case<'a> {
         Case {
             view,
             at_ms,
@@ -109,27 +91,18 @@ impl<'a> Case<'a> {
             standing: Standing::of(view, subject),
             dose,
             order: subject.order(&dose.order_id),
-            parts: dose
-                .portions
-                .iter()
-                .map(|portion| (*portion, Sight::of(view, portion.unit_id)))
-                .collect(),
+            parts: dose.portions.iter().map(|portion| (*portion, Sight::of(view, portion.unit_id))).collect(),
         }
     }
 
     /// The units that can be seen, with what each gave.
     pub(in crate::family) fn seen(&self) -> impl Iterator<Item = (&Portion, &SeenUnit)> {
-        self.parts
-            .iter()
-            .filter_map(|(portion, sight)| Some((portion, sight.seen()?)))
+        self.parts.iter().filter_map(|(portion, sight)| Some((portion, sight.seen()?)))
     }
 
     /// The published specifications of the units' lots.
-    pub(in crate::family) fn specifications(
-        &self,
-    ) -> impl Iterator<Item = &SpecificationPublished> {
-        self.seen()
-            .filter_map(|(_, seen)| seen.specification.as_deref())
+    pub(in crate::family) fn specifications(&self) -> impl Iterator<Item = &SpecificationPublished> {
+        self.seen().filter_map(|(_, seen)| seen.specification.as_deref())
     }
 
     /// The weight that the dose was ordered for.
@@ -142,14 +115,8 @@ impl<'a> Case<'a> {
         let mut earliest = None;
         for (_, sight) in &self.parts {
             let seen = sight.seen()?;
-            let window_ms =
-                super::words::seconds_to_ms(seen.specification.as_ref()?.thaw_window_seconds);
-            let end = seen
-                .unit
-                .thaw
-                .as_ref()?
-                .thawed_at_ms
-                .saturating_add(window_ms);
+            let window_ms = super::words::seconds_to_ms(seen.specification.as_ref()?.thaw_window_seconds);
+            let end = seen.unit.thaw.as_ref()?.thawed_at_ms.saturating_add(window_ms);
             earliest = Some(earliest.map_or(end, |e: i64| e.min(end)));
         }
         earliest
@@ -158,7 +125,6 @@ impl<'a> Case<'a> {
     /// The earlier of the stated and the computed end of use.
     pub(in crate::family) fn expires_at_ms(&self) -> i64 {
         let stated = self.dose.expires_at_ms;
-        self.computed_expiry_ms()
-            .map_or(stated, |computed| computed.min(stated))
+        self.computed_expiry_ms().map_or(stated, |computed| computed.min(stated))
     }
 }

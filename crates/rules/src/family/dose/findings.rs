@@ -23,21 +23,14 @@ impl Findings {
         #[cfg(feature = "testing")]
         let holds = holds || crate::testing::is_disabled(code);
         if !holds {
-            self.0.push(Finding {
-                code,
-                found: found(),
-                allowed: allowed(),
-                look_at: look_at(),
-            });
+            self.0.push(Finding { code, found: found(), allowed: allowed(), look_at: look_at() });
         }
     }
 
     /// Adds what another family found.
     pub(in crate::family) fn extend(&mut self, findings: Vec<Finding>) {
         #[cfg(feature = "testing")]
-        let findings = findings
-            .into_iter()
-            .filter(|finding| !crate::testing::is_disabled(finding.code));
+        let findings = findings.into_iter().filter(|finding| !crate::testing::is_disabled(finding.code));
         self.0.extend(findings);
     }
 
@@ -54,10 +47,7 @@ pub(in crate::family) fn record(id: RecordId) -> Look {
 
 /// Look at a thing.
 pub(in crate::family) fn thing(kind: &'static str, id: &Id16) -> Look {
-    Look::Thing {
-        kind,
-        id: id.to_string(),
-    }
+    Look::Thing { kind, id: id.to_string() }
 }
 
 /// Look at a field of the record.

@@ -29,11 +29,7 @@ pub(in crate::family) fn ordered(c: &mut Context<'_>, e: &pb::DoseOrdered) {
         &code::ORDER_ID_USED,
         || format!("order {order_id} for the second time"),
         || "a new id".to_owned(),
-        || {
-            used.map(|order| record(order.record_id))
-                .into_iter()
-                .collect()
-        },
+        || used.map(|order| record(order.record_id)).into_iter().collect(),
     );
     weighing_is_latest(&mut f, &subject, e);
     weight::recent(&mut f, &standing, at_ms);
@@ -53,26 +49,14 @@ fn weighing_is_latest(f: &mut Findings, subject: &Subject, e: &pb::DoseOrdered) 
         latest.is_some_and(|latest| latest.record_id == cited),
         &code::WEIGHING_NOT_LATEST,
         || match subject.weighing(&cited) {
-            Some(weighing) => format!(
-                "record {cited}, an earlier weighing of {} g",
-                grouped(weighing.weight_grams)
-            ),
+            Some(weighing) => format!("record {cited}, an earlier weighing of {} g", grouped(weighing.weight_grams)),
             None => format!("record {cited}, which is no weighing of this subject"),
         },
         || match latest {
-            Some(latest) => format!(
-                "record {} ({} g)",
-                latest.record_id,
-                grouped(latest.weight_grams)
-            ),
+            Some(latest) => format!("record {} ({} g)", latest.record_id, grouped(latest.weight_grams)),
             None => "a weighing; the subject was not weighed yet".to_owned(),
         },
-        || {
-            latest
-                .map(|latest| record(latest.record_id))
-                .into_iter()
-                .collect()
-        },
+        || latest.map(|latest| record(latest.record_id)).into_iter().collect(),
     );
 }
 
@@ -85,13 +69,7 @@ fn target(f: &mut Findings, standing: &Standing<'_>, e: &pb::DoseOrdered) {
         (band.min_viable_cells_per_kg..=band.max_viable_cells_per_kg).contains(&target),
         &code::TARGET_OUTSIDE_BAND,
         || format!("{} viable cells/kg", grouped(target)),
-        || {
-            format!(
-                "{} to {} viable cells/kg",
-                grouped(band.min_viable_cells_per_kg),
-                grouped(band.max_viable_cells_per_kg)
-            )
-        },
+        || format!("{} to {} viable cells/kg", grouped(band.min_viable_cells_per_kg), grouped(band.max_viable_cells_per_kg)),
         || vec![field("dose_ordered.target_viable_cells_per_kg")],
     );
 }
@@ -104,11 +82,7 @@ pub(in crate::family) fn units_allocated(c: &mut Context<'_>, e: &pb::UnitsAlloc
     let standing = Standing::of(c.view, &subject);
     let mut f = standing.everything(at_ms);
     let order = known_and_open(&mut f, &subject, &Id16(id16(&e.order_id)), None);
-    weight::unchanged(
-        &mut f,
-        &standing,
-        order.and_then(|order| subject.weighing(&order.weighing_record_id)),
-    );
+    weight::unchanged(&mut f, &standing, order.and_then(|order| subject.weighing(&order.weighing_record_id)));
     let sights = sights(c.view, &e.unit_ids);
     portions::known(&mut f, &sights);
     portions::named_once(&mut f, e.unit_ids.iter().map(|unit| Id16(id16(unit))));
@@ -118,20 +92,9 @@ pub(in crate::family) fn units_allocated(c: &mut Context<'_>, e: &pb::UnitsAlloc
         portions::free(&mut f, &seen.unit);
     }
     // Units that the order has already count: what is prepared from it may come from any of them.
-    let before: Vec<Sight> = order
-        .map(|order| {
-            order
-                .allocated
-                .iter()
-                .map(|(unit, _)| Sight::of(c.view, *unit))
-                .collect()
-        })
-        .unwrap_or_default();
-    let all: Vec<&SeenUnit> = sights
-        .iter()
-        .chain(&before)
-        .filter_map(Sight::seen)
-        .collect();
+    let before: Vec<Sight> =
+        order.map(|order| order.allocated.iter().map(|(unit, _)| Sight::of(c.view, *unit)).collect()).unwrap_or_default();
+    let all: Vec<&SeenUnit> = sights.iter().chain(&before).filter_map(Sight::seen).collect();
     portions::donors(&mut f, all.iter().copied());
     f.into_context(c);
 }
@@ -159,19 +122,11 @@ pub(in crate::family) fn known_and_open<'a>(
     f.demand(
         other.is_none(),
         &code::ORDER_CLOSED,
-        || {
-            format!(
-                "order {order_id}, for which dose {} was prepared",
-                other.map_or_else(String::new, |o| o.to_string())
-            )
-        },
+        || format!("order {order_id}, for which dose {} was prepared", other.map_or_else(String::new, |o| o.to_string())),
         || "an order without a dose".to_owned(),
         || {
             let dose = other.and_then(|other| subject.dose(&other));
-            vec![record(order.record_id)]
-                .into_iter()
-                .chain(dose.map(|d| record(d.record_id)))
-                .collect()
+            vec![record(order.record_id)].into_iter().chain(dose.map(|d| record(d.record_id))).collect()
         },
     );
     Some(order)

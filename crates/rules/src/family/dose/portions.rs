@@ -46,11 +46,7 @@ pub(in crate::family) fn named_once(f: &mut Findings, unit_ids: impl IntoIterato
 }
 
 /// The record extends the streams of exactly the units' lots.
-pub(in crate::family) fn lots_extended<'a>(
-    c: &Context<'_>,
-    f: &mut Findings,
-    sights: impl IntoIterator<Item = &'a Sight>,
-) {
+pub(in crate::family) fn lots_extended<'a>(c: &Context<'_>, f: &mut Findings, sights: impl IntoIterator<Item = &'a Sight>) {
     let mut lots = BTreeSet::new();
     for sight in sights {
         match sight {
@@ -60,35 +56,20 @@ pub(in crate::family) fn lots_extended<'a>(
         };
     }
     let extended: BTreeSet<Id16> = c.stream_ids(StreamKind::Lot).collect();
-    let list = |lots: &BTreeSet<Id16>| {
-        lots.iter()
-            .map(Id16::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let list = |lots: &BTreeSet<Id16>| lots.iter().map(Id16::to_string).collect::<Vec<_>>().join(", ");
     f.demand(
         extended == lots,
         &code::LOTS_DIFFER,
         || format!("lots {}", list(&extended)),
         || format!("lots {}", list(&lots)),
-        || {
-            lots.symmetric_difference(&extended)
-                .map(|lot| thing("lot", lot))
-                .collect()
-        },
+        || lots.symmetric_difference(&extended).map(|lot| thing("lot", lot)).collect(),
     );
 }
 
 /// The dose's cells come from no more donors than each lot's specification allows.
-pub(in crate::family) fn donors<'a>(
-    f: &mut Findings,
-    units: impl Iterator<Item = &'a SeenUnit> + Clone,
-) {
+pub(in crate::family) fn donors<'a>(f: &mut Findings, units: impl Iterator<Item = &'a SeenUnit> + Clone) {
     let donors: BTreeSet<Id16> = units.clone().filter_map(|seen| seen.lot.donor_id).collect();
-    let most = units
-        .filter_map(|seen| seen.specification.as_ref())
-        .map(|s| s.max_donors_per_dose)
-        .min();
+    let most = units.filter_map(|seen| seen.specification.as_ref()).map(|s| s.max_donors_per_dose).min();
     let Some(most) = most else { return };
     f.demand(
         u32::try_from(donors.len()).is_ok_and(|count| count <= most),
@@ -100,12 +81,7 @@ pub(in crate::family) fn donors<'a>(
 }
 
 /// Lot disposed, nothing held, donor eligible, not past its shelf life, custody undisputed.
-pub(in crate::family) fn fit_for_use(
-    f: &mut Findings,
-    view: &dyn View,
-    seen: &SeenUnit,
-    at_ms: i64,
-) {
+pub(in crate::family) fn fit_for_use(f: &mut Findings, view: &dyn View, seen: &SeenUnit, at_ms: i64) {
     f.extend(units::unit_findings(view, &seen.lot, &seen.unit, at_ms));
 }
 
@@ -115,13 +91,7 @@ pub(in crate::family) fn free(f: &mut Findings, unit: &Unit) {
     f.demand(
         unit.processing == Processing::Stored || unit.allocation.is_some(),
         &code::UNIT_NOT_STORED,
-        || {
-            format!(
-                "unit `{}`: {}",
-                unit.code,
-                processing_in_words(unit.processing)
-            )
-        },
+        || format!("unit `{}`: {}", unit.code, processing_in_words(unit.processing)),
         || "stored".to_owned(),
         || vec![thing("unit", &unit.id), record(unit.filled_by)],
     );
@@ -134,19 +104,11 @@ pub(in crate::family) fn unallocated(f: &mut Findings, unit: &Unit) {
         allocation.is_none(),
         &code::UNIT_ALREADY_ALLOCATED,
         || match allocation {
-            Some(allocation) => format!(
-                "unit `{}`, allocated to order {}",
-                unit.code, allocation.order_id
-            ),
+            Some(allocation) => format!("unit `{}`, allocated to order {}", unit.code, allocation.order_id),
             None => format!("unit `{}`", unit.code),
         },
         || "a unit that is allocated to no order".to_owned(),
-        || {
-            vec![thing("unit", &unit.id)]
-                .into_iter()
-                .chain(allocation.map(|a| record(a.record_id)))
-                .collect()
-        },
+        || vec![thing("unit", &unit.id)].into_iter().chain(allocation.map(|a| record(a.record_id))).collect(),
     );
 }
 
@@ -157,19 +119,11 @@ pub(in crate::family) fn allocated_to(f: &mut Findings, unit: &Unit, order_id: &
         allocation.is_some_and(|allocation| allocation.order_id == *order_id),
         &code::UNIT_NOT_ALLOCATED,
         || match allocation {
-            Some(allocation) => format!(
-                "unit `{}`, allocated to order {}",
-                unit.code, allocation.order_id
-            ),
+            Some(allocation) => format!("unit `{}`, allocated to order {}", unit.code, allocation.order_id),
             None => format!("unit `{}`, allocated to no order", unit.code),
         },
         || format!("allocated to order {order_id}"),
-        || {
-            vec![thing("unit", &unit.id)]
-                .into_iter()
-                .chain(allocation.map(|a| record(a.record_id)))
-                .collect()
-        },
+        || vec![thing("unit", &unit.id)].into_iter().chain(allocation.map(|a| record(a.record_id))).collect(),
     );
 }
 
@@ -190,28 +144,14 @@ pub(in crate::family) fn frozen(f: &mut Findings, unit: &Unit) {
     f.demand(
         thaw.is_none(),
         &code::UNIT_ALREADY_THAWED,
-        || {
-            format!(
-                "unit `{}`, thawed {}",
-                unit.code,
-                thaw.map_or_else(String::new, |thaw| moment(thaw.thawed_at_ms))
-            )
-        },
+        || format!("unit `{}`, thawed {}", unit.code, thaw.map_or_else(String::new, |thaw| moment(thaw.thawed_at_ms))),
         || "a frozen unit".to_owned(),
-        || {
-            thaw.map(|thaw| record(thaw.record_id))
-                .into_iter()
-                .collect()
-        },
+        || thaw.map(|thaw| record(thaw.record_id)).into_iter().collect(),
     );
 }
 
 /// A thaw's viability is the specification's lowest or more.
-pub(in crate::family) fn viable_after_thaw(
-    f: &mut Findings,
-    seen: &SeenUnit,
-    viability_basis_points: u32,
-) {
+pub(in crate::family) fn viable_after_thaw(f: &mut Findings, seen: &SeenUnit, viability_basis_points: u32) {
     let Some(specification) = &seen.specification else {
         return;
     };
@@ -219,20 +159,11 @@ pub(in crate::family) fn viable_after_thaw(
     f.demand(
         viability_basis_points >= lowest,
         &code::THAW_VIABILITY_LOW,
-        || {
-            format!(
-                "unit `{}`: {} viable",
-                seen.unit.code,
-                percent(viability_basis_points)
-            )
-        },
+        || format!("unit `{}`: {} viable", seen.unit.code, percent(viability_basis_points)),
         || format!("{} or more", percent(lowest)),
         || {
             let thaw = seen.unit.thaw.map(|thaw| record(thaw.record_id));
-            vec![thing("unit", &seen.unit.id)]
-                .into_iter()
-                .chain(thaw)
-                .collect()
+            vec![thing("unit", &seen.unit.id)].into_iter().chain(thaw).collect()
         },
     );
 }
@@ -250,8 +181,7 @@ pub(in crate::family) fn given(f: &mut Findings, case: &Case<'_>, portion: &Port
         return;
     };
     f.demand(
-        portion.total_cells <= thaw.total_cells
-            && portion.volume_microlitres <= unit.volume_microlitres,
+        portion.total_cells <= thaw.total_cells && portion.volume_microlitres <= unit.volume_microlitres,
         &code::CONTRIBUTION_TOO_LARGE,
         || {
             format!(
@@ -261,24 +191,13 @@ pub(in crate::family) fn given(f: &mut Findings, case: &Case<'_>, portion: &Port
                 grouped(portion.volume_microlitres)
             )
         },
-        || {
-            format!(
-                "at most {} cells in {} µL",
-                grouped(thaw.total_cells),
-                grouped(unit.volume_microlitres)
-            )
-        },
+        || format!("at most {} cells in {} µL", grouped(thaw.total_cells), grouped(unit.volume_microlitres)),
         || vec![record(thaw.record_id), record(case.dose.record_id)],
     );
 }
 
 /// The unit is part of this dose and of no other; `recorded` once its lot's chain has seen the preparation.
-pub(in crate::family) fn in_this_dose(
-    f: &mut Findings,
-    case: &Case<'_>,
-    unit: &Unit,
-    recorded: bool,
-) {
+pub(in crate::family) fn in_this_dose(f: &mut Findings, case: &Case<'_>, unit: &Unit, recorded: bool) {
     let holds = match unit.dose_id {
         Some(dose_id) => dose_id == case.dose.id,
         None => !recorded,
@@ -311,11 +230,9 @@ fn processing_in_words(processing: Processing) -> &'static str {
 fn custody_in_words(custody: &Custody) -> String {
     match custody {
         Custody::Held { facility_id } => format!("held by facility {facility_id}"),
-        Custody::InTransit {
-            from_facility_id,
-            to_facility_id,
-            ..
-        } => format!("in transit from facility {from_facility_id} to {to_facility_id}"),
+        Custody::InTransit { from_facility_id, to_facility_id, .. } => {
+            format!("in transit from facility {from_facility_id} to {to_facility_id}")
+        }
         Custody::Disputed { facility_id, .. } => {
             format!("disputed, last said to be at facility {facility_id}")
         }

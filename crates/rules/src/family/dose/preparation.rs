@@ -17,10 +17,7 @@ pub(in crate::family) fn prepared(c: &mut Context<'_>, e: &pb::DosePrepared) {
     let Some(subject) = c.view.subject(&c.stream_id(StreamKind::Subject)) else {
         return;
     };
-    let facility = c
-        .signers
-        .first()
-        .map_or(Id16([0; 16]), |signer| signer.facility_id);
+    let facility = c.signers.first().map_or(Id16([0; 16]), |signer| signer.facility_id);
     let dose = Dose::stated(e, c.record_id(), facility, c.occurred_at_ms);
     let mut f = Findings::default();
     id_and_code(c, &mut f, &dose);
@@ -59,22 +56,14 @@ fn id_and_code(c: &Context<'_>, f: &mut Findings, dose: &Dose) {
         || "a new id".to_owned(),
         || owner.iter().map(|owner| thing("subject", owner)).collect(),
     );
-    let key = IndexKey::Code {
-        kind: CODE_DOSE,
-        code: dose.code.clone(),
-    };
+    let key = IndexKey::Code { kind: CODE_DOSE, code: dose.code.clone() };
     let other = c.view.lookup(&key).map(Id16);
     f.demand(
         other.is_none(),
         &code::DOSE_CODE_USED,
         || format!("`{}` for the second time", dose.code),
         || "a new code".to_owned(),
-        || {
-            vec![field("dose_prepared.dose_code")]
-                .into_iter()
-                .chain(other.iter().map(|o| thing("dose", o)))
-                .collect()
-        },
+        || vec![field("dose_prepared.dose_code")].into_iter().chain(other.iter().map(|o| thing("dose", o))).collect(),
     );
 }
 
@@ -86,12 +75,7 @@ fn expiry(f: &mut Findings, case: &Case<'_>) {
             stated == computed,
             &code::DOSE_EXPIRY_WRONG,
             || moment(stated),
-            || {
-                format!(
-                    "{}, the earliest thaw plus the thaw window",
-                    moment(computed)
-                )
-            },
+            || format!("{}, the earliest thaw plus the thaw window", moment(computed)),
             || {
                 let thaws = case.seen().filter_map(|(_, seen)| seen.unit.thaw.as_ref());
                 thaws.map(|thaw| record(thaw.record_id)).collect()
@@ -107,13 +91,7 @@ pub(in crate::family) fn not_expired(f: &mut Findings, case: &Case<'_>) {
     f.demand(
         case.at_ms <= end,
         &code::DOSE_EXPIRED,
-        || {
-            format!(
-                "{}, {} after the expiry",
-                moment(case.at_ms),
-                duration(case.at_ms.saturating_sub(end))
-            )
-        },
+        || format!("{}, {} after the expiry", moment(case.at_ms), duration(case.at_ms.saturating_sub(end))),
         || format!("up to {}, that moment included", moment(end)),
         || vec![record(case.dose.record_id)],
     );

@@ -14,9 +14,7 @@ use super::{amount, preparation, weight};
 use crate::family::subject::standing::Standing;
 use crate::finding::Finding;
 use crate::index::IndexKey;
-use crate::state::subject::{
-    Consent, Dispensing, Dose, Infusion, InfusionEnd, Order, Portion, Weighing,
-};
+use crate::state::subject::{Consent, Dispensing, Dose, Infusion, InfusionEnd, Order, Portion, Weighing};
 use crate::state::{Authority, Donor, Lot, Protocol, Specification, Subject};
 use crate::view::View;
 
@@ -61,10 +59,7 @@ impl View for Blind {
 
 fn trial() -> Arc<ProtocolPublished> {
     Arc::new(ProtocolPublished {
-        dose_band: Some(DoseBand {
-            min_viable_cells_per_kg: 1_000_000,
-            max_viable_cells_per_kg: 2_000_000,
-        }),
+        dose_band: Some(DoseBand { min_viable_cells_per_kg: 1_000_000, max_viable_cells_per_kg: 2_000_000 }),
         max_viable_cells_per_kg_per_24h: 2_000_000,
         min_interval_seconds: Some(3_600),
         weighing_max_age_seconds: 24 * 3_600,
@@ -75,12 +70,7 @@ fn trial() -> Arc<ProtocolPublished> {
 }
 
 fn weighing(number: u8, weighed_at_ms: i64, weight_grams: u32) -> Weighing {
-    Weighing {
-        record_id: RecordId([number; 16]),
-        weighed_at_ms,
-        weight_grams,
-        method: WeighingMethod::Measured,
-    }
+    Weighing { record_id: RecordId([number; 16]), weighed_at_ms, weight_grams, method: WeighingMethod::Measured }
 }
 
 fn dose(number: u8, total_cells: u64, viability_basis_points: u32) -> Dose {
@@ -93,11 +83,7 @@ fn dose(number: u8, total_cells: u64, viability_basis_points: u32) -> Dose {
         facility_id: Id16([9; 16]),
         prepared_at_ms: NOW_MS,
         prepared_by: Vec::new(),
-        portions: vec![Portion {
-            unit_id: Id16([100; 16]),
-            total_cells,
-            volume_microlitres: 10_000,
-        }],
+        portions: vec![Portion { unit_id: Id16([100; 16]), total_cells, volume_microlitres: 10_000 }],
         total_cells,
         viability_basis_points,
         diluent: "saline".to_owned(),
@@ -127,9 +113,7 @@ fn infused(mut dose: Dose, started_at_ms: i64, volume_microlitres: u64) -> Dose 
 /// A subject of 70 kg with one order for it.
 fn subject() -> Subject {
     let mut subject = Subject::new(Id16([1; 16]));
-    subject
-        .weighings
-        .push(weighing(1, NOW_MS - HOUR_MS, 70_000));
+    subject.weighings.push(weighing(1, NOW_MS - HOUR_MS, 70_000));
     subject.orders.push(Order {
         id: Id16([200; 16]),
         record_id: RecordId([20; 16]),
@@ -144,11 +128,7 @@ fn subject() -> Subject {
 }
 
 fn standing(subject: &Subject) -> Standing<'_> {
-    Standing {
-        subject,
-        protocol: Some(trial()),
-        unseen: false,
-    }
+    Standing { subject, protocol: Some(trial()), unseen: false }
 }
 
 fn case<'a>(subject: &'a Subject, dose: &'a Dose, at_ms: i64) -> Case<'a> {
@@ -177,12 +157,9 @@ fn band(total_cells: u64, viability_basis_points: u32) -> Vec<Finding> {
 
 #[test]
 fn the_band_is_inclusive_and_nothing_is_rounded() {
-    for (cells, expected) in [
-        (69_999_999, Some("DOSE_BELOW_BAND")),
-        (70_000_000, None),
-        (140_000_000, None),
-        (140_000_001, Some("DOSE_ABOVE_BAND")),
-    ] {
+    for (cells, expected) in
+        [(69_999_999, Some("DOSE_BELOW_BAND")), (70_000_000, None), (140_000_000, None), (140_000_001, Some("DOSE_ABOVE_BAND"))]
+    {
         let found = band(cells, 10_000);
         assert_eq!(found.first().map(|f| f.code.name), expected, "{cells}");
     }
@@ -191,14 +168,8 @@ fn the_band_is_inclusive_and_nothing_is_rounded() {
 #[test]
 fn a_dose_above_the_band_is_told_in_full() {
     let found = band(150_000_000, 9_800);
-    assert_eq!(
-        found[0].found,
-        "2 100 000.0 viable cells/kg (150 000 000 cells × 98.00 % ÷ 70 000 g)"
-    );
-    assert_eq!(
-        found[0].allowed,
-        "1 000 000 to 2 000 000 viable cells/kg: at most 142 857 142 cells at 98.00 % for 70 000 g"
-    );
+    assert_eq!(found[0].found, "2 100 000.0 viable cells/kg (150 000 000 cells × 98.00 % ÷ 70 000 g)");
+    assert_eq!(found[0].allowed, "1 000 000 to 2 000 000 viable cells/kg: at most 142 857 142 cells at 98.00 % for 70 000 g");
     assert!(band(142_857_142, 9_800).is_empty());
     assert_eq!(band(142_857_143, 9_800)[0].code.name, "DOSE_ABOVE_BAND");
 }
@@ -235,9 +206,7 @@ fn the_window_of_24_hours_is_open_at_its_beginning() {
         (NOW_MS + 1, vec![]),
     ] {
         let mut subject = subject();
-        subject
-            .doses
-            .push(infused(dose(1, 140_000_000, 10_000), started_at_ms, 10_000));
+        subject.doses.push(infused(dose(1, 140_000_000, 10_000), started_at_ms, 10_000));
         let mut f = Findings::default();
         exposure::cap(&mut f, &standing(&subject), NOW_MS, Addition::dose(&added));
         assert_eq!(names(&f), expected, "{}", started_at_ms - NOW_MS);
@@ -275,11 +244,8 @@ fn a_dispensed_dose_counts_until_its_expiry_has_left_the_window() {
         subject.doses.push(earlier.clone());
         let prepared = cap_findings(&subject, &added);
         assert_eq!(prepared, 0, "a dose that is only prepared does not count");
-        earlier.dispensed = Some(Dispensing {
-            record_id: RecordId([60; 16]),
-            dispensed_at_ms: expires_at_ms,
-            facility_id: Id16([9; 16]),
-        });
+        earlier.dispensed =
+            Some(Dispensing { record_id: RecordId([60; 16]), dispensed_at_ms: expires_at_ms, facility_id: Id16([9; 16]) });
         subject.doses = vec![earlier];
         assert_eq!(cap_findings(&subject, &added), findings);
     }
@@ -296,13 +262,9 @@ fn the_lowest_weight_of_the_window_counts() {
     let added = dose(2, 140_000_000, 10_000);
     let mut subject = subject();
     assert_eq!(cap_findings(&subject, &added), 0);
-    subject
-        .weighings
-        .push(weighing(2, NOW_MS - 24 * HOUR_MS, 60_000));
+    subject.weighings.push(weighing(2, NOW_MS - 24 * HOUR_MS, 60_000));
     assert_eq!(cap_findings(&subject, &added), 0, "just outside the window");
-    subject
-        .weighings
-        .push(weighing(3, NOW_MS - 24 * HOUR_MS + 1, 69_999));
+    subject.weighings.push(weighing(3, NOW_MS - 24 * HOUR_MS + 1, 69_999));
     assert_eq!(cap_findings(&subject, &added), 1, "just inside the window");
 }
 
@@ -310,9 +272,7 @@ fn the_lowest_weight_of_the_window_counts() {
 fn the_interval_is_inclusive() {
     for (gap_ms, expected) in [(HOUR_MS, vec![]), (HOUR_MS - 1, vec!["INTERVAL_TOO_SHORT"])] {
         let mut subject = subject();
-        subject
-            .doses
-            .push(infused(dose(1, 1, 1), NOW_MS - gap_ms, 1));
+        subject.doses.push(infused(dose(1, 1, 1), NOW_MS - gap_ms, 1));
         let mut f = Findings::default();
         exposure::interval(&mut f, &standing(&subject), NOW_MS, None);
         assert_eq!(names(&f), expected);
@@ -324,10 +284,7 @@ fn the_interval_is_inclusive() {
 
 #[test]
 fn a_weighing_may_be_as_old_as_the_protocol_says() {
-    for (age_ms, expected) in [
-        (24 * HOUR_MS, vec![]),
-        (24 * HOUR_MS + 1, vec!["WEIGHING_TOO_OLD"]),
-    ] {
+    for (age_ms, expected) in [(24 * HOUR_MS, vec![]), (24 * HOUR_MS + 1, vec!["WEIGHING_TOO_OLD"])] {
         let mut subject = subject();
         subject.weighings = vec![weighing(1, NOW_MS - age_ms, 70_000)];
         let mut f = Findings::default();
@@ -338,20 +295,13 @@ fn a_weighing_may_be_as_old_as_the_protocol_says() {
 
 #[test]
 fn a_tenth_of_the_weight_may_change() {
-    for (grams, expected) in [
-        (77_000, vec![]),
-        (77_001, vec!["WEIGHT_CHANGED"]),
-        (63_000, vec![]),
-        (62_999, vec!["WEIGHT_CHANGED"]),
-    ] {
+    for (grams, expected) in
+        [(77_000, vec![]), (77_001, vec!["WEIGHT_CHANGED"]), (63_000, vec![]), (62_999, vec!["WEIGHT_CHANGED"])]
+    {
         let mut subject = subject();
         subject.weighings.push(weighing(2, NOW_MS, grams));
         let mut f = Findings::default();
-        weight::unchanged(
-            &mut f,
-            &standing(&subject),
-            subject.weighing(&RecordId([1; 16])),
-        );
+        weight::unchanged(&mut f, &standing(&subject), subject.weighing(&RecordId([1; 16])));
         assert_eq!(names(&f), expected, "{grams}");
     }
 }
@@ -360,11 +310,9 @@ fn a_tenth_of_the_weight_may_change() {
 fn a_dose_is_good_up_to_the_millisecond_of_its_expiry() {
     let subject = subject();
     let dose = dose(1, 1, 1);
-    for (at_ms, expected) in [
-        (dose.expires_at_ms - 1, vec![]),
-        (dose.expires_at_ms, vec![]),
-        (dose.expires_at_ms + 1, vec!["DOSE_EXPIRED"]),
-    ] {
+    for (at_ms, expected) in
+        [(dose.expires_at_ms - 1, vec![]), (dose.expires_at_ms, vec![]), (dose.expires_at_ms + 1, vec!["DOSE_EXPIRED"])]
+    {
         let mut f = Findings::default();
         preparation::not_expired(&mut f, &case(&subject, &dose, at_ms));
         assert_eq!(names(&f), expected);
@@ -378,15 +326,9 @@ fn a_deferred_consent_holds_up_to_its_deadline() {
         record_id: RecordId([70; 16]),
         consented_at_ms: NOW_MS,
         event: pb::SubjectConsented {
-            protocol: Some(pb::VersionRef {
-                id: vec![8; 16],
-                version: 1,
-            }),
+            protocol: Some(pb::VersionRef { id: vec![8; 16], version: 1 }),
             kind: ConsentKind::Deferred.into(),
-            deferred_until: Some(pb::Instant {
-                unix_ms: NOW_MS + HOUR_MS,
-                offset_minutes: 0,
-            }),
+            deferred_until: Some(pb::Instant { unix_ms: NOW_MS + HOUR_MS, offset_minutes: 0 }),
             ..pb::SubjectConsented::default()
         },
     });

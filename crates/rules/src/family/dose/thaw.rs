@@ -35,12 +35,7 @@ pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) 
                 portions::allocated_to(&mut f, &seen.unit, order_id);
                 // A unit cannot be frozen again, so what would stop its dose stops the thaw.
                 portions::fit_for_use(&mut f, c.view, seen, at_ms);
-                subjects.extend(
-                    seen.unit
-                        .allocation
-                        .filter(|a| a.order_id == *order_id)
-                        .map(|a| a.subject_id),
-                );
+                subjects.extend(seen.unit.allocation.filter(|a| a.order_id == *order_id).map(|a| a.subject_id));
             }
             _ => portions::unallocated(&mut f, &seen.unit),
         }
@@ -52,20 +47,13 @@ pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) 
 }
 
 fn role_and_form(c: &Context<'_>, f: &mut Findings, e: &pb::ThawOrdered, for_patient: bool) {
-    let needed = if for_patient {
-        Role::Pharmacist
-    } else {
-        Role::QualityAssurance
-    };
+    let needed = if for_patient { Role::Pharmacist } else { Role::QualityAssurance };
     let word = |role: Role| match role {
         Role::Pharmacist => "a pharmacist",
         Role::QualityAssurance => "QA",
         _ => "another role",
     };
-    let role = c
-        .signers
-        .first()
-        .map_or(Role::Unspecified, |signer| signer.role);
+    let role = c.signers.first().map_or(Role::Unspecified, |signer| signer.role);
     f.demand(
         role == needed,
         &code::THAW_ROLE_WRONG,
@@ -76,23 +64,9 @@ fn role_and_form(c: &Context<'_>, f: &mut Findings, e: &pb::ThawOrdered, for_pat
     f.demand(
         e.order_id.is_some() == for_patient,
         &code::THAW_ORDER_FORM_WRONG,
+        || format!("{} {} order", purpose_in_words(e.purpose()), if e.order_id.is_some() { "with an" } else { "without an" }),
         || {
-            format!(
-                "{} {} order",
-                purpose_in_words(e.purpose()),
-                if e.order_id.is_some() {
-                    "with an"
-                } else {
-                    "without an"
-                }
-            )
-        },
-        || {
-            if for_patient {
-                "the patient's order".to_owned()
-            } else {
-                "no order".to_owned()
-            }
+            if for_patient { "the patient's order".to_owned() } else { "no order".to_owned() }
         },
         || vec![field("thaw_ordered.order_id")],
     );

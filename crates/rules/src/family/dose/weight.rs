@@ -9,37 +9,22 @@ use crate::state::subject::Weighing;
 
 /// The latest weighing is not older than the protocol allows, inclusive.
 pub(in crate::family) fn recent(f: &mut Findings, standing: &Standing<'_>, at_ms: i64) {
-    let (Some(protocol), Some(latest)) = (&standing.protocol, standing.subject.latest_weighing())
-    else {
+    let (Some(protocol), Some(latest)) = (&standing.protocol, standing.subject.latest_weighing()) else {
         return;
     };
     let limit_ms = seconds_to_ms(protocol.weighing_max_age_seconds);
     f.demand(
         at_ms.saturating_sub(latest.weighed_at_ms) <= limit_ms,
         &code::WEIGHING_TOO_OLD,
-        || {
-            format!(
-                "{} g, weighed {} ago",
-                grouped(latest.weight_grams),
-                ago(at_ms, latest.weighed_at_ms)
-            )
-        },
+        || format!("{} g, weighed {} ago", grouped(latest.weight_grams), ago(at_ms, latest.weighed_at_ms)),
         || format!("a weighing not older than {}", duration(limit_ms)),
         || vec![record(latest.record_id)],
     );
 }
 
 /// The weight has not changed since the order's weighing by more than the protocol allows.
-pub(in crate::family) fn unchanged(
-    f: &mut Findings,
-    standing: &Standing<'_>,
-    ordered: Option<&Weighing>,
-) {
-    let (Some(protocol), Some(latest), Some(ordered)) = (
-        &standing.protocol,
-        standing.subject.latest_weighing(),
-        ordered,
-    ) else {
+pub(in crate::family) fn unchanged(f: &mut Findings, standing: &Standing<'_>, ordered: Option<&Weighing>) {
+    let (Some(protocol), Some(latest), Some(ordered)) = (&standing.protocol, standing.subject.latest_weighing(), ordered) else {
         return;
     };
     let limit = protocol.weight_change_limit_basis_points;
@@ -55,13 +40,7 @@ pub(in crate::family) fn unchanged(
                 grouped(change)
             )
         },
-        || {
-            format!(
-                "at most {} of {} g",
-                percent(limit),
-                grouped(ordered.weight_grams)
-            )
-        },
+        || format!("at most {} of {} g", percent(limit), grouped(ordered.weight_grams)),
         || vec![record(latest.record_id), record(ordered.record_id)],
     );
 }

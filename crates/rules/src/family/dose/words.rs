@@ -26,11 +26,7 @@ pub(in crate::family) fn tenths(numerator: u128, denominator: u128) -> String {
     let denominator = denominator.max(1);
     let whole = numerator / denominator;
     let rest = (numerator % denominator).saturating_mul(10);
-    let more = if rest.is_multiple_of(denominator) {
-        ""
-    } else {
-        "…"
-    };
+    let more = if rest.is_multiple_of(denominator) { "" } else { "…" };
     format!("{}.{}{more}", grouped(whole), rest / denominator)
 }
 
@@ -51,10 +47,7 @@ pub(in crate::family) fn duration(ms: i64) -> String {
     if hours == 0 {
         format!("{plain} ({minutes} min {rest}{fraction} s)")
     } else {
-        format!(
-            "{plain} ({} h {minutes} min {rest}{fraction} s)",
-            grouped(hours)
-        )
+        format!("{plain} ({} h {minutes} min {rest}{fraction} s)", grouped(hours))
     }
 }
 
@@ -74,13 +67,8 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_three() {
-        for (number, text) in [
-            (0u64, "0"),
-            (999, "999"),
-            (1000, "1 000"),
-            (2_100_000, "2 100 000"),
-            (140_000_001, "140 000 001"),
-        ] {
+        for (number, text) in [(0u64, "0"), (999, "999"), (1000, "1 000"), (2_100_000, "2 100 000"), (140_000_001, "140 000 001")]
+        {
             assert_eq!(grouped(number), text);
         }
     }

@@ -13,9 +13,7 @@ use crate::index::IndexKey;
 use crate::state::authority::{Key, Revocation};
 use crate::state::custody::Custody;
 use crate::state::lot::{Allocation, Processing, ReportedResult, Thaw, Unit};
-use crate::state::subject::{
-    Consent, Dose, Infusion, Order, Portion, Randomisation, Screening, Weighing,
-};
+use crate::state::subject::{Consent, Dose, Infusion, Order, Portion, Randomisation, Screening, Weighing};
 use crate::state::upkeep::{Hold, SignedRecord};
 use crate::state::{Authority, Donor, Lot, Protocol, Specification, Subject, Upkeep};
 use crate::table;
@@ -63,8 +61,7 @@ impl View for World {
     }
     fn specification(&self, id: &Id16) -> Option<Arc<Specification>> {
         let mut specification = self.specification.clone().filter(|s| s.id == *id)?;
-        specification.versions =
-            BTreeMap::from([(1, (record_id(12), Arc::new(self.product.clone())))]);
+        specification.versions = BTreeMap::from([(1, (record_id(12), Arc::new(self.product.clone())))]);
         Some(Arc::new(specification))
     }
     fn donor(&self, id: &Id16) -> Option<Arc<Donor>> {
@@ -95,26 +92,15 @@ pub(in crate::family) fn record_id(number: u8) -> RecordId {
 }
 
 pub(in crate::family) fn version(id: Id16) -> Option<pb::VersionRef> {
-    Some(pb::VersionRef {
-        id: id.0.to_vec(),
-        version: 1,
-    })
+    Some(pb::VersionRef { id: id.0.to_vec(), version: 1 })
 }
 
 pub(in crate::family) fn trial() -> pb::ProtocolPublished {
-    let arm = |arm, receives_cells| pb::Arm {
-        arm,
-        code: format!("A{arm}"),
-        name: format!("arm {arm}"),
-        receives_cells,
-    };
+    let arm = |arm, receives_cells| pb::Arm { arm, code: format!("A{arm}"), name: format!("arm {arm}"), receives_cells };
     pb::ProtocolPublished {
         version: 1,
         arms: vec![arm(1, false), arm(2, true)],
-        dose_band: Some(pb::DoseBand {
-            min_viable_cells_per_kg: 1_000_000,
-            max_viable_cells_per_kg: 2_000_000,
-        }),
+        dose_band: Some(pb::DoseBand { min_viable_cells_per_kg: 1_000_000, max_viable_cells_per_kg: 2_000_000 }),
         max_viable_cells_per_kg_per_24h: 3_000_000,
         min_interval_seconds: Some(12 * 3_600),
         weighing_max_age_seconds: 24 * 3_600,
@@ -127,11 +113,7 @@ pub(in crate::family) fn trial() -> pb::ProtocolPublished {
 pub(in crate::family) fn product() -> pb::SpecificationPublished {
     pb::SpecificationPublished {
         version: 1,
-        tests: vec![pb::LotTest {
-            code: "ENDO".to_owned(),
-            kind: pb::TestKind::Endotoxin.into(),
-            ..pb::LotTest::default()
-        }],
+        tests: vec![pb::LotTest { code: "ENDO".to_owned(), kind: pb::TestKind::Endotoxin.into(), ..pb::LotTest::default() }],
         thaw_window_seconds: 2 * 3_600,
         shelf_life_seconds: 3_600 * 24,
         max_donors_per_dose: 1,
@@ -153,15 +135,9 @@ pub(in crate::family) fn unit() -> Unit {
         fill_viability_basis_points: 9_500,
         dmso_basis_points: 1_000,
         processing: Processing::Prepared,
-        custody: Custody::Held {
-            facility_id: HOSPITAL,
-        },
+        custody: Custody::Held { facility_id: HOSPITAL },
         location: None,
-        allocation: Some(Allocation {
-            record_id: record_id(21),
-            order_id: ORDER,
-            subject_id: SUBJECT,
-        }),
+        allocation: Some(Allocation { record_id: record_id(21), order_id: ORDER, subject_id: SUBJECT }),
         thaw_order: None,
         thaw: Some(Thaw {
             record_id: record_id(22),
@@ -194,13 +170,7 @@ pub(in crate::family) fn endotoxin() -> ReportedResult {
 
 pub(in crate::family) fn lot() -> Lot {
     let mut lot = Lot::new(LOT);
-    lot.opened = Some((
-        record_id(23),
-        pb::LotOpened {
-            specification: version(SPECIFICATION),
-            ..pb::LotOpened::default()
-        },
-    ));
+    lot.opened = Some((record_id(23), pb::LotOpened { specification: version(SPECIFICATION), ..pb::LotOpened::default() }));
     lot.donor_id = Some(DONOR);
     lot.units.insert(UNIT, unit());
     lot.results.push(endotoxin());
@@ -218,11 +188,7 @@ pub(in crate::family) fn dose() -> Dose {
         facility_id: HOSPITAL,
         prepared_at_ms: NOW_MS,
         prepared_by: Vec::new(),
-        portions: vec![Portion {
-            unit_id: UNIT,
-            total_cells: 100_000_000,
-            volume_microlitres: 10_000,
-        }],
+        portions: vec![Portion { unit_id: UNIT, total_cells: 100_000_000, volume_microlitres: 10_000 }],
         total_cells: 100_000_000,
         viability_basis_points: 9_000,
         diluent: "saline".to_owned(),
@@ -236,12 +202,7 @@ pub(in crate::family) fn dose() -> Dose {
 }
 
 pub(in crate::family) fn weighing(number: u8, weight_grams: u32) -> Weighing {
-    Weighing {
-        record_id: record_id(number),
-        weighed_at_ms: NOW_MS - HOUR_MS,
-        weight_grams,
-        method: pb::WeighingMethod::Measured,
-    }
+    Weighing { record_id: record_id(number), weighed_at_ms: NOW_MS - HOUR_MS, weight_grams, method: pb::WeighingMethod::Measured }
 }
 
 pub(in crate::family) fn subject() -> Subject {
@@ -260,13 +221,8 @@ pub(in crate::family) fn subject() -> Subject {
         screened_at_ms: NOW_MS - 3 * HOUR_MS,
         event: pb::SubjectScreened::default(),
     });
-    subject.randomised = Some(Randomisation {
-        record_id: record_id(33),
-        recorded_at_ms: NOW_MS - 3 * HOUR_MS,
-        slot: 0,
-        arm: 2,
-        screening: 0,
-    });
+    subject.randomised =
+        Some(Randomisation { record_id: record_id(33), recorded_at_ms: NOW_MS - 3 * HOUR_MS, slot: 0, arm: 2, screening: 0 });
     subject.weighings.push(weighing(34, 70_000));
     subject.orders.push(Order {
         id: ORDER,
@@ -294,10 +250,7 @@ pub(in crate::family) fn world() -> World {
         donor: Some(donor),
         lot: Some(lot()),
         subject: Some(subject()),
-        lookups: BTreeMap::from([
-            (IndexKey::Dose(DOSE.0), SUBJECT.0),
-            (IndexKey::Unit(UNIT.0), LOT.0),
-        ]),
+        lookups: BTreeMap::from([(IndexKey::Dose(DOSE.0), SUBJECT.0), (IndexKey::Unit(UNIT.0), LOT.0)]),
     }
 }
 
@@ -355,11 +308,7 @@ impl World {
         let mut earlier = dose();
         earlier.id = OTHER;
         earlier.total_cells = cells;
-        earlier.infusion = Some(Infusion {
-            record_id: record_id(70),
-            started_at_ms,
-            end: None,
-        });
+        earlier.infusion = Some(Infusion { record_id: record_id(70), started_at_ms, end: None });
         self.subject().doses.push(earlier);
     }
 }
@@ -377,17 +326,10 @@ pub(in crate::family) fn judged(
 ) -> Vec<&'static str> {
     let record = pb::Record {
         record_id: vec![80; 16],
-        occurred_at: Some(pb::Instant {
-            unix_ms: at_ms,
-            offset_minutes: 0,
-        }),
+        occurred_at: Some(pb::Instant { unix_ms: at_ms, offset_minutes: 0 }),
         streams: streams
             .iter()
-            .map(|(kind, id)| pb::StreamExtension {
-                kind: (*kind).into(),
-                id: id.0.to_vec(),
-                head: None,
-            })
+            .map(|(kind, id)| pb::StreamExtension { kind: (*kind).into(), id: id.0.to_vec(), head: None })
             .collect(),
         event: Some(event.clone()),
         ..pb::Record::default()
@@ -412,11 +354,7 @@ pub(in crate::family) fn judged(
         findings: Vec::new(),
     };
     crate::family::judge(&mut c);
-    let mut codes: Vec<_> = c
-        .findings
-        .iter()
-        .map(|f| (f.code.number, f.code.name))
-        .collect();
+    let mut codes: Vec<_> = c.findings.iter().map(|f| (f.code.number, f.code.name)).collect();
     codes.sort_unstable();
     codes.dedup();
     codes.into_iter().map(|(_, name)| name).collect()

@@ -20,49 +20,25 @@ fn ask(world: &World, at_ms: i64) -> (Answer, Vec<&'static str>) {
 #[test]
 fn everything_holds_is_green_and_says_what_it_rests_on() {
     let check = check(&world(), &DOSE, NOW_MS);
-    assert_eq!(
-        (check.answer, check.findings.as_slice()),
-        (Answer::Green, &[][..])
-    );
+    assert_eq!((check.answer, check.findings.as_slice()), (Answer::Green, &[][..]));
     assert_eq!(check.subject_id, Some(SUBJECT));
     assert_eq!(check.lots, [LOT]);
     assert_eq!(check.expires_at_ms, Some(EXPIRY_MS));
     assert_eq!(check.viable_cells_per_kg, Some(1_285_714));
-    for number in [
-        11, 12, 20, 21, 22, 23, 24, 25, 26, 30, 31, 32, 33, 34, 35, 40,
-    ] {
+    for number in [11, 12, 20, 21, 22, 23, 24, 25, 26, 30, 31, 32, 33, 34, 35, 40] {
         assert!(check.records.contains(&record_id(number)), "{number}");
     }
 }
 
 const SPOILED: &[Spoil<World>] = &[
-    (&["TRIAL_NOT_OPEN"], |w| {
-        w.subject().consents[0]
-            .event
-            .protocol
-            .as_mut()
-            .unwrap()
-            .version = 2
-    }),
-    (&["CONSENT_NOT_IN_FORCE"], |w| {
-        w.subject().consents[0].event.kind = pb::ConsentKind::Representative.into()
-    }),
-    (&["SUBJECT_HELD"], |w| {
-        w.subject().upkeep.holds.push(hold(vec![], None))
-    }),
+    (&["TRIAL_NOT_OPEN"], |w| w.subject().consents[0].event.protocol.as_mut().unwrap().version = 2),
+    (&["CONSENT_NOT_IN_FORCE"], |w| w.subject().consents[0].event.kind = pb::ConsentKind::Representative.into()),
+    (&["SUBJECT_HELD"], |w| w.subject().upkeep.holds.push(hold(vec![], None))),
     (&["NOT_RANDOMISED"], |w| w.subject().randomised = None),
-    (&["ARM_WITHOUT_CELLS"], |w| {
-        w.subject().randomised.as_mut().unwrap().arm = 1
-    }),
-    (&["DOSE_HELD"], |w| {
-        w.subject().upkeep.holds.push(hold(vec![], Some(DOSE)))
-    }),
+    (&["ARM_WITHOUT_CELLS"], |w| w.subject().randomised.as_mut().unwrap().arm = 1),
+    (&["DOSE_HELD"], |w| w.subject().upkeep.holds.push(hold(vec![], Some(DOSE)))),
     (&["DOSE_ALREADY_USED"], |w| {
-        w.dose().infusion = Some(Infusion {
-            record_id: record_id(71),
-            started_at_ms: NOW_MS,
-            end: None,
-        });
+        w.dose().infusion = Some(Infusion { record_id: record_id(71), started_at_ms: NOW_MS, end: None });
     }),
     (&["DOSE_SIGNATURE_OWED"], |w| {
         w.subject().upkeep.owed.push(Owed {
@@ -75,59 +51,33 @@ const SPOILED: &[Spoil<World>] = &[
         });
     }),
     (&["ORDER_UNKNOWN"], |w| w.subject().orders.clear()),
-    (&["ORDER_CLOSED"], |w| {
-        w.subject().orders[0].dose_id = Some(OTHER)
-    }),
-    (&["WEIGHING_TOO_OLD"], |w| {
-        w.subject().weighings[0].weighed_at_ms = NOW_MS - 25 * HOUR_MS
-    }),
-    (&["WEIGHT_CHANGED"], |w| {
-        w.subject().weighings.push(weighing(36, 80_000))
-    }),
+    (&["ORDER_CLOSED"], |w| w.subject().orders[0].dose_id = Some(OTHER)),
+    (&["WEIGHING_TOO_OLD"], |w| w.subject().weighings[0].weighed_at_ms = NOW_MS - 25 * HOUR_MS),
+    (&["WEIGHT_CHANGED"], |w| w.subject().weighings.push(weighing(36, 80_000))),
     (&["UNIT_OF_NO_LOT"], |w| {
         w.lookups.remove(&IndexKey::Unit(UNIT.0));
     }),
     (&["UNIT_REPEATED"], |w| {
-        let half = Portion {
-            unit_id: UNIT,
-            total_cells: 50_000_000,
-            volume_microlitres: 5_000,
-        };
+        let half = Portion { unit_id: UNIT, total_cells: 50_000_000, volume_microlitres: 5_000 };
         w.dose().portions = vec![half, half];
     }),
-    (&["UNIT_NOT_ALLOCATED"], |w| {
-        w.unit().allocation.as_mut().unwrap().order_id = OTHER
-    }),
+    (&["UNIT_NOT_ALLOCATED"], |w| w.unit().allocation.as_mut().unwrap().order_id = OTHER),
     (&["UNIT_NOT_THAWED"], |w| w.unit().thaw = None),
-    (&["CONTRIBUTION_TOO_LARGE"], |w| {
-        w.unit().thaw.as_mut().unwrap().total_cells = 99_999_999
-    }),
-    (&["CONTRIBUTION_TOO_LARGE"], |w| {
-        w.unit().volume_microlitres = 9_999
-    }),
+    (&["CONTRIBUTION_TOO_LARGE"], |w| w.unit().thaw.as_mut().unwrap().total_cells = 99_999_999),
+    (&["CONTRIBUTION_TOO_LARGE"], |w| w.unit().volume_microlitres = 9_999),
     (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_id = Some(OTHER)),
     (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_id = None),
-    (&["THAW_VIABILITY_LOW"], |w| {
-        w.unit().thaw.as_mut().unwrap().viability_basis_points = 6_999
-    }),
+    (&["THAW_VIABILITY_LOW"], |w| w.unit().thaw.as_mut().unwrap().viability_basis_points = 6_999),
     (&["TOO_MANY_DONORS"], |w| w.product.max_donors_per_dose = 0),
-    (&["CONTRIBUTIONS_DIFFER_FROM_TOTAL"], |w| {
-        w.dose().total_cells = 99_999_999
-    }),
-    (&["DOSE_BELOW_BAND"], |w| {
-        w.trial.dose_band.as_mut().unwrap().min_viable_cells_per_kg = 1_285_715
-    }),
-    (&["DOSE_ABOVE_BAND"], |w| {
-        w.trial.dose_band.as_mut().unwrap().max_viable_cells_per_kg = 1_285_714
-    }),
+    (&["CONTRIBUTIONS_DIFFER_FROM_TOTAL"], |w| w.dose().total_cells = 99_999_999),
+    (&["DOSE_BELOW_BAND"], |w| w.trial.dose_band.as_mut().unwrap().min_viable_cells_per_kg = 1_285_715),
+    (&["DOSE_ABOVE_BAND"], |w| w.trial.dose_band.as_mut().unwrap().max_viable_cells_per_kg = 1_285_714),
     (&["DOSE_VIABILITY_LOW"], |w| {
         w.trial.dose_band.as_mut().unwrap().min_viable_cells_per_kg = 1;
         w.dose().viability_basis_points = 6_999;
     }),
     (&["DMSO_TOO_HIGH"], |w| w.dose().dmso_milligrams = 1_751),
-    (&["DOSE_EXPIRY_WRONG"], |w| {
-        w.dose().expires_at_ms = EXPIRY_MS + 1
-    }),
+    (&["DOSE_EXPIRY_WRONG"], |w| w.dose().expires_at_ms = EXPIRY_MS + 1),
     (&["DOSE_EXPIRED"], |w| {
         w.unit().thaw.as_mut().unwrap().thawed_at_ms = NOW_MS - 2 * HOUR_MS - 1;
         w.dose().expires_at_ms = NOW_MS - 1;
@@ -136,71 +86,29 @@ const SPOILED: &[Spoil<World>] = &[
     (&["ENDOTOXIN_TOO_HIGH"], |w| {
         w.lot().results[0].event.result.as_mut().unwrap().value = Some("1.7501".to_owned());
     }),
-    (&["ABOVE_24_HOUR_CAP"], |w| {
-        w.earlier(NOW_MS - 23 * HOUR_MS, 133_333_334)
-    }),
-    (&["INTERVAL_TOO_SHORT"], |w| {
-        w.earlier(NOW_MS - 12 * HOUR_MS + 1, 1)
-    }),
-    (&["UNIT_NOT_IN_CUSTODY"], |w| {
-        w.unit().custody = Custody::Held { facility_id: OTHER }
-    }),
+    (&["ABOVE_24_HOUR_CAP"], |w| w.earlier(NOW_MS - 23 * HOUR_MS, 133_333_334)),
+    (&["INTERVAL_TOO_SHORT"], |w| w.earlier(NOW_MS - 12 * HOUR_MS + 1, 1)),
+    (&["UNIT_NOT_IN_CUSTODY"], |w| w.unit().custody = Custody::Held { facility_id: OTHER }),
     (&["UNIT_CUSTODY_OPEN", "UNIT_NOT_IN_CUSTODY"], |w| {
-        w.unit().custody = Custody::Disputed {
-            facility_id: HOSPITAL,
-            record_id: record_id(72),
-        };
+        w.unit().custody = Custody::Disputed { facility_id: HOSPITAL, record_id: record_id(72) };
     }),
     (&["LOT_NOT_RELEASED"], |w| w.lot().disposition = None),
-    (&["LOT_NOT_RELEASED"], |w| {
-        w.lot().disposition = Some((record_id(26), pb::Disposition::Rejected))
-    }),
-    (&["UNIT_HELD"], |w| {
-        w.lot().upkeep.holds.push(hold(vec![], None))
-    }),
-    (&["UNIT_HELD"], |w| {
-        w.lot().upkeep.holds.push(hold(vec![UNIT], None))
-    }),
+    (&["LOT_NOT_RELEASED"], |w| w.lot().disposition = Some((record_id(26), pb::Disposition::Rejected))),
+    (&["UNIT_HELD"], |w| w.lot().upkeep.holds.push(hold(vec![], None))),
+    (&["UNIT_HELD"], |w| w.lot().upkeep.holds.push(hold(vec![UNIT], None))),
     (&["UNIT_DONOR_NOT_ELIGIBLE"], |w| {
         w.donor.as_mut().unwrap().eligibility = Some((record_id(40), pb::Eligibility::Ineligible));
     }),
-    (&["UNIT_DONOR_NOT_ELIGIBLE"], |w| {
-        w.donor
-            .as_mut()
-            .unwrap()
-            .upkeep
-            .holds
-            .push(hold(vec![], None))
-    }),
-    (&["UNIT_EXPIRED"], |w| {
-        w.product.shelf_life_seconds = 3_600 * 24 - 1
-    }),
+    (&["UNIT_DONOR_NOT_ELIGIBLE"], |w| w.donor.as_mut().unwrap().upkeep.holds.push(hold(vec![], None))),
+    (&["UNIT_EXPIRED"], |w| w.product.shelf_life_seconds = 3_600 * 24 - 1),
     (&["UNIT_SPECIFICATION_UNKNOWN", "ENDOTOXIN_UNKNOWN"], |w| {
-        w.lot()
-            .opened
-            .as_mut()
-            .unwrap()
-            .1
-            .specification
-            .as_mut()
-            .unwrap()
-            .version = 2;
+        w.lot().opened.as_mut().unwrap().1.specification.as_mut().unwrap().version = 2;
     }),
-    (&["RECORD_IN_DOUBT"], |w| {
-        doubted(w, |w| &mut w.subject().upkeep)
-    }),
-    (&["RECORD_IN_DOUBT"], |w| {
-        doubted(w, |w| &mut w.lot().upkeep)
-    }),
-    (&["RECORD_IN_DOUBT"], |w| {
-        doubted(w, |w| &mut w.donor.as_mut().unwrap().upkeep)
-    }),
-    (&["RECORD_IN_DOUBT"], |w| {
-        doubted(w, |w| &mut w.protocol.as_mut().unwrap().upkeep)
-    }),
-    (&["RECORD_IN_DOUBT"], |w| {
-        doubted(w, |w| &mut w.specification.as_mut().unwrap().upkeep)
-    }),
+    (&["RECORD_IN_DOUBT"], |w| doubted(w, |w| &mut w.subject().upkeep)),
+    (&["RECORD_IN_DOUBT"], |w| doubted(w, |w| &mut w.lot().upkeep)),
+    (&["RECORD_IN_DOUBT"], |w| doubted(w, |w| &mut w.donor.as_mut().unwrap().upkeep)),
+    (&["RECORD_IN_DOUBT"], |w| doubted(w, |w| &mut w.protocol.as_mut().unwrap().upkeep)),
+    (&["RECORD_IN_DOUBT"], |w| doubted(w, |w| &mut w.specification.as_mut().unwrap().upkeep)),
 ];
 
 #[test]
@@ -208,11 +116,7 @@ fn each_spoiled_clause_turns_the_answer_red_with_its_code() {
     for (number, (expected, spoil)) in SPOILED.iter().enumerate() {
         let mut world = world();
         spoil(&mut world);
-        assert_eq!(
-            ask(&world, NOW_MS),
-            (Answer::Red, expected.to_vec()),
-            "spoiled number {number}"
-        );
+        assert_eq!(ask(&world, NOW_MS), (Answer::Red, expected.to_vec()), "spoiled number {number}");
     }
 }
 
@@ -236,21 +140,13 @@ fn what_is_just_within_its_limit_stays_green() {
             w.subject().upkeep.holds.push(lifted);
         },
         |w| {
-            w.dose().dispensed = Some(Dispensing {
-                record_id: record_id(74),
-                dispensed_at_ms: NOW_MS,
-                facility_id: HOSPITAL,
-            });
+            w.dose().dispensed = Some(Dispensing { record_id: record_id(74), dispensed_at_ms: NOW_MS, facility_id: HOSPITAL });
         },
     ];
     for (number, within) in just.iter().enumerate() {
         let mut world = world();
         within(&mut world);
-        assert_eq!(
-            ask(&world, NOW_MS),
-            (Answer::Green, vec![]),
-            "number {number}"
-        );
+        assert_eq!(ask(&world, NOW_MS), (Answer::Green, vec![]), "number {number}");
     }
 }
 
@@ -258,11 +154,7 @@ fn what_is_just_within_its_limit_stays_green() {
 fn the_answer_turns_at_the_millisecond_of_the_expiry() {
     let mut world = world();
     world.product.shelf_life_seconds = 3_600 * 48;
-    for (at_ms, answer) in [
-        (EXPIRY_MS - 1, Answer::Green),
-        (EXPIRY_MS, Answer::Green),
-        (EXPIRY_MS + 1, Answer::Red),
-    ] {
+    for (at_ms, answer) in [(EXPIRY_MS - 1, Answer::Green), (EXPIRY_MS, Answer::Green), (EXPIRY_MS + 1, Answer::Red)] {
         assert_eq!(ask(&world, at_ms).0, answer);
     }
 }

@@ -26,12 +26,7 @@ pub(in crate::family) fn consented(c: &mut Context<'_>, e: &pb::SubjectConsented
             0 => "a published protocol; this one has no version".to_owned(),
             last => format!("version 1 to {last}"),
         },
-        || {
-            vec![
-                field("subject_consented.protocol"),
-                thing("protocol", &protocol_id),
-            ]
-        },
+        || vec![field("subject_consented.protocol"), thing("protocol", &protocol_id)],
     );
     if let Some(published) = published {
         c.demand(
@@ -49,10 +44,7 @@ pub(in crate::family) fn consented(c: &mut Context<'_>, e: &pb::SubjectConsented
 
 fn code_and_trial(c: &mut Context<'_>, e: &pb::SubjectConsented, protocol_id: &Id16) {
     let this = c.stream_id(StreamKind::Subject);
-    let key = IndexKey::Code {
-        kind: CODE_SUBJECT,
-        code: e.subject_code.clone(),
-    };
+    let key = IndexKey::Code { kind: CODE_SUBJECT, code: e.subject_code.clone() };
     let owner = c.view.lookup(&key).map(Id16).filter(|owner| *owner != this);
     c.demand(
         owner.is_none(),
@@ -89,12 +81,7 @@ fn deadline(c: &mut Context<'_>, e: &pb::SubjectConsented) {
         right,
         &code::CONSENT_DEADLINE_WRONG,
         || match until {
-            Some(until) => format!(
-                "deadline {} of {}, given {}",
-                moment(until),
-                kind_in_words(e.kind()),
-                moment(given)
-            ),
+            Some(until) => format!("deadline {} of {}, given {}", moment(until), kind_in_words(e.kind()), moment(given)),
             None => "a deferred consent without a deadline".to_owned(),
         },
         || match e.kind() {
@@ -108,30 +95,15 @@ fn deadline(c: &mut Context<'_>, e: &pb::SubjectConsented) {
 fn age(c: &mut Context<'_>, e: &pb::SubjectConsented) {
     let age = i64::from(e.age_years.unwrap_or(0));
     let born = i64::from(e.birth_year);
-    let offset_ms = c
-        .record
-        .occurred_at
-        .as_ref()
-        .map_or(0, |at| i64::from(at.offset_minutes) * 60_000);
+    let offset_ms = c.record.occurred_at.as_ref().map_or(0, |at| i64::from(at.offset_minutes) * 60_000);
     let year = civil_year(c.occurred_at_ms.saturating_add(offset_ms));
     // Somebody born in the year b has completed y − b years, or one less before the birthday.
     c.demand(
         (year - born - 1..=year - born).contains(&age),
         &code::AGE_AND_BIRTH_YEAR_DIFFER,
         || format!("{age} completed years in {year}, born in {born}"),
-        || {
-            format!(
-                "{} or {} completed years",
-                (year - born - 1).max(0),
-                (year - born).max(0)
-            )
-        },
-        || {
-            vec![
-                field("subject_consented.age_years"),
-                field("subject_consented.birth_year"),
-            ]
-        },
+        || format!("{} or {} completed years", (year - born - 1).max(0), (year - born).max(0)),
+        || vec![field("subject_consented.age_years"), field("subject_consented.birth_year")],
     );
 }
 
@@ -140,11 +112,7 @@ pub(super) fn is_kind_allowed(protocol: &ProtocolPublished, kind: ConsentKind) -
 }
 
 pub(super) fn kinds_in_words(protocol: &ProtocolPublished) -> String {
-    protocol
-        .consent_kinds()
-        .map(kind_in_words)
-        .collect::<Vec<_>>()
-        .join(", ")
+    protocol.consent_kinds().map(kind_in_words).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn kind_in_words(kind: ConsentKind) -> &'static str {

@@ -29,11 +29,7 @@ impl<'a> Standing<'a> {
         let reference = subject.protocol();
         let stream = reference.and_then(|(id, _)| view.protocol(&id));
         let version = reference.map_or(0, |(_, version)| version);
-        Standing {
-            subject,
-            unseen: stream.is_none(),
-            protocol: stream.and_then(|stream| stream.version(version).cloned()),
-        }
+        Standing { subject, unseen: stream.is_none(), protocol: stream.and_then(|stream| stream.version(version).cloned()) }
     }
 
     /// Consent in force, trial open, no hold on the subject.
@@ -72,21 +68,15 @@ impl<'a> Standing<'a> {
             return;
         };
         let kind = consent.event.kind();
-        let until = consent
-            .event
-            .deferred_until
-            .as_ref()
-            .map(|until| until.unix_ms);
+        let until = consent.event.deferred_until.as_ref().map(|until| until.unix_ms);
         let in_time = kind != ConsentKind::Deferred || until.is_some_and(|until| at_ms <= until);
         f.demand(
             is_kind_allowed(protocol, kind) && in_time,
             &code::CONSENT_NOT_IN_FORCE,
             || match (kind, until) {
-                (ConsentKind::Deferred, Some(until)) => format!(
-                    "deferred consent until {}, now {}",
-                    moment(until),
-                    moment(at_ms)
-                ),
+                (ConsentKind::Deferred, Some(until)) => {
+                    format!("deferred consent until {}, now {}", moment(until), moment(at_ms))
+                }
                 (ConsentKind::Deferred, None) => "deferred consent without a deadline".to_owned(),
                 _ => kind_in_words(kind).to_owned(),
             },
@@ -96,12 +86,7 @@ impl<'a> Standing<'a> {
     }
 
     fn holds(&self, f: &mut Findings) {
-        for hold in self
-            .subject
-            .upkeep
-            .open_holds()
-            .filter(|hold| hold.dose_id.is_none())
-        {
+        for hold in self.subject.upkeep.open_holds().filter(|hold| hold.dose_id.is_none()) {
             f.demand(
                 false,
                 &code::SUBJECT_HELD,
@@ -137,9 +122,7 @@ impl<'a> Standing<'a> {
             },
             || {
                 let arms = protocol.arms.iter().filter(|arm| arm.receives_cells);
-                let arms: Vec<String> = arms
-                    .map(|arm| format!("arm {} `{}`", arm.arm, arm.code))
-                    .collect();
+                let arms: Vec<String> = arms.map(|arm| format!("arm {} `{}`", arm.arm, arm.code)).collect();
                 arms.join(" or ")
             },
             || vec![record(randomised.record_id)],

@@ -5,9 +5,7 @@ use marrowline_record::id::Id16;
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, SampleSource, StreamKind};
 
-use super::{
-    Allocation, Culture, Harvest, Lot, Processing, ReportedResult, Sample, Thaw, ThawOrder, Unit,
-};
+use super::{Allocation, Culture, Harvest, Lot, Processing, ReportedResult, Sample, Thaw, ThawOrder, Unit};
 use crate::index::id16;
 use crate::state::custody::Custody;
 
@@ -34,21 +32,13 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
             }
             operated(lot, entry);
         }
-        Event::CultureSeeded(_)
-        | Event::Passaged(_)
-        | Event::Harvested(_)
-        | Event::UnitsFilled(_) => {
+        Event::CultureSeeded(_) | Event::Passaged(_) | Event::Harvested(_) | Event::UnitsFilled(_) => {
             manufacture(lot, entry, event);
             operated(lot, entry);
         }
         // A signature that is added to a manufacturing step makes its signer one of the lot's operators.
         Event::SignatureAdded(_) => {
-            if entry
-                .record
-                .slots
-                .iter()
-                .any(|s| s.role() == pb::Role::VerifyingOperator)
-            {
+            if entry.record.slots.iter().any(|s| s.role() == pb::Role::VerifyingOperator) {
                 operated(lot, entry);
             }
         }
@@ -64,14 +54,10 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
         Event::TestResultReviewed(e) => {
             let reported = id16(&e.reported_record_id);
             for result in lot.results.iter_mut().filter(|r| r.record_id.0 == reported) {
-                result
-                    .review
-                    .get_or_insert((entry.record_id(), e.decision()));
+                result.review.get_or_insert((entry.record_id(), e.decision()));
             }
         }
-        Event::LotDispositionDecided(e) => {
-            lot.disposition = Some((entry.record_id(), e.disposition()))
-        }
+        Event::LotDispositionDecided(e) => lot.disposition = Some((entry.record_id(), e.disposition())),
         _ => units(lot, entry, event),
     }
 }
@@ -92,43 +78,35 @@ fn operated(lot: &mut Lot, entry: &Entry) {
 fn manufacture(lot: &mut Lot, entry: &Entry, event: &Event) {
     match event {
         Event::CultureSeeded(e) => {
-            lot.cultures
-                .entry(id(&e.culture_id))
-                .or_insert_with(|| Culture {
-                    record_id: entry.record_id(),
-                    parent_id: None,
-                    passage: 0,
-                    seeded_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
-                    milli_doublings: 0,
-                    consumed_by: None,
-                });
+            lot.cultures.entry(id(&e.culture_id)).or_insert_with(|| Culture {
+                record_id: entry.record_id(),
+                parent_id: None,
+                passage: 0,
+                seeded_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
+                milli_doublings: 0,
+                consumed_by: None,
+            });
         }
         Event::Passaged(e) => {
             let before = consume(lot, &id(&e.parent_culture_id), entry);
-            lot.cultures
-                .entry(id(&e.culture_id))
-                .or_insert_with(|| Culture {
-                    record_id: entry.record_id(),
-                    parent_id: Some(id(&e.parent_culture_id)),
-                    passage: e.passage,
-                    seeded_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
-                    milli_doublings: before
-                        .saturating_add(i64::from(e.milli_doublings.unwrap_or(0))),
-                    consumed_by: None,
-                });
+            lot.cultures.entry(id(&e.culture_id)).or_insert_with(|| Culture {
+                record_id: entry.record_id(),
+                parent_id: Some(id(&e.parent_culture_id)),
+                passage: e.passage,
+                seeded_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
+                milli_doublings: before.saturating_add(i64::from(e.milli_doublings.unwrap_or(0))),
+                consumed_by: None,
+            });
         }
         Event::Harvested(e) => {
             let before = consume(lot, &id(&e.parent_culture_id), entry);
-            lot.harvests
-                .entry(id(&e.harvest_id))
-                .or_insert_with(|| Harvest {
-                    record_id: entry.record_id(),
-                    total_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
-                    viability_basis_points: e.viability_basis_points.unwrap_or(0),
-                    milli_doublings: before
-                        .saturating_add(i64::from(e.milli_doublings.unwrap_or(0))),
-                    consumed_by: None,
-                });
+            lot.harvests.entry(id(&e.harvest_id)).or_insert_with(|| Harvest {
+                record_id: entry.record_id(),
+                total_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
+                viability_basis_points: e.viability_basis_points.unwrap_or(0),
+                milli_doublings: before.saturating_add(i64::from(e.milli_doublings.unwrap_or(0))),
+                consumed_by: None,
+            });
         }
         Event::UnitsFilled(e) => filled(lot, entry, e),
         _ => {}
@@ -147,9 +125,7 @@ fn filled(lot: &mut Lot, entry: &Entry, e: &pb::UnitsFilled) {
     if let Some(harvest) = lot.harvests.get_mut(&id(&e.harvest_id)) {
         harvest.consumed_by.get_or_insert(entry.record_id());
     }
-    let facility_id = signing_facility(entry)
-        .or(lot.facility_id)
-        .unwrap_or(Id16([0; 16]));
+    let facility_id = signing_facility(entry).or(lot.facility_id).unwrap_or(Id16([0; 16]));
     for unit in &e.units {
         lot.units.entry(id(&unit.unit_id)).or_insert_with(|| Unit {
             id: id(&unit.unit_id),
@@ -172,18 +148,13 @@ fn filled(lot: &mut Lot, entry: &Entry, e: &pb::UnitsFilled) {
 }
 
 fn sampled(lot: &mut Lot, entry: &Entry, e: &pb::SampleTaken) {
-    lot.samples
-        .entry(id(&e.sample_id))
-        .or_insert_with(|| Sample {
-            record_id: entry.record_id(),
-            code: e.sample_code.clone(),
-            taken_at_ms: entry.occurred_at_ms(),
-        });
+    lot.samples.entry(id(&e.sample_id)).or_insert_with(|| Sample {
+        record_id: entry.record_id(),
+        code: e.sample_code.clone(),
+        taken_at_ms: entry.occurred_at_ms(),
+    });
     if e.source() == SampleSource::Unit
-        && let Some(unit) = e
-            .source_id
-            .as_deref()
-            .and_then(|source| lot.units.get_mut(&id(source)))
+        && let Some(unit) = e.source_id.as_deref().and_then(|source| lot.units.get_mut(&id(source)))
     {
         unit.processing = Processing::Sampled;
         unit.location = None;
@@ -233,9 +204,7 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
 
 fn each<'l>(lot: &'l mut Lot, ids: &[Vec<u8>]) -> impl Iterator<Item = &'l mut Unit> {
     let wanted: Vec<Id16> = ids.iter().map(|i| id(i)).collect();
-    lot.units
-        .values_mut()
-        .filter(move |u| wanted.contains(&u.id))
+    lot.units.values_mut().filter(move |u| wanted.contains(&u.id))
 }
 
 /// A unit never goes back: thawed stays thawed, used up stays used up.
@@ -278,10 +247,7 @@ fn thawed(lot: &mut Lot, entry: &Entry, e: &pb::UnitsThawed) {
 }
 
 fn disputed(entry: &Entry, facility: Option<Id16>) -> Custody {
-    Custody::Disputed {
-        facility_id: facility.unwrap_or(Id16([0; 16])),
-        record_id: entry.record_id(),
-    }
+    Custody::Disputed { facility_id: facility.unwrap_or(Id16([0; 16])), record_id: entry.record_id() }
 }
 
 fn relinquished(lot: &mut Lot, entry: &Entry, e: &pb::CustodyRelinquished) {
@@ -289,14 +255,12 @@ fn relinquished(lot: &mut Lot, entry: &Entry, e: &pb::CustodyRelinquished) {
     for unit in each(lot, &e.unit_ids) {
         unit.location = None;
         unit.custody = match (&unit.custody, from) {
-            (Custody::Held { facility_id }, Some(from)) if *facility_id == from => {
-                Custody::InTransit {
-                    transfer_id: id(&e.transfer_id),
-                    from_facility_id: from,
-                    to_facility_id: id(&e.to_facility_id),
-                    seal: e.seal.clone(),
-                }
-            }
+            (Custody::Held { facility_id }, Some(from)) if *facility_id == from => Custody::InTransit {
+                transfer_id: id(&e.transfer_id),
+                from_facility_id: from,
+                to_facility_id: id(&e.to_facility_id),
+                seal: e.seal.clone(),
+            },
             _ => disputed(entry, from),
         };
     }
@@ -312,11 +276,7 @@ fn accepted(lot: &mut Lot, entry: &Entry, e: &pb::CustodyAccepted) {
         .filter(|u| matches!(&u.custody, Custody::InTransit { transfer_id, .. } if *transfer_id == transfer))
         .map(|u| u.id)
         .collect();
-    for unit in lot
-        .units
-        .values_mut()
-        .filter(|u| counted.contains(&u.id) || sent.contains(&u.id))
-    {
+    for unit in lot.units.values_mut().filter(|u| counted.contains(&u.id) || sent.contains(&u.id)) {
         let agrees = counted.contains(&unit.id)
             && e.seal_intact
             && matches!(&unit.custody, Custody::InTransit { transfer_id, to_facility_id, seal, .. }

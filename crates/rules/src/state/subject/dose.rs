@@ -125,29 +125,16 @@ pub struct Dose {
 impl Dose {
     /// A dose as its preparation states it.
     pub fn prepared(entry: &Entry, e: &pb::DosePrepared) -> Dose {
-        let facility = entry
-            .record
-            .slots
-            .first()
-            .map_or([0; 16], |slot| id16(&slot.facility_id));
+        let facility = entry.record.slots.first().map_or([0; 16], |slot| id16(&slot.facility_id));
         Dose {
             digest: entry.digest,
-            prepared_by: entry
-                .signings
-                .iter()
-                .map(|signing| signing.key_id)
-                .collect(),
+            prepared_by: entry.signings.iter().map(|signing| signing.key_id).collect(),
             ..Dose::stated(e, entry.record_id(), Id16(facility), entry.occurred_at_ms())
         }
     }
 
     /// The same before its record is accepted: who signed it is not looked at yet.
-    pub(crate) fn stated(
-        e: &pb::DosePrepared,
-        record_id: RecordId,
-        facility_id: Id16,
-        prepared_at_ms: i64,
-    ) -> Dose {
+    pub(crate) fn stated(e: &pb::DosePrepared, record_id: RecordId, facility_id: Id16, prepared_at_ms: i64) -> Dose {
         Dose {
             id: Id16(id16(&e.dose_id)),
             code: e.dose_code.clone(),
@@ -194,20 +181,16 @@ impl Dose {
 
     /// Whether an end says that all of the dose was infused.
     pub fn is_whole(&self, end: &InfusionEnd) -> bool {
-        self.portions.iter().all(|portion| {
-            infused_volume(&end.infused, &portion.unit_id) >= u128::from(portion.volume_microlitres)
-        })
+        self.portions
+            .iter()
+            .all(|portion| infused_volume(&end.infused, &portion.unit_id) >= u128::from(portion.volume_microlitres))
     }
 
     /// Viable cells that went, or may still go, into the subject, rounded up: those of the infused volume once the infusion has
     /// ended, else those of the whole dose.
     pub fn viable_cells_rounded_up(&self) -> u128 {
         let viability = u128::from(self.viability_basis_points);
-        match self
-            .infusion
-            .as_ref()
-            .and_then(|infusion| infusion.end.as_ref())
-        {
+        match self.infusion.as_ref().and_then(|infusion| infusion.end.as_ref()) {
             None => (u128::from(self.total_cells) * viability).div_ceil(10_000),
             Some(end) => self
                 .portions
@@ -234,8 +217,7 @@ impl Dose {
     pub(super) fn fold(&mut self, entry: &Entry, event: &Event) {
         if let Event::SignatureAdded(e) = event {
             if e.target_digest[..] == self.digest.0[..] {
-                self.prepared_by
-                    .extend(entry.signings.iter().map(|signing| signing.key_id));
+                self.prepared_by.extend(entry.signings.iter().map(|signing| signing.key_id));
             }
             return;
         }
@@ -245,11 +227,7 @@ impl Dose {
         let (record_id, occurred_at_ms) = (entry.record_id(), entry.occurred_at_ms());
         match event {
             Event::DoseDispensed(_) => {
-                let facility = entry
-                    .record
-                    .slots
-                    .first()
-                    .map_or([0; 16], |slot| id16(&slot.facility_id));
+                let facility = entry.record.slots.first().map_or([0; 16], |slot| id16(&slot.facility_id));
                 self.dispensed.get_or_insert(Dispensing {
                     record_id,
                     dispensed_at_ms: entry.recorded_at_ms(),
@@ -262,17 +240,11 @@ impl Dose {
                 matched: e.result() == BedsideResult::Matched,
             }),
             Event::InfusionStarted(_) => {
-                self.infusion.get_or_insert(Infusion {
-                    record_id,
-                    started_at_ms: occurred_at_ms,
-                    end: None,
-                });
+                self.infusion.get_or_insert(Infusion { record_id, started_at_ms: occurred_at_ms, end: None });
             }
             Event::InfusionEnded(e) => {
                 if let Some(infusion) = &mut self.infusion {
-                    infusion
-                        .end
-                        .get_or_insert_with(|| InfusionEnd::recorded(record_id, occurred_at_ms, e));
+                    infusion.end.get_or_insert_with(|| InfusionEnd::recorded(record_id, occurred_at_ms, e));
                 }
             }
             _ => {}
@@ -281,30 +253,18 @@ impl Dose {
 }
 
 impl InfusionEnd {
-    pub(crate) fn recorded(
-        record_id: RecordId,
-        ended_at_ms: i64,
-        e: &pb::InfusionEnded,
-    ) -> InfusionEnd {
+    pub(crate) fn recorded(record_id: RecordId, ended_at_ms: i64, e: &pb::InfusionEnded) -> InfusionEnd {
         InfusionEnd {
             record_id,
             ended_at_ms,
-            infused: e
-                .infused
-                .iter()
-                .map(|i| (Id16(id16(&i.unit_id)), i.volume_microlitres.unwrap_or(0)))
-                .collect(),
+            infused: e.infused.iter().map(|i| (Id16(id16(&i.unit_id)), i.volume_microlitres.unwrap_or(0))).collect(),
             stopped_because: e.stopped_because.clone(),
         }
     }
 }
 
 fn infused_volume(infused: &[(Id16, u64)], unit_id: &Id16) -> u128 {
-    infused
-        .iter()
-        .filter(|(unit, _)| unit == unit_id)
-        .map(|(_, volume)| u128::from(*volume))
-        .sum()
+    infused.iter().filter(|(unit, _)| unit == unit_id).map(|(_, volume)| u128::from(*volume)).sum()
 }
 
 /// The dose that an event names.
