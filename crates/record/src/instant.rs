@@ -93,7 +93,9 @@ impl FromStr for UnixMs {
 
 fn read(text: &str) -> Option<pb::Instant> {
     let (date, rest) = text.split_once([' ', 'T'])?;
-    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    // The last hours of 9999 in UTC are already in the year 10000 east of Greenwich.
+    let year_digits = if date.starts_with("10000-") { 5 } else { 4 };
+    let [year, month, day] = numbers(date, '-', [year_digits, 2, 2])?;
     let (time, offset_minutes) = read_offset(rest)?;
     let (clock, fraction) = time.split_once('.').unwrap_or((time, "000"));
     let [hours, minutes, seconds] = numbers(clock, ':', [2, 2, 2])?;

@@ -10,10 +10,10 @@ fn folder() -> std::path::PathBuf {
 
 fn play(name: &str) {
     let read = |file: &str| std::fs::read_to_string(folder().join(file)).map_err(|e| format!("{file}: {e}"));
-    match testing::play(name, &read) {
-        Ok(rows) => assert!(rows > 0, "{name} has no rows"),
-        Err(failures) => panic!("\n{failures}"),
-    }
+    let played = testing::play(name, &read);
+    let failures = played.as_ref().err().map(String::as_str).unwrap_or_default();
+    assert!(failures.is_empty(), "\n{failures}");
+    assert!(played.is_ok_and(|rows| rows > 0), "{name} has no rows");
 }
 
 macro_rules! histories {

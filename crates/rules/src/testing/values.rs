@@ -172,8 +172,7 @@ fn exact_bytes(field: &FieldDescriptor) -> Option<u32> {
     let extension = field.parent_pool().get_extension_by_name("marrowline.v1.shape")?;
     let options = field.options();
     let shape = options.get_extension(&extension);
-    let length = shape.as_message()?.get_field_by_name("exact_bytes")?.as_u32();
-    length
+    shape.as_message()?.get_field_by_name("exact_bytes").and_then(|length| length.as_u32())
 }
 
 fn message(kind: &MessageDescriptor, text: &str, names: &dyn Names) -> Result<DynamicMessage, String> {

@@ -1,0 +1,232 @@
+//! The subjects of the demo: two of the cell arm, one of the standard arm.
+
+use marrowline_record::pb;
+use marrowline_record::pb::StreamKind::{Lot, Protocol, Subject};
+use marrowline_record::pb::record::Event;
+
+use super::super::DemoError;
+use super::super::stage::{Stage, Step};
+use super::{Story, slot_hashes, version_1};
+
+/// One subject of the cell arm.
+pub(super) struct Case {
+    code: &'static str,
+    slot: u32,
+    day: i64,
+    weight_grams: u32,
+    units: [usize; 2],
+    contribution: u64,
+    viability_basis_points: u32,
+    infused_at: (i64, i64),
+    /// Target of an order that the ledger must refuse.
+    refused_target: Option<u64>,
+    flags: &'static [&'static str],
+}
+
+pub(super) const ON_TIME: Case = Case {
+    code: "R-01",
+    slot: 0,
+    day: 44,
+    weight_grams: 70_000,
+    units: [0, 1],
+    contribution: 40_000_000,
+    viability_basis_points: 8_750,
+    infused_at: (13, 0),
+    refused_target: Some(2_100_000),
+    flags: &[],
+};
+
+pub(super) const LATE: Case = Case {
+    code: "R-02",
+    slot: 1,
+    day: 46,
+    weight_grams: 60_000,
+    units: [2, 3],
+    contribution: 37_500_000,
+    viability_basis_points: 8_000,
+    infused_at: (18, 10),
+    refused_target: None,
+    flags: &["INFUSION_LATE"],
+};
+
+/// What a treated subject leaves for the questions at the end.
+pub(super) struct Treated {
+    pub(super) dose_code: String,
+}
+
+async fn enrol(stage: &mut Stage, story: &Story, case: (&str, u32, i64)) -> Result<[u8; 16], DemoError> {
+    let (code, slot, day) = case;
+    stage.at(day, 8, 30).await?;
+    let subject = stage.new_id();
+    let on = |words: &str, event| Step::new(words, event).on(Subject, subject);
+    let consented = Event::SubjectConsented(pb::SubjectConsented {
+        subject_code: code.to_owned(),
+        protocol: Some(version_1(story.protocol)),
+        kind: pb::ConsentKind::Self_.into(),
+        consent_version: "IC-3".to_owned(),
+        document_digest: stage.document(code),
+        age_years: Some(41),
+        birth_year: 1984,
+        deferred_until: None,
+    });
+    stage.accept(on(&format!("subject {code} consented"), consented).by(&["inv"])).await?;
+    let screened = Event::SubjectScreened(pb::SubjectScreened {
+        counts: vec![pb::BloodCount { analyte: pb::CountAnalyte::Leucocytes.into(), cells_per_microlitre: Some(400) }],
+        exclusions_present: Vec::new(),
+        onset_at: Some(stage.instant(day, 8, 0)),
+        stated_verdict: pb::ScreeningVerdict::Eligible.into(),
+    });
+    stage.accept(on("screened: septic shock since 08:00, leucocytes 400 per µL", screened).by(&["inv"])).await?;
+    let revealed = story.slots.get(slot as usize);
+    let proof = proof_of(&slot_hashes(&story.slots), slot as usize);
+    let randomised = Event::SubjectRandomised(pb::SubjectRandomised {
+        slot: Some(slot),
+        arm: revealed.map_or(0, |s| s.arm),
+        salt: revealed.map_or_else(Vec::new, |s| s.salt.to_vec()),
+        inclusion_proof: proof,
+    });
+    stage.accept(on("randomised: next slot of the committed list", randomised).by(&["rnd"]).on(Protocol, story.protocol)).await?;
+    Ok(subject)
+}
+
+/// RFC 9162 inclusion proof, by the definition.
+fn proof_of(hashes: &[marrowline_merkle::Hash], index: usize) -> Vec<Vec<u8>> {
+    if hashes.len() <= 1 {
+        return Vec::new();
+    }
+    let middle = hashes.len().next_power_of_two() / 2;
+    let (left, right) = hashes.split_at(middle);
+    let (mut proof, sibling) = if index < middle {
+        (proof_of(left, index), marrowline_merkle::root_of(right))
+    } else {
+        (proof_of(right, index - middle), marrowline_merkle::root_of(left))
+    };
+    proof.push(sibling.to_vec());
+    proof
+}
+
+pub(super) async fn treat(stage: &mut Stage, story: &Story, case: &Case) -> Result<Treated, DemoError> {
+    stage.chapter(&format!("Subject {} (synthetic), cell arm", case.code));
+    let subject = enrol(stage, story, (case.code, case.slot, case.day)).await?;
+    stage.at(case.day, 9, 0).await?;
+    let weighed = Event::SubjectWeighed(pb::SubjectWeighed {
+        weight_grams: case.weight_grams,
+        method: pb::WeighingMethod::Measured.into(),
+    });
+    let words = format!("weighed: {} kg", case.weight_grams / 1_000);
+    let weighing = stage.accept(Step::new(&words, weighed).by(&["rn1"]).on(Subject, subject)).await?;
+    let order = |target: u64, id: [u8; 16]| {
+        Event::DoseOrdered(pb::DoseOrdered {
+            order_id: id.to_vec(),
+            target_viable_cells_per_kg: target,
+            weighing_record_id: weighing.to_vec(),
+            planned_duration_seconds: 3_600,
+        })
+    };
+    if let Some(target) = case.refused_target {
+        let id = stage.new_id();
+        stage
+            .refuse(
+                Step::new("dose of 2.1 million per kg ordered", order(target, id)).by(&["inv"]).on(Subject, subject),
+                &["TARGET_OUTSIDE_BAND"],
+            )
+            .await?;
+    }
+    let order_id = stage.new_id();
+    stage
+        .accept(Step::new("dose of 1 million per kg ordered", order(1_000_000, order_id)).by(&["inv"]).on(Subject, subject))
+        .await?;
+    prepare_and_infuse(stage, story, case, subject, order_id).await
+}
+
+async fn prepare_and_infuse(
+    stage: &mut Stage,
+    story: &Story,
+    case: &Case,
+    subject: [u8; 16],
+    order_id: [u8; 16],
+) -> Result<Treated, DemoError> {
+    let units: Vec<Vec<u8>> = case.units.iter().filter_map(|n| story.units.get(*n)).map(|(_, id)| id.to_vec()).collect();
+    let (hour, minute) = case.infused_at;
+    let both = |words: &str, event| Step::new(words, event).on(Subject, subject).on(Lot, story.lot);
+    let allocated = Event::UnitsAllocated(pb::UnitsAllocated { order_id: order_id.to_vec(), unit_ids: units.clone() });
+    stage.accept(both("2 units allocated", allocated).by(&["pha1", "pha2"])).await?;
+    stage.at(case.day, hour - 1, minute).await?;
+    let ordered = Event::ThawOrdered(pb::ThawOrdered {
+        purpose: pb::ThawPurpose::Patient.into(),
+        unit_ids: units.clone(),
+        order_id: Some(order_id.to_vec()),
+    });
+    stage.accept(Step::new("thaw ordered", ordered).by(&["pha1"]).on(Lot, story.lot)).await?;
+    let thawed_at = stage.now();
+    let thawed = Event::UnitsThawed(pb::UnitsThawed {
+        units: units
+            .iter()
+            .map(|id| pb::ThawedUnit {
+                unit_id: id.clone(),
+                total_cells: Some(48_000_000),
+                viability_basis_points: Some(case.viability_basis_points),
+            })
+            .collect(),
+    });
+    stage.accept(Step::new("thawed; the 2 h window runs", thawed).by(&["oph1", "oph2/VF"]).on(Lot, story.lot)).await?;
+    stage.minutes(20).await?;
+    let dose_id = stage.new_id();
+    let dose_code = format!("DOSE-{}", case.code);
+    let prepared = Event::DosePrepared(pb::DosePrepared {
+        dose_id: dose_id.to_vec(),
+        dose_code: dose_code.clone(),
+        order_id: order_id.to_vec(),
+        contributions: units
+            .iter()
+            .map(|id| pb::Contribution { unit_id: id.clone(), total_cells: case.contribution, volume_microlitres: 8_000 })
+            .collect(),
+        total_cells: case.contribution * 2,
+        viability_basis_points: Some(case.viability_basis_points),
+        diluent: "saline with 5 % human albumin".to_owned(),
+        volume_microlitres: 50_000,
+        dmso_milligrams: Some(1_760),
+        expires_at: Some(pb::Instant { unix_ms: thawed_at.unix_ms + 7_200_000, offset_minutes: thawed_at.offset_minutes }),
+    });
+    stage.accept(both("dose prepared: exactly 1 million viable cells per kg", prepared).by(&["pha2", "pha1/VF"])).await?;
+    stage.check(&dose_code, true).await?;
+    let dose = dose_id.to_vec();
+    let dispensed = Event::DoseDispensed(pb::DoseDispensed { dose_id: dose.clone() });
+    stage.accept(both("dose dispensed to the ward", dispensed).by(&["pha3"])).await?;
+    let checked = Event::BedsideChecked(pb::BedsideChecked { dose_id: dose.clone(), result: pb::BedsideResult::Matched.into() });
+    stage
+        .accept(Step::new("bedside check: wristband, label and order agree", checked).by(&["rn1", "rn2"]).on(Subject, subject))
+        .await?;
+    stage.at(case.day, hour, minute).await?;
+    let started = Event::InfusionStarted(pb::InfusionStarted { dose_id: dose.clone() });
+    stage.flagged(both("infusion started", started).by(&["rn1", "rn2"]), case.flags).await?;
+    stage.minutes(60).await?;
+    let ended = Event::InfusionEnded(pb::InfusionEnded {
+        dose_id: dose,
+        infused: units.iter().map(|id| pb::InfusedVolume { unit_id: id.clone(), volume_microlitres: Some(8_000) }).collect(),
+        stopped_because: None,
+    });
+    stage.accept(both("infusion ended, all infused", ended).by(&["rn1", "rn2"])).await?;
+    Ok(Treated { dose_code })
+}
+
+pub(super) async fn control(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
+    stage.chapter("Subject R-03 (synthetic), standard therapy: no cells");
+    let subject = enrol(stage, story, ("R-03", 2, 48)).await?;
+    let weighed = Event::SubjectWeighed(pb::SubjectWeighed { weight_grams: 65_000, method: pb::WeighingMethod::Measured.into() });
+    stage.accept(Step::new("weighed: 65 kg", weighed).by(&["rn1"]).on(Subject, subject)).await?;
+    let order_id = stage.new_id();
+    let allocated = Event::UnitsAllocated(pb::UnitsAllocated {
+        order_id: order_id.to_vec(),
+        unit_ids: story.units.get(4).map(|(_, id)| id.to_vec()).into_iter().collect(),
+    });
+    stage
+        .refuse(
+            Step::new("a unit allocated to the standard arm", allocated)
+                .by(&["pha1", "pha2"])
+                .on(Subject, subject)
+                .on(Lot, story.lot),
+            &["ARM_WITHOUT_CELLS"],
+        )
+        .await
+}
