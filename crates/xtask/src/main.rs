@@ -1,9 +1,11 @@
-//! Chores: `cargo xtask tidy` keeps the house in order, `cargo xtask mutants` switches each rule off and expects a test to fail.
+//! Chores: `cargo xtask tidy` keeps the house in order, `cargo xtask mutants` switches each rule off and expects a test to fail,
+//! `cargo xtask bench` measures.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod mutants;
 mod tidy;
 mod tree;
@@ -25,6 +27,11 @@ enum Chore {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Measures the released server beside what the machine can do at best.
+    Bench(bench::Options),
+    /// The benchmark's own echo server.
+    #[command(hide = true)]
+    Echo(bench::Echo),
 }
 
 /// What went wrong before anything could be checked.
@@ -52,6 +59,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Tidy => tidy::run(),
         Chore::Mutants { only } => mutants::run(only.as_deref()),
+        Chore::Bench(options) => bench::run(&options).map(|()| Vec::new()),
+        Chore::Echo(options) => bench::echo(&options).map(|()| Vec::new()),
     };
     match result {
         Ok(complaints) if complaints.is_empty() => ExitCode::SUCCESS,

@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const ONLY_HOME: &[(&str, &[&str])] = &[
     ("sled", &["store"]),
     ("bincode", &["store"]),
-    ("tonic", &["api", "server", "client", "cli"]),
+    ("tonic", &["api", "server", "client", "cli", "xtask"]),
     ("prost", &["record", "rules", "api", "server", "client", "cli"]),
 ];
 
