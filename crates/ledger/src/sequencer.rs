@@ -26,7 +26,7 @@ use marrowline_rules::{At, Finding, Verdict, View, index, judge, table};
 use tokio::sync::oneshot;
 
 use crate::committer::{Answer, Done, Order, Staged};
-use crate::overlay::Overlay;
+use crate::overlay::{Overlay, Recent};
 use crate::refusal::{Moved, Refusal};
 use crate::shared::{Appended, Shared, lock, read};
 use crate::snapshot::Snapshot;
@@ -54,6 +54,8 @@ pub(crate) struct Sequencer {
     in_flight: VecDeque<Arc<Overlay>>,
     /// The tree's end with everything that is on its way.
     edge: Edge,
+    /// Streams as they stand with everything that is on its way.
+    recent: Arc<Recent>,
     /// Raised when a write failed: batches of an older generation stand on something that does not exist.
     generation: u64,
 }
@@ -61,7 +63,7 @@ pub(crate) struct Sequencer {
 /// A batch while it is being judged.
 #[derive(Default)]
 struct Building {
-    overlay: Overlay,
+    overlay: Arc<Overlay>,
     records: Vec<StagedRecord>,
     tiles: Vec<marrowline_merkle::CompletedTile>,
     answers: Vec<Answer>,
@@ -70,7 +72,7 @@ struct Building {
 impl Sequencer {
     pub fn new(shared: Arc<Shared>, jobs: Receiver<Job>, orders: SyncSender<Order>, done: Receiver<Done>) -> Sequencer {
         let edge = read(&shared.committed).edge.clone();
-        Sequencer { shared, jobs, orders, done, in_flight: VecDeque::new(), edge, generation: 0 }
+        Sequencer { shared, jobs, orders, done, in_flight: VecDeque::new(), edge, recent: Arc::default(), generation: 0 }
     }
 
     /// Runs until the last handle is gone.
@@ -98,6 +100,7 @@ impl Sequencer {
                 }
                 Done::Failed => {
                     self.in_flight.clear();
+                    self.recent.clear();
                     self.edge = read(&self.shared.committed).edge.clone();
                     self.generation = self.generation.saturating_add(1);
                 }
@@ -127,7 +130,7 @@ impl Sequencer {
         if building.answers.is_empty() {
             return;
         }
-        let overlay = Arc::new(building.overlay);
+        let overlay = building.overlay;
         self.in_flight.push_back(Arc::clone(&overlay));
         let size = u64::try_from(building.records.len()).unwrap_or(u64::MAX);
         let staged = Staged {
@@ -145,13 +148,8 @@ impl Sequencer {
         // Blocks while one batch is being written and one waits: that is the pace of the disk.
         if self.orders.send(Order::Commit(Box::new(staged))).is_err() {
             self.in_flight.pop_back();
+            self.recent.clear();
         }
-    }
-
-    fn overlays(&self, building: &mut Building) -> Vec<Arc<Overlay>> {
-        let mut overlays: Vec<Arc<Overlay>> = self.in_flight.iter().cloned().collect();
-        overlays.push(Arc::new(std::mem::take(&mut building.overlay)));
-        overlays
     }
 
     /// Judges one job: all of its records are staged, or none.
@@ -161,29 +159,28 @@ impl Sequencer {
             return;
         }
         let edge_before = self.edge.clone();
-        let mut attempt = Attempt {
-            base: self.overlays(building),
-            own: Overlay::default(),
-            records: Vec::new(),
-            tiles: Vec::new(),
-            results: Vec::new(),
-        };
+        let mut base: Vec<Arc<Overlay>> = self.in_flight.iter().cloned().collect();
+        base.push(Arc::clone(&building.overlay));
+        let mut attempt = Attempt { base, own: Arc::default(), records: Vec::new(), tiles: Vec::new(), results: Vec::new() };
         let outcome = job.records.iter().try_for_each(|record| self.judge_record(&mut attempt, record));
-        // The batch's own overlay comes back; with what this job added, if it was accepted.
-        let mut overlay = attempt.base.pop().and_then(Arc::into_inner).unwrap_or_default();
+        let Attempt { base, own, records, tiles, results } = attempt;
+        drop(base);
         match outcome {
             Ok(()) => {
-                merge(&mut overlay, attempt.own);
-                building.records.extend(attempt.records);
-                building.tiles.extend(attempt.tiles);
-                building.answers.push(Answer { results: attempt.results, reply: job.reply });
+                for (key, known) in own.known() {
+                    self.recent.put(key, known);
+                }
+                // Nobody else holds these: they are moved, not copied.
+                Arc::make_mut(&mut building.overlay).absorb(Arc::unwrap_or_clone(own));
+                building.records.extend(records);
+                building.tiles.extend(tiles);
+                building.answers.push(Answer { results, reply: job.reply });
             }
             Err(refusal) => {
                 self.edge = edge_before;
                 let _ = job.reply.send(Err(refusal));
             }
         }
-        building.overlay = overlay;
     }
 
     fn closed(&self) -> Option<Refusal> {
@@ -194,7 +191,8 @@ impl Sequencer {
     }
 
     fn judge_record(&mut self, attempt: &mut Attempt, opened: &OpenedRecord) -> Result<(), Refusal> {
-        if let Some(result) = self.known(attempt, opened)? {
+        let view = attempt.view(&self.shared, &self.recent);
+        if let Some(result) = known(&view, opened)? {
             attempt.results.push(result);
             return Ok(());
         }
@@ -212,7 +210,6 @@ impl Sequencer {
         }
         .max(self.shared.last_recorded_ms.load(Ordering::SeqCst));
         let at = At { index: self.edge.size(), recorded_at_ms };
-        let view = attempt.view(&self.shared);
         let rule_set = rule_set(&view, event);
         let verdict = judge(rule_set, &view, at, opened);
         if let Some(reason) = view.failure() {
@@ -226,43 +223,22 @@ impl Sequencer {
                 Err(Refusal::Violations { moved: moved(&view, &self.shared, opened, &violations), violations })
             }
             Verdict::Accepted { flags } => {
-                let result = self.stage(attempt, opened, at, rule_set, numbers, flags)?;
+                let result = self.stage(attempt, view, opened, (at, rule_set, numbers), flags)?;
                 attempt.results.push(result);
                 Ok(())
             }
         }
     }
 
-    /// A record that is in the log, or on its way into it: its place, or why this one is another.
-    fn known(&self, attempt: &Attempt, opened: &OpenedRecord) -> Result<Option<(u64, Vec<Finding>, bool)>, Refusal> {
-        let view = attempt.view(&self.shared);
-        let Some(entry) = view.entry(&opened.record_id()) else {
-            return match view.failure() {
-                Some(reason) => Err(Refusal::CannotJudge { reason }),
-                None => Ok(None),
-            };
-        };
-        let (record_id, index) = (opened.record_id(), entry.index);
-        if entry.digest != opened.digest() {
-            return Err(Refusal::AlreadyExistsDifferent { record_id, index });
-        }
-        if opened.signings().iter().any(|s| !entry.signings.contains(s)) {
-            return Err(Refusal::SigningsDiffer { record_id, index });
-        }
-        Ok(Some((index, Vec::new(), true)))
-    }
-
     fn stage(
         &mut self,
         attempt: &mut Attempt,
+        view: Snapshot,
         opened: &OpenedRecord,
-        at: At,
-        rule_set: u32,
-        flags: Vec<u16>,
+        (at, rule_set, flags): (At, u32, Vec<u16>),
         findings: Vec<Finding>,
     ) -> Result<(u64, Vec<Finding>, bool), Refusal> {
         let cannot = |reason: String| Refusal::CannotJudge { reason };
-        let view = attempt.view(&self.shared);
         let keys = stream::stream_keys(opened.record());
         let mut links = Vec::with_capacity(keys.len());
         for key in &keys {
@@ -288,6 +264,7 @@ impl Sequencer {
         if let Some(reason) = view.failure() {
             return Err(cannot(reason));
         }
+        drop(view);
         let existing: Vec<bool> = index_writes.iter().map(|w| attempt.has_index(&self.shared, &w.key)).collect();
         if let Some(Event::LedgerFounded(e)) = entry.event() {
             let origin = Origin::new(&e.name, &entry.digest).map_err(|e| cannot(e.to_string()))?;
@@ -295,15 +272,16 @@ impl Sequencer {
         }
         self.edge.append(marrowline_merkle::leaf_hash(&bytes), &mut attempt.tiles);
         self.shared.last_recorded_ms.store(at.recorded_at_ms, Ordering::SeqCst);
+        let own = Arc::make_mut(&mut attempt.own);
         for link in &links {
-            attempt.own.heads.insert(link.stream_key, (link.seq, signed_hash));
-            attempt.own.links.insert((link.stream_key, link.seq), signed_hash);
+            own.heads.insert(link.stream_key, (link.seq, signed_hash));
+            own.links.insert((link.stream_key, link.seq), signed_hash);
         }
-        attempt.own.streams.extend(folded);
+        own.streams.extend(folded);
         for (write, existing) in index_writes.iter().zip(existing) {
-            attempt.own.set_index(write, existing);
+            own.set_index(write, existing);
         }
-        attempt.own.entries.insert(opened.record_id(), Arc::new(entry));
+        own.entries.insert(opened.record_id(), Arc::new(entry));
         attempt.records.push(StagedRecord {
             index: at.index,
             leaf: bytes,
@@ -320,19 +298,19 @@ impl Sequencer {
 /// One job on its way: what was accepted before it, and what it adds.
 struct Attempt {
     base: Vec<Arc<Overlay>>,
-    own: Overlay,
+    own: Arc<Overlay>,
     records: Vec<StagedRecord>,
     tiles: Vec<marrowline_merkle::CompletedTile>,
     results: Vec<(u64, Vec<Finding>, bool)>,
 }
 
 impl Attempt {
-    fn view(&self, shared: &Arc<Shared>) -> Snapshot {
+    fn view(&self, shared: &Arc<Shared>, recent: &Arc<Recent>) -> Snapshot {
         let mut overlays = self.base.clone();
         if !self.own.entries.is_empty() {
-            overlays.push(Arc::new(self.own.copy()));
+            overlays.push(Arc::clone(&self.own));
         }
-        Snapshot::speculative(shared, overlays)
+        Snapshot::speculative(shared, overlays, recent)
     }
 
     fn has_index(&self, shared: &Shared, key: &[u8]) -> bool {
@@ -342,24 +320,22 @@ impl Attempt {
     }
 }
 
-impl Overlay {
-    fn copy(&self) -> Overlay {
-        Overlay {
-            streams: self.streams.clone(),
-            heads: self.heads.clone(),
-            links: self.links.clone(),
-            entries: self.entries.clone(),
-            index: self.index.clone(),
-        }
+/// A record that is in the log, or on its way into it: its place, or why this one is another.
+fn known(view: &Snapshot, opened: &OpenedRecord) -> Result<Option<(u64, Vec<Finding>, bool)>, Refusal> {
+    let Some(entry) = view.entry(&opened.record_id()) else {
+        return match view.failure() {
+            Some(reason) => Err(Refusal::CannotJudge { reason }),
+            None => Ok(None),
+        };
+    };
+    let (record_id, index) = (opened.record_id(), entry.index);
+    if entry.digest != opened.digest() {
+        return Err(Refusal::AlreadyExistsDifferent { record_id, index });
     }
-}
-
-fn merge(into: &mut Overlay, from: Overlay) {
-    into.streams.extend(from.streams);
-    into.heads.extend(from.heads);
-    into.links.extend(from.links);
-    into.entries.extend(from.entries);
-    into.index.extend(from.index);
+    if opened.signings().iter().any(|s| !entry.signings.contains(s)) {
+        return Err(Refusal::SigningsDiffer { record_id, index });
+    }
+    Ok(Some((index, Vec::new(), true)))
 }
 
 /// The streams that a record extends, folded with it.

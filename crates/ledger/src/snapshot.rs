@@ -12,7 +12,7 @@ use marrowline_rules::index::IndexKey;
 use marrowline_rules::state::{Authority, Donor, Lot, Protocol, Specification, Stream, Subject};
 
 use crate::clock::Reading;
-use crate::overlay::Overlay;
+use crate::overlay::{Known, Overlay, Recent};
 use crate::shared::{PublishedCheckpoint, Shared};
 use crate::store::StoreError;
 
@@ -21,6 +21,8 @@ pub struct Snapshot {
     shared: Arc<Shared>,
     /// Accepted batches that are not durable yet, oldest first; empty for readers.
     overlays: Vec<Arc<Overlay>>,
+    /// The sequencer's own memory; none for readers.
+    recent: Option<Arc<Recent>>,
     /// Leaves that count; later ones are not seen.
     size: u64,
     checkpoint: Arc<PublishedCheckpoint>,
@@ -34,6 +36,7 @@ impl Snapshot {
         Snapshot {
             shared: Arc::clone(shared),
             overlays: Vec::new(),
+            recent: None,
             size: checkpoint.size,
             checkpoint,
             reading: shared.reading(),
@@ -41,8 +44,8 @@ impl Snapshot {
         }
     }
 
-    pub(crate) fn speculative(shared: &Arc<Shared>, overlays: Vec<Arc<Overlay>>) -> Snapshot {
-        Snapshot { overlays, size: u64::MAX, ..Snapshot::committed(shared) }
+    pub(crate) fn speculative(shared: &Arc<Shared>, overlays: Vec<Arc<Overlay>>, recent: &Arc<Recent>) -> Snapshot {
+        Snapshot { overlays, recent: Some(Arc::clone(recent)), size: u64::MAX, ..Snapshot::committed(shared) }
     }
 
     /// The checkpoint that answers rest on.
@@ -71,7 +74,22 @@ impl Snapshot {
         if let Some(stream) = self.overlays.iter().rev().find_map(|o| o.streams.get(&key)) {
             return Some(Arc::clone(stream));
         }
-        self.or_fail(self.shared.stream(kind, id, self.size)).flatten()
+        if let Some(known) = self.recent.as_ref().and_then(|r| r.get(&key)) {
+            return Some(known.state);
+        }
+        let state = self.or_fail(self.shared.stream(kind, id, self.size)).flatten()?;
+        if let Some(recent) = &self.recent
+            && let Some((length, hash)) = self.stored_head(&key)
+        {
+            recent.put(key, Known { length, hash, state: Arc::clone(&state) });
+        }
+        Some(state)
+    }
+
+    fn stored_head(&self, key: &StreamKey) -> Option<(u64, [u8; 32])> {
+        let length = self.or_fail(self.shared.length_at(key, self.size))?;
+        let (_, hash) = self.or_fail(self.shared.reader.link(key, length))??;
+        Some((length, hash))
     }
 
     fn or_fail<T>(&self, result: Result<T, StoreError>) -> Option<T> {
@@ -114,14 +132,18 @@ impl View for Snapshot {
         if let Some(head) = self.overlays.iter().rev().find_map(|o| o.heads.get(stream)) {
             return Some(*head);
         }
-        let length = self.or_fail(self.shared.length_at(stream, self.size))?;
-        let (_, hash) = self.or_fail(self.shared.reader.link(stream, length))??;
-        Some((length, hash))
+        if let Some(known) = self.recent.as_ref().and_then(|r| r.get(stream)) {
+            return Some((known.length, known.hash));
+        }
+        self.stored_head(stream)
     }
 
     fn hash_at(&self, stream: &StreamKey, seq: u64) -> Option<[u8; 32]> {
         if let Some(hash) = self.overlays.iter().rev().find_map(|o| o.links.get(&(*stream, seq))) {
             return Some(*hash);
+        }
+        if let Some(known) = self.recent.as_ref().and_then(|r| r.get(stream)).filter(|known| known.length == seq) {
+            return Some(known.hash);
         }
         let (index, hash) = self.or_fail(self.shared.reader.link(stream, seq))??;
         (index < self.size).then_some(hash)
