@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use marrowline_merkle::Edge;
+use marrowline_merkle::{Edge, TreeReader, inclusion_proof};
 use marrowline_record::stream::{AUTHORITY_ID, stream_key};
 use marrowline_rules::Finding;
 use marrowline_rules::state::Stream;
@@ -15,7 +15,7 @@ use marrowline_rules::state::Stream;
 use crate::overlay::Overlay;
 use crate::refusal::Refusal;
 use crate::sequencer::Reply;
-use crate::shared::{Appended, Committed, PublishedCheckpoint, Shared, lock, write};
+use crate::shared::{Appended, Committed, PublishedCheckpoint, Shared, StoredTiles, lock, write};
 use crate::store::{Batch, Epoch, NoteKind, Store, StoreError};
 
 /// How often the checkpoint file is renewed.
@@ -122,7 +122,7 @@ impl Committer {
         if staged.batch.records.is_empty() {
             let checkpoint = Arc::clone(&crate::shared::read(&self.shared.committed).checkpoint);
             let _ = self.done.send(Done::Committed);
-            return answer(staged.answers, &checkpoint);
+            return self.answer(staged.answers, &staged.edge, &checkpoint);
         }
         let stopped = lock(&self.shared.stopped).clone();
         if let Some(reason) = stopped {
@@ -144,7 +144,7 @@ impl Committer {
 
     /// Lets readers see the batch, then answers.
     fn show(&mut self, staged: Staged, checkpoint: Arc<PublishedCheckpoint>) {
-        *write(&self.shared.committed) = Committed { edge: staged.edge, checkpoint: Arc::clone(&checkpoint) };
+        *write(&self.shared.committed) = Committed { edge: staged.edge.clone(), checkpoint: Arc::clone(&checkpoint) };
         let mut authority_changed = None;
         {
             let mut streams = lock(&self.shared.streams);
@@ -161,7 +161,27 @@ impl Committer {
         }
         let _ = self.done.send(Done::Committed);
         self.shared.watch.send_replace(checkpoint.size);
-        answer(staged.answers, &checkpoint);
+        self.answer(staged.answers, &staged.edge, &checkpoint);
+    }
+
+    /// Answers with the proofs of the whole batch, made in one go: neighbours share almost all of their tiles.
+    fn answer(&self, answers: Vec<Answer>, edge: &Edge, checkpoint: &Arc<PublishedCheckpoint>) {
+        let tiles = StoredTiles(self.shared.reader.as_ref());
+        let mut tree = TreeReader::new(edge, &tiles);
+        for answer in answers {
+            let appended = answer
+                .results
+                .into_iter()
+                .map(|(index, flags, duplicate)| Appended {
+                    index,
+                    flags,
+                    checkpoint: Arc::clone(checkpoint),
+                    duplicate,
+                    inclusion: inclusion_proof(index, checkpoint.size, &mut tree).ok(),
+                })
+                .collect();
+            let _ = answer.reply.send(Ok(appended));
+        }
     }
 
     fn fail(&mut self, staged: Staged, refusal: Refusal) {
@@ -185,16 +205,5 @@ impl Committer {
                 Refusal::Stopped { reason }
             }
         }
-    }
-}
-
-fn answer(answers: Vec<Answer>, checkpoint: &Arc<PublishedCheckpoint>) {
-    for answer in answers {
-        let appended = answer
-            .results
-            .into_iter()
-            .map(|(index, flags, duplicate)| Appended { index, flags, checkpoint: Arc::clone(checkpoint), duplicate })
-            .collect();
-        let _ = answer.reply.send(Ok(appended));
     }
 }

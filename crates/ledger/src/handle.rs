@@ -183,11 +183,23 @@ impl Ledger {
 
     /// The receipt of a leaf at a checkpoint. Size, root and proof come from this one checkpoint.
     pub fn receipt(&self, index: u64, checkpoint: &PublishedCheckpoint) -> Result<Receipt, StoreError> {
-        let (leaf, record) = self.shared.reader.entry(index)?.ok_or_else(|| missing(index))?;
         let edge = read(&self.shared.committed).edge.clone();
         let tiles = StoredTiles(self.shared.reader.as_ref());
         let mut reader = TreeReader::new(&edge, &tiles);
         let hashes = inclusion_proof(index, checkpoint.size, &mut reader).map_err(|e| StoreError::Failed(e.to_string()))?;
+        self.receipt_with(index, hashes, checkpoint)
+    }
+
+    /// The receipt of a record that was just appended.
+    pub fn receipt_of(&self, appended: &Appended) -> Result<Receipt, StoreError> {
+        match &appended.inclusion {
+            Some(hashes) => self.receipt_with(appended.index, hashes.clone(), &appended.checkpoint),
+            None => self.receipt(appended.index, &appended.checkpoint),
+        }
+    }
+
+    fn receipt_with(&self, index: u64, hashes: Vec<Hash>, checkpoint: &PublishedCheckpoint) -> Result<Receipt, StoreError> {
+        let (leaf, record) = self.shared.reader.entry(index)?.ok_or_else(|| missing(index))?;
         let proof = TlogProof::new(index, hashes, &checkpoint.note).map_err(|e| StoreError::Failed(e.to_string()))?;
         Ok(Receipt { index, leaf, record, tlog_proof: proof.to_string() })
     }

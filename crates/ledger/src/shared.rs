@@ -45,6 +45,8 @@ pub struct Appended {
     pub checkpoint: Arc<PublishedCheckpoint>,
     /// Whether it was in the log already.
     pub duplicate: bool,
+    /// The proof that the checkpoint covers it, if it was made with the proofs of its batch.
+    pub(crate) inclusion: Option<Vec<Hash>>,
 }
 
 /// The committed end of the log.

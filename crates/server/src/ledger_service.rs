@@ -91,7 +91,7 @@ impl Service {
     }
 
     fn response(&self, appended: &Appended) -> Result<AppendResponse, Status> {
-        let receipt = self.ledger.receipt(appended.index, &appended.checkpoint).map_err(|e| errors::store(&e))?;
+        let receipt = self.ledger.receipt_of(appended).map_err(|e| errors::store(&e))?;
         Ok(AppendResponse { receipt: Some(receipt.into()), flags: appended.flags.iter().map(Finding::from).collect() })
     }
 
