@@ -39,5 +39,11 @@ macro_rules! histories {
 
 histories! {
     founding
+    authority
+    beginnings
     eligible_donor
+    frame
+    quality
+    signatures
+    specification
 }

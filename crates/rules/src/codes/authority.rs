@@ -9,7 +9,7 @@ crate::codes! {
     105 GRANT_PERIOD_WRONG Gate [] () "a role is valid from a moment before its end" => "correct the period and sign again";
     106 GRANT_FACILITY_UNKNOWN Gate [] (Authority) "a role is granted at a registered facility" => "register the facility first";
     107 VERIFIER_ROLE_GRANTED Gate [] () "the verifying operator's role follows from the operator's and is not granted" => "grant the operator's role";
-    108 KEY_UNKNOWN Gate [] (Authority) "a key that is revoked was granted" => "check the key's id with `marrowline key show`";
+    108 REVOKED_KEY_UNKNOWN Gate [] (Authority) "a key that is revoked was granted" => "check the key's id with `marrowline key show`";
     109 REVOKER_NOT_ENTITLED Refuses [] (Authority) "a key is revoked by a key administrator, by QA or by its holder" => "ask one of these to sign";
     110 REVOCATION_TIMES_WRONG Gate [] () "a key is compromised no later than it is revoked" => "correct the times in an amendment";
     111 FOUNDERS_INCOMPLETE Gate [] () "the founding enrols at least a key administrator and QA, different people with different keys" => "add the missing person to the founding";

@@ -14,7 +14,7 @@ crate::codes! {
     11 HEAD_ADVANCED Flag [] () "a fact has seen the current head of each stream that it extends" => "nothing; the leaf holds the record's true place";
     12 LATE_ENTRY Flag [] (Protocol, Specification, Subject, Lot) "a fact is entered within the late-entry limit of its protocol or specification" => "nothing; the record is kept and listed as a late entry";
     13 RECORD_IN_DOUBT Gate [] (Authority) "an authorisation does not rest on records signed with a key that was compromised at the time" => "let QA and a signatory's role reaffirm the records named";
-    14 AUTHORISATION_BACKDATED Gate [] () "an authorisation is dated within 60 s of the ledger's time" => "decide at the ledger's time: build the record again now";
+    14 AUTHORISATION_BACKDATED Gate [] () "an authorisation is dated within 300 s of the ledger's time, one of several people within 3600 s" => "decide at the ledger's time: build the record again now";
     15 CITE_UNKNOWN Gate [] () "each cited record is in this ledger, with the digest that is cited" => "cite the record by the id and digest that the ledger gave";
     16 SIGNED_AHEAD Refuses [] () "no signature is dated more than 60 s ahead of the ledger" => "set the clock of the device that signed, then sign again";
     17 STREAM_NOT_OPENED Gate [holds Lot Donor Subject] () "a record about a thing follows the record that opened it" => "append the missing opening record; what depends on this record stays held until QA resolves it";

@@ -139,7 +139,7 @@ pub(super) fn key_revoked(c: &mut Context<'_>, e: &pb::KeyRevoked) {
     let holder = key.map(|k| k.person_id);
     c.demand(
         key.is_some(),
-        &codes::KEY_UNKNOWN,
+        &codes::REVOKED_KEY_UNKNOWN,
         || "a key that was never granted".to_owned(),
         || "a granted key".to_owned(),
         || field("key_revoked.key_id"),

@@ -106,7 +106,7 @@ fn check_tests(c: &mut Context<'_>, e: &pb::SpecificationPublished) {
         let has = e.tests.iter().any(|t| t.kind() == kind && (kind != TestKind::Sterility || t.stage() == ReleaseStage::Final));
         c.demand(
             has,
-            &codes::STERILITY_MISSING,
+            &codes::REQUIRED_TEST_MISSING,
             || format!("no test of kind {}", crate::frame::words(kind.as_str_name()).replace("KIND_", "")),
             || "sterility at the final stage, mycoplasma, endotoxin, identity".to_owned(),
             || field("tests"),

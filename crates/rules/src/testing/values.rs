@@ -178,7 +178,7 @@ fn exact_bytes(field: &FieldDescriptor) -> Option<u32> {
 fn message(kind: &MessageDescriptor, text: &str, names: &dyn Names) -> Result<DynamicMessage, String> {
     let mut made = DynamicMessage::new(kind.clone());
     if kind.name() == "Instant" {
-        made.set_field_by_name("unix_ms", Value::I64(names.moment(text)?));
+        made.set_field_by_name("unix_ms", Value::I64(names.moment(text.trim_matches('"'))?));
         return Ok(made);
     }
     if let Some(grant) = text.strip_prefix("@grant(").and_then(|t| t.strip_suffix(')')) {
