@@ -41,9 +41,16 @@ histories! {
     founding
     authority
     beginnings
+    culture
+    donor
     eligible_donor
     frame
+    filled_lot
+    harvested_lot
+    lot
     quality
+    released_lot
     signatures
     specification
+    tested_lot
 }

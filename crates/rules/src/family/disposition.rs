@@ -1,7 +1,7 @@
 //! QA and the qualified person decide on a lot.
 
 use marrowline_record::id::Id16;
-use marrowline_record::pb::{self, Disposition, ReleaseStage, ReviewDecision, Severity};
+use marrowline_record::pb::{self, Disposition, ReleaseStage, Severity};
 
 use super::lot::{field, lot, specification};
 use super::release_testing::{self, Outcome, accepted, criterion_in_words, describe, verdict};
@@ -62,8 +62,8 @@ fn says_something(result: &crate::state::lot::ReportedResult, test: Option<&pb::
 /// One test of the stage: a valid failure stands, however often it was repeated; otherwise one accepted result must satisfy.
 fn check_test(c: &mut Context<'_>, lot: &Lot, test: &pb::LotTest, waived: bool) {
     let of_test = || lot.results.iter().filter(|r| r.test_code == test.code);
-    let rejected = |r: &&crate::state::lot::ReportedResult| matches!(r.review, Some((_, ReviewDecision::Rejected)));
-    if let Some(failed) = of_test().filter(|r| !rejected(r)).find(|r| verdict(&r.event, test) == Outcome::Failed) {
+    // Not even a reviewer's rejection takes a failure away: that needs an assignable cause and two signatures.
+    if let Some(failed) = of_test().find(|r| verdict(&r.event, test) == Outcome::Failed) {
         c.find(&codes::TEST_FAILED, describe(&failed.event), criterion_in_words(test), vec![Look::Record(failed.record_id)]);
         return;
     }
