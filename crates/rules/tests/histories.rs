@@ -42,7 +42,11 @@ histories! {
     authority
     beginnings
     culture
+    custody
+    disposition
+    disposition_without
     donor
+    early_sterility
     eligible_donor
     frame
     filled_lot
@@ -52,5 +56,8 @@ histories! {
     released_lot
     signatures
     specification
+    storage
     tested_lot
+    testing
+    units
 }

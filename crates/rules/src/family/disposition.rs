@@ -5,7 +5,7 @@ use marrowline_record::pb::{self, Disposition, ReleaseStage, Severity};
 
 use super::lot::{field, lot, specification};
 use super::release_testing::{self, Outcome, accepted, criterion_in_words, describe, verdict};
-use super::specification::{STERILITY_SECONDS, is_never_waivable};
+use super::specification::is_never_waivable;
 use crate::codes::lot as codes;
 use crate::context::Context;
 use crate::finding::Look;
@@ -70,11 +70,27 @@ fn check_test(c: &mut Context<'_>, lot: &Lot, test: &pb::LotTest, waived: bool) 
     if waived {
         return;
     }
-    let satisfied = accepted(lot, &test.code).find(|r| verdict(&r.event, test) == Outcome::Satisfied);
-    match satisfied {
-        Some(result) => check_sterility(c, test, result),
+    if accepted(lot, &test.code).any(|r| verdict(&r.event, test) == Outcome::Satisfied) {
+        return;
+    }
+    match accepted(lot, &test.code).find(|r| is_early_sterility(r, test)) {
+        Some(early) => c.find(
+            &codes::STERILITY_READ_EARLY,
+            describe(&early.event),
+            format!("read {} s or more after inoculation", test.min_incubation_seconds.unwrap_or(0)),
+            vec![Look::Record(early.record_id)],
+        ),
         None => report_absence(c, test, of_test().find(|r| r.review.is_none())),
     }
+}
+
+/// A final sterility reading without growth that came too early to say so.
+fn is_early_sterility(result: &crate::state::lot::ReportedResult, test: &pb::LotTest) -> bool {
+    let no_growth = |(result, criterion)| release_testing::outcome(result, criterion) == Outcome::Satisfied;
+    test.kind() == pb::TestKind::Sterility
+        && test.stage() == ReleaseStage::Final
+        && result.event.result.as_ref().zip(test.criterion.as_ref()).is_some_and(no_growth)
+        && !release_testing::is_incubated(&result.event, test.min_incubation_seconds)
 }
 
 fn report_absence(c: &mut Context<'_>, test: &pb::LotTest, open: Option<&crate::state::lot::ReportedResult>) {
@@ -92,20 +108,6 @@ fn report_absence(c: &mut Context<'_>, test: &pb::LotTest, open: Option<&crate::
             vec![Look::Thing { kind: "test", id: test.code.clone() }],
         ),
     }
-}
-
-fn check_sterility(c: &mut Context<'_>, test: &pb::LotTest, result: &crate::state::lot::ReportedResult) {
-    if test.kind() != pb::TestKind::Sterility || test.stage() != ReleaseStage::Final {
-        return;
-    }
-    let min = test.min_incubation_seconds.unwrap_or(0).max(STERILITY_SECONDS);
-    c.demand(
-        release_testing::is_incubated(&result.event, Some(min)),
-        &codes::STERILITY_READ_EARLY,
-        || describe(&result.event),
-        || format!("read {min} s or more after inoculation"),
-        || vec![Look::Record(result.record_id)],
-    );
 }
 
 fn check_donor(c: &mut Context<'_>, lot: &Lot) {

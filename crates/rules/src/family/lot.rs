@@ -165,8 +165,7 @@ pub(super) fn culture_seeded(c: &mut Context<'_>, e: &pb::CultureSeeded) {
     check_cells(c, &lot, cells, "culture_seeded.cells");
     let isolated = lot.isolation.as_ref().map(|(record, isolation)| (isolation.total_cells, *record));
     // Several cultures may be seeded from one isolation; together they cannot take more than there was.
-    let before: u128 = lot.cultures.values().filter(|k| k.parent_id.is_none()).map(|k| u128::from(k.seeded_cells)).sum();
-    let available = isolated.map_or(0, |(total, _)| u128::from(total)).saturating_sub(before);
+    let available = isolated.map_or(0, |(total, _)| u128::from(total)).saturating_sub(lot.cells_taken_from_isolation);
     c.demand(
         u128::from(cells.cells_in) <= available,
         &codes::STEP_INPUT_DIFFERS,

@@ -187,6 +187,8 @@ pub struct Lot {
     pub results: Vec<ReportedResult>,
     /// The last disposition.
     pub disposition: Option<(RecordId, Disposition)>,
+    /// Cells that all seedings together took from the isolation: seeded, sampled, discarded or lost.
+    pub cells_taken_from_isolation: u128,
     /// Keys that signed a manufacturing step of it (operators and verifying operators), with the record.
     pub operated_by: Vec<(marrowline_record::id::KeyId, RecordId)>,
     /// Holds, deviations, signatures.
@@ -208,6 +210,7 @@ impl Lot {
             samples: BTreeMap::new(),
             results: Vec::new(),
             disposition: None,
+            cells_taken_from_isolation: 0,
             operated_by: Vec::new(),
             upkeep: Upkeep::new(marrowline_record::pb::StreamKind::Lot),
         }

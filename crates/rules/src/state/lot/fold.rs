@@ -38,7 +38,7 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
         }
         // A signature that is added to a manufacturing step makes its signer one of the lot's operators.
         Event::SignatureAdded(_) => {
-            if entry.record.slots.iter().any(|s| s.role() == pb::Role::VerifyingOperator) {
+            if entry.record.slots.iter().any(|s| matches!(s.role(), pb::Role::Operator | pb::Role::VerifyingOperator)) {
                 operated(lot, entry);
             }
         }
@@ -78,6 +78,8 @@ fn operated(lot: &mut Lot, entry: &Entry) {
 fn manufacture(lot: &mut Lot, entry: &Entry, event: &Event) {
     match event {
         Event::CultureSeeded(e) => {
+            let taken = e.cells.as_ref().map_or(0, |c| c.cells_in);
+            lot.cells_taken_from_isolation = lot.cells_taken_from_isolation.saturating_add(u128::from(taken));
             lot.cultures.entry(id(&e.culture_id)).or_insert_with(|| Culture {
                 record_id: entry.record_id(),
                 parent_id: None,
