@@ -33,7 +33,7 @@ pub(super) fn filled(c: &mut Context<'_>, e: &pb::UnitsFilled) {
                     vec![Look::Record(record)],
                 );
             }
-            let taken = e.cells.as_ref().map_or(0, |b| b.cells_in);
+            let taken = e.cells.as_ref().map_or(0, |b| b.cells_in());
             c.demand(
                 taken == harvest.total_cells,
                 &codes::STEP_INPUT_DIFFERS,

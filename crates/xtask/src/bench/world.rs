@@ -185,7 +185,7 @@ impl World {
         self.send(std::mem::take(&mut batch)).await?;
         let collected = Event::MarrowCollected(pb::MarrowCollected {
             din: din.clone(),
-            aspirate_microlitres: 50_000,
+            aspirate_microlitres: Some(50_000),
             site: "posterior iliac crest".to_owned(),
             anticoagulant: "heparin".to_owned(),
         });
@@ -405,7 +405,7 @@ fn isolated(din: &str) -> Event {
             microlitres_discarded: Some(0),
             microlitres_unaccounted: Some(0),
         }),
-        total_cells: 1_000_000_000,
+        total_cells: Some(1_000_000_000),
         viability_basis_points: Some(9_500),
     })
 }
@@ -425,7 +425,7 @@ fn seeded() -> Event {
         culture_id: new_id().to_vec(),
         vessels: vec![pb::Vessel { code: "T175-1".to_owned(), area_square_millimetres: 17_500 }],
         cells: Some(pb::CellBalance {
-            cells_in: 1_000,
+            cells_in: Some(1_000),
             cells_out: Some(1_000),
             cells_sampled: Some(0),
             cells_discarded: Some(0),
