@@ -104,7 +104,8 @@ mod tests {
         assert!(chain.holds(&record(Some(1), dispensed(3))));
         assert!(!chain.holds(&record(Some(1), dispensed(9))), "another dose of the subject");
         assert!(!chain.holds(&record(Some(8), dispensed(3))), "another subject");
-        let allocated = |order: u8| Event::UnitsAllocated(pb::UnitsAllocated { order_id: vec![order; 16], unit_ids: vec![vec![4; 16]] });
+        let allocated =
+            |order: u8| Event::UnitsAllocated(pb::UnitsAllocated { order_id: vec![order; 16], unit_ids: vec![vec![4; 16]] });
         assert!(chain.holds(&record(Some(1), allocated(2))));
         assert!(!chain.holds(&record(Some(1), allocated(7))), "another order");
         assert!(chain.holds(&record(None, Event::Harvested(pb::Harvested::default()))), "the whole lot's");

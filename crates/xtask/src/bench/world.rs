@@ -46,7 +46,8 @@ pub struct World {
     presigned: Vec<Vec<pb::Head>>,
 }
 
-fn person(name: &str) -> SigningKey {
+/// The key of somebody in this world.
+pub fn person(name: &str) -> SigningKey {
     let mut seed = [0; 32];
     for (to, from) in seed.iter_mut().zip(name.bytes().cycle()) {
         *to = from;
@@ -299,6 +300,16 @@ impl World {
     pub fn bearer(&self) -> MetadataValue<Ascii> {
         let token = token::make(&person("operator"), self.client.origin(), now(0).unix_ms / 1_000, 3_600);
         format!("Bearer {token}").parse().unwrap_or_else(|_| MetadataValue::from_static("none"))
+    }
+
+    /// The server's process.
+    pub fn process(&self) -> u32 {
+        self.program.id()
+    }
+
+    /// What clients trust.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The ledger's folder.
