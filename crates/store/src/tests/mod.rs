@@ -1,1 +1,5 @@
-//! Tests of the whole store.
+//! Tests of the whole store: power cuts at every operation, flipped bits, and what every store must do.
+
+mod power_cut;
+mod random;
+mod simulated_disk;
