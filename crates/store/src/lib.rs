@@ -17,6 +17,7 @@ mod pending;
 mod projection;
 mod reading;
 mod recover;
+mod seal;
 mod segment;
 #[cfg(test)]
 mod tests;

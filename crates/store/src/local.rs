@@ -168,9 +168,9 @@ impl Store for LocalStore {
             Some(Err(_)) => Err(StoreError::Failed("the thread that fills sled panicked".to_owned())),
             None => Ok(()),
         };
-        self.shelf.close();
+        let closed = self.shelf.close();
         self.lock = None;
-        applied
+        applied.and(closed)
     }
 }
 

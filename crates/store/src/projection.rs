@@ -3,7 +3,7 @@
 //! One tree with a prefix for each kind of key; the number of applied records is in the same batch as the records. `flush` is not
 //! durable on Linux, so after each one the file is synced on a descriptor of our own, and its configuration once after creation.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -15,6 +15,7 @@ use marrowline_record::id::{RecordId, StreamKey};
 
 use crate::codec;
 use crate::pending::{PendingBatch, PendingNotes};
+use crate::seal;
 
 /// sled's own cache; what the ledger needs often it keeps folded itself.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
@@ -75,12 +76,25 @@ impl Projection {
     /// Opens the projection.
     pub fn open(folder: &Path) -> Result<Projection, NotOpen> {
         let existed = folder.exists();
+        let is_as_left = seal::break_open(folder).map_err(|e| NotOpen::Failed(crate::failed("cannot check", folder, &e)))?;
+        if !is_as_left {
+            return Err(NotOpen::Unusable("its files are not as they were left when the store was closed".to_owned()));
+        }
         let db = open_sled(folder)?;
         let projection = Projection { db, folder: folder.to_owned() };
         if !existed {
             projection.sync_new().map_err(NotOpen::Failed)?;
         }
         Ok(projection)
+    }
+
+    /// Closes the projection and seals its files.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.flush()?;
+        let Projection { db, folder } = self;
+        drop(db);
+        let sealed = released(&folder).and_then(|is_released| if is_released { seal::make(&folder) } else { Ok(()) });
+        sealed.map_err(|e| crate::failed("cannot seal", &folder, &e))
     }
 
     /// Makes a projection's files durable that was just made.
@@ -238,7 +252,22 @@ fn open_sled(folder: &Path) -> Result<sled::Db, NotOpen> {
     }
 }
 
-fn damaged(place: String) -> StoreError {
+/// Waits until sled's own threads have let go of its file.
+fn released(folder: &Path) -> std::io::Result<bool> {
+    let file = File::open(folder.join("db"))?;
+    let since = Instant::now();
+    while since.elapsed() < LOCK_PATIENCE {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+    }
+    Ok(false)
+}
+
+/// The error for a projection that is not as it was written.
+pub fn damaged(place: String) -> StoreError {
     StoreError::Damaged {
         what: "the projection".to_owned(),
         place,

@@ -12,7 +12,7 @@ use marrowline_merkle::{Hash, leaf_hash};
 use marrowline_record::id::{RecordId, StreamKey};
 
 use crate::pending::{PendingBatch, PendingNotes, Queue};
-use crate::projection::Projection;
+use crate::projection::{Projection, damaged};
 
 /// What the store and its readers share.
 pub struct Shelf {
@@ -76,8 +76,9 @@ impl Shelf {
     }
 
     /// Closes the projection; readers get an error from now on.
-    pub fn close(&self) {
-        *self.projection.write().unwrap_or_else(PoisonError::into_inner) = None;
+    pub fn close(&self) -> Result<(), StoreError> {
+        let projection = self.projection.write().unwrap_or_else(PoisonError::into_inner).take();
+        projection.map_or(Ok(()), Projection::close)
     }
 
     fn with<T>(&self, ask: impl FnOnce(&Projection) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -102,7 +103,9 @@ impl Reader for Shelf {
     }
 
     fn entry(&self, index: u64) -> Result<Option<Verbatim>, StoreError> {
-        self.first(|p| p.entry(index), |p| p.entry(index))
+        let is_there = index < self.size();
+        let found = self.first(|p| p.entry(index), |p| p.entry(index))?;
+        if found.is_none() && is_there { Err(damaged(format!("record {index} is missing"))) } else { Ok(found) }
     }
 
     fn leaf_hash(&self, index: u64) -> Result<Option<Hash>, StoreError> {
@@ -110,7 +113,13 @@ impl Reader for Shelf {
     }
 
     fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<Hash>>, StoreError> {
-        self.first(|p| p.tile(level, index), |p| p.tile(level, index))
+        let last_leaf = 256u64
+            .checked_pow(u32::from(level).saturating_add(1))
+            .and_then(|leaves| index.checked_add(1)?.checked_mul(leaves))
+            .unwrap_or(u64::MAX);
+        let is_there = last_leaf <= self.size();
+        let found = self.first(|p| p.tile(level, index), |p| p.tile(level, index))?;
+        if found.is_none() && is_there { Err(damaged(format!("tile {level}/{index} is missing"))) } else { Ok(found) }
     }
 
     fn index_of(&self, record_id: &RecordId) -> Result<Option<u64>, StoreError> {

@@ -1,5 +1,7 @@
 //! Tests of the whole store: power cuts at every operation, flipped bits, and what every store must do.
 
+mod conformance;
+mod flips;
 mod power_cut;
 mod random;
 mod simulated_disk;

@@ -119,22 +119,6 @@ impl SimulatedDisk {
         state.names.iter().filter(|(_, n)| **n != Node::Folder).map(|(p, _)| p.clone()).collect()
     }
 
-    /// Changes a file's bytes behind everybody's back.
-    pub fn change(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut state = self.0.lock().unwrap();
-        let Some(Node::File(number)) = state.names.get(path).copied() else { panic!("no file {}", path.display()) };
-        let content = state.files.get_mut(&number).unwrap();
-        change(&mut content.current);
-        content.synced.clone_from(&content.current);
-    }
-
-    /// Removes a file or folder behind everybody's back.
-    pub fn remove(&self, path: &Path) {
-        let mut state = self.0.lock().unwrap();
-        state.names.retain(|p, _| !p.starts_with(path));
-        state.synced_names.retain(|p, _| !p.starts_with(path));
-    }
-
     /// Counts an operation, carries it out unless it is a sync, and cuts the power if it is time.
     fn operate(&self, change: impl FnOnce(&mut State) -> io::Result<()>, sync: impl FnOnce(&mut State)) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
