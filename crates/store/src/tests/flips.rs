@@ -293,6 +293,7 @@ fn a_sled_that_is_gone_or_is_no_sled_is_rebuilt() {
 
     let copy = reference.copy();
     change(&copy.path().join("sled/conf"), |bytes| *bytes = b"nothing that sled knows".to_vec());
+    fs::remove_file(copy.path().join("sled.seal")).unwrap();
     let (mut store, report) = open(copy.path()).unwrap();
     assert!(report.rebuilt.is_some() && report.caught_up == reference.expected.size(), "{report:?}");
     assert!(copy.path().join("sled.aside-1").exists());
@@ -300,7 +301,7 @@ fn a_sled_that_is_gone_or_is_no_sled_is_rebuilt() {
 }
 
 #[test]
-fn a_sled_of_another_ledger_is_refused_or_rebuilt() {
+fn a_sled_of_another_ledger_is_rebuilt() {
     let reference = reference();
     let other = tempfile::tempdir().unwrap();
     let (mut store, _) = open(other.path()).unwrap();
@@ -312,13 +313,19 @@ fn a_sled_of_another_ledger_is_refused_or_rebuilt() {
     let batch = marrowline_ledger::store::Batch { first: 0, ..shifted };
     store.commit(epoch, &batch).unwrap();
     store.close().unwrap();
-    let copy = reference.copy();
-    fs::remove_dir_all(copy.path().join("sled")).unwrap();
-    fs::create_dir(copy.path().join("sled")).unwrap();
-    copy_folder(&other.path().join("sled"), &copy.path().join("sled"));
-    let (mut store, report) = open(copy.path()).unwrap();
-    assert!(report.rebuilt.is_some(), "{report:?}");
-    reference.is_whole(&mut store, "after another ledger's sled");
+    for is_sealed in [true, false] {
+        let copy = reference.copy();
+        fs::remove_dir_all(copy.path().join("sled")).unwrap();
+        fs::create_dir(copy.path().join("sled")).unwrap();
+        copy_folder(&other.path().join("sled"), &copy.path().join("sled"));
+        if !is_sealed {
+            fs::remove_file(copy.path().join("sled.seal")).unwrap();
+        }
+        let (mut store, report) = open(copy.path()).unwrap();
+        let reason = report.rebuilt.unwrap();
+        assert_eq!(reason.contains("when the store was closed"), is_sealed, "{reason}");
+        reference.is_whole(&mut store, "after another ledger's sled");
+    }
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod flips;
 mod power_cut;
 mod random;
 mod simulated_disk;
+mod whole_store;
