@@ -2,6 +2,7 @@
 
 mod conformance;
 mod flips;
+mod format_document;
 mod power_cut;
 mod random;
 mod simulated_disk;
