@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use marrowline_merkle::{Edge, TreeReader, inclusion_proof};
+use marrowline_record::origin::Origin;
 use marrowline_record::stream::{AUTHORITY_ID, stream_key};
 use marrowline_rules::Finding;
 use marrowline_rules::state::Stream;
@@ -33,6 +34,8 @@ pub(crate) struct Staged {
     pub edge: Edge,
     pub overlay: Arc<Overlay>,
     pub answers: Vec<Answer>,
+    /// The ledger's origin, if this batch founds it.
+    pub founded: Option<Origin>,
     pub generation: u64,
 }
 
@@ -133,6 +136,9 @@ impl Committer {
             return self.fail(staged, refusal);
         }
         // Durable from here on.
+        if let Some(origin) = &staged.founded {
+            *write(&self.shared.origin) = Some(origin.clone());
+        }
         match self.shared.sign(&staged.edge) {
             Ok(checkpoint) => self.show(staged, Arc::new(checkpoint)),
             Err(reason) => {

@@ -67,6 +67,7 @@ struct Building {
     records: Vec<StagedRecord>,
     tiles: Vec<marrowline_merkle::CompletedTile>,
     answers: Vec<Answer>,
+    founded: Option<Origin>,
 }
 
 impl Sequencer {
@@ -143,6 +144,7 @@ impl Sequencer {
             edge: self.edge.clone(),
             overlay,
             answers: building.answers,
+            founded: building.founded,
             generation: self.generation,
         };
         // Blocks while one batch is being written and one waits: that is the pace of the disk.
@@ -161,9 +163,9 @@ impl Sequencer {
         let edge_before = self.edge.clone();
         let mut base: Vec<Arc<Overlay>> = self.in_flight.iter().cloned().collect();
         base.push(Arc::clone(&building.overlay));
-        let mut attempt = Attempt { base, own: Arc::default(), records: Vec::new(), tiles: Vec::new(), results: Vec::new() };
+        let mut attempt = Attempt { base, ..Attempt::default() };
         let outcome = job.records.iter().try_for_each(|record| self.judge_record(&mut attempt, record));
-        let Attempt { base, own, records, tiles, results } = attempt;
+        let Attempt { base, own, records, tiles, results, founded } = attempt;
         drop(base);
         match outcome {
             Ok(()) => {
@@ -174,6 +176,7 @@ impl Sequencer {
                 Arc::make_mut(&mut building.overlay).absorb(Arc::unwrap_or_clone(own));
                 building.records.extend(records);
                 building.tiles.extend(tiles);
+                building.founded = building.founded.take().or(founded);
                 building.answers.push(Answer { results, reply: job.reply });
             }
             Err(refusal) => {
@@ -267,8 +270,7 @@ impl Sequencer {
         drop(view);
         let existing: Vec<bool> = index_writes.iter().map(|w| attempt.has_index(&self.shared, &w.key)).collect();
         if let Some(Event::LedgerFounded(e)) = entry.event() {
-            let origin = Origin::new(&e.name, &entry.digest).map_err(|e| cannot(e.to_string()))?;
-            *crate::shared::write(&self.shared.origin) = Some(origin);
+            attempt.founded = Some(Origin::new(&e.name, &entry.digest).map_err(|e| cannot(e.to_string()))?);
         }
         self.edge.append(marrowline_merkle::leaf_hash(&bytes), &mut attempt.tiles);
         self.shared.last_recorded_ms.store(at.recorded_at_ms, Ordering::SeqCst);
@@ -296,12 +298,14 @@ impl Sequencer {
 }
 
 /// One job on its way: what was accepted before it, and what it adds.
+#[derive(Default)]
 struct Attempt {
     base: Vec<Arc<Overlay>>,
     own: Arc<Overlay>,
     records: Vec<StagedRecord>,
     tiles: Vec<marrowline_merkle::CompletedTile>,
     results: Vec<(u64, Vec<Finding>, bool)>,
+    founded: Option<Origin>,
 }
 
 impl Attempt {

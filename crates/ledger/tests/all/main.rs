@@ -1,0 +1,8 @@
+//! The ledger on a store in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what is not as expected panics")]
+
+mod appending;
+mod gate;
+mod lost_writes;
+mod memory;
+mod world;
