@@ -223,7 +223,7 @@ impl Sequencer {
         let numbers = verdict.flag_numbers();
         match verdict {
             Verdict::Refused { violations } => {
-                Err(Refusal::Violations { moved: moved(&view, &self.shared, opened, &violations), violations })
+                Err(Refusal::Violations { moved: moved(&view, opened, &violations), violations })
             }
             Verdict::Accepted { flags } => {
                 let result = self.stage(attempt, view, opened, (at, rule_set, numbers), flags)?;
@@ -372,27 +372,30 @@ fn rule_set(view: &Snapshot, event: &Event) -> u32 {
     }
 }
 
+/// Most records of one stream that a refusal names: the newest.
+const MOST_MOVED: usize = 16;
+
 /// What came after the heads that a record has seen.
-fn moved(view: &Snapshot, shared: &Shared, opened: &OpenedRecord, violations: &[Finding]) -> Vec<Moved> {
+fn moved(view: &Snapshot, opened: &OpenedRecord, violations: &[Finding]) -> Vec<Moved> {
     if !violations.iter().any(|f| f.code.name == "HEAD_MOVED") {
         return Vec::new();
     }
     let mut since = Vec::new();
     for extended in &opened.record().streams {
-        let id: [u8; 16] = extended.id.as_slice().try_into().unwrap_or([0; 16]);
-        let key = stream::stream_key(extended.kind() as u8, &id);
-        let seen = extended.head.as_ref().map_or(0, |h| h.seq);
-        let Some((length, _)) = view.head(&key) else {
+        let id = Id16(extended.id.as_slice().try_into().unwrap_or([0; 16]));
+        let Some(stream) = view.stream(extended.kind(), &id) else {
             continue;
         };
-        for seq in seen.saturating_add(1)..=length {
-            let Ok(entry) = shared.stream_entry(&key, seq) else {
-                continue;
-            };
+        // The stream's own list knows the records that are accepted and not durable yet, too.
+        let signed = &stream.upkeep().signed;
+        let seen = extended.head.as_ref().map_or(0, |h| usize::try_from(h.seq).unwrap_or(usize::MAX));
+        let first = seen.max(signed.len().saturating_sub(MOST_MOVED));
+        for (place, record) in signed.iter().enumerate().skip(first) {
+            let event = view.entry(&record.record_id);
             since.push(Moved {
-                seq,
-                record_id: entry.record_id(),
-                event: entry.event().map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
+                seq: u64::try_from(place).unwrap_or(u64::MAX).saturating_add(1),
+                record_id: record.record_id,
+                event: event.and_then(|e| e.event().map(|e| EventKind::of(e).name().to_owned())).unwrap_or_default(),
             });
         }
     }
