@@ -50,7 +50,7 @@ pub async fn sign_citing(
     cited: &[&Signed],
 ) -> Signed {
     let at = now(client).await;
-    let mut draft = Draft::new(client.origin(), event, at);
+    let mut draft = Draft::new(client.origin(), event, at).unwrap();
     for (_, role, meaning, facility) in by {
         draft = draft.slot(*role, *meaning, *facility);
     }

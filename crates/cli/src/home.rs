@@ -151,7 +151,7 @@ fn append_founding(ledger: &Ledger, log_key: &SigningKey, founding: &Founding) -
         grants: founding.founders.iter().map(|f| f.grant.clone()).collect(),
     });
     let facility = founding.facility.facility_id.as_slice().try_into().unwrap_or([0; 16]);
-    let draft = Draft::new(&founding.name, event, founding.at)
+    let draft = Draft::new(&founding.name, event, founding.at)?
         .slot(Role::KeyAdministrator, Meaning::Approved, facility)
         .slot(Role::QualityAssurance, Meaning::Approved, facility)
         .stream(StreamKind::Authority, AUTHORITY_ID, None);

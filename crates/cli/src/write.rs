@@ -106,7 +106,7 @@ async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
     let facility = append.facility.as_deref().ok_or_else(|| Failure::usage("give --facility"))?;
     let facility = uuid(facility)?;
     let row = table::row_of(&event);
-    let mut draft = Draft::new(client.origin(), event, at);
+    let mut draft = Draft::new(client.origin(), event, at)?;
     for (number, slot) in row.slots.iter().enumerate() {
         let role = match append.role.get(number) {
             Some(name) => {

@@ -47,6 +47,9 @@ pub enum ClientError {
     /// An answer lacks what it must have.
     #[error("the server's answer lacks {0}")]
     Incomplete(&'static str),
+    /// The machine gives no random bytes, so no record can be built.
+    #[error("the machine gives no random bytes: {0}")]
+    Randomness(String),
 }
 
 impl From<Status> for ClientError {

@@ -222,9 +222,7 @@ impl Sequencer {
             verdict.ok_or_else(|| Refusal::CannotJudge { reason: format!("this software does not know rule set {rule_set}") })?;
         let numbers = verdict.flag_numbers();
         match verdict {
-            Verdict::Refused { violations } => {
-                Err(Refusal::Violations { moved: moved(&view, opened, &violations), violations })
-            }
+            Verdict::Refused { violations } => Err(Refusal::Violations { moved: moved(&view, opened, &violations), violations }),
             Verdict::Accepted { flags } => {
                 let result = self.stage(attempt, view, opened, (at, rule_set, numbers), flags)?;
                 attempt.results.push(result);

@@ -204,7 +204,7 @@ impl Stage {
         let first = handles.first().cloned().unwrap_or_default();
         self.client(&first).await?;
         let client = self.clients.get(&first).ok_or_else(|| Failure::unexpected("no client"))?;
-        let mut draft = Draft::new(client.origin(), step.event.clone(), self.now());
+        let mut draft = Draft::new(client.origin(), step.event.clone(), self.now())?;
         for (slot, (who, handle)) in table::row_of(&step.event).slots.iter().zip(step.by.iter().zip(&handles)) {
             let (role, facility) = self.role(slot.roles, handle, who.ends_with("@hospital"))?;
             draft = draft.slot(role, slot.meaning, facility);
