@@ -113,7 +113,7 @@ impl Home {
 
     fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
         let path = self.path(name);
-        fs::write(&path, text).map_err(|e| Failure::file(&path, &e))
+        write_durably(&path, text, fs::OpenOptions::new().create(true).truncate(true).mode(0o644))
     }
 
     fn write_secret(&self, name: &str, text: &str) -> Result<(), Failure> {
@@ -123,16 +123,18 @@ impl Home {
 
 /// Writes a file that only its owner reads, and that was not there before.
 pub fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .map_err(|e| Failure::file(path, &e))
+    write_durably(path, text, fs::OpenOptions::new().create_new(true).mode(0o600))
+}
+
+/// A ledger whose certificates or public key are empty after a power cut cannot be served: file and folder are synced.
+fn write_durably(path: &Path, text: &str, options: &mut fs::OpenOptions) -> Result<(), Failure> {
+    let mut write = || {
+        let mut file = options.write(true).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+    };
+    write().map_err(|e| Failure::file(path, &e))
 }
 
 fn pkcs8_line_ending() -> ed25519_dalek::pkcs8::spki::der::pem::LineEnding {

@@ -13,7 +13,7 @@ mod row;
 mod values;
 mod view;
 
-pub use history::play;
+pub use history::{Played, play};
 pub use view::MemoryView;
 
 /// Whether a rule is switched off for this run: the environment names its code in `MARROWLINE_DISABLE_RULE`. A test has to fail then.

@@ -52,6 +52,11 @@ histories! {
     filled_lot
     harvested_lot
     lot
+    ordered_dose
+    thawed_units
+    prepared_dose
+    preparation
+    dose
     quality
     released_lot
     signatures

@@ -12,7 +12,6 @@ use marrowline_api::v1::{
 };
 use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Ledger, Snapshot};
-use marrowline_record::entry::Entry;
 use marrowline_record::id::Id16;
 use marrowline_record::pb::{Role, StreamKind};
 use marrowline_rules::View;
@@ -22,6 +21,7 @@ use marrowline_rules::state::{Lot, Subject};
 use tonic::{Request, Response, Status};
 
 use crate::auth::{Auth, Person};
+use crate::trace::Chain;
 use crate::{reading, views};
 
 /// The service.
@@ -260,12 +260,13 @@ impl Service {
             let code = subject.consents.first().map(|c| c.event.subject_code.clone()).unwrap_or_default();
             streams.push((StreamKind::Subject, subject.id, format!("subject {code}")));
         }
+        let chain = Chain::of(subject, dose_id, sees_subject);
         let authority = snapshot.authority();
         let mut steps: Vec<(u64, TraceStep)> = Vec::new();
         let mut seen = BTreeSet::new();
         for (kind, id, name) in streams {
             let entries = self.ledger.stream_entries(kind, &id, 1, MAX_TRACE).map_err(|e| errors::store(&e))?;
-            for entry in entries.iter().filter(|e| concerns(e, subject, sees_subject)) {
+            for entry in entries.iter().filter(|e| chain.holds(&e.record)) {
                 if seen.insert(entry.index) {
                     let step = TraceStep { stream: name.clone(), step: Some(views::step(entry, &authority)) };
                     steps.push((entry.index, step));
@@ -281,12 +282,6 @@ impl Service {
             checkpoint: snapshot.checkpoint().note.clone(),
         })
     }
-}
-
-/// Whether a record of a lot or donor belongs into this subject's trace: not if it is about another subject.
-fn concerns(entry: &Entry, subject: &Subject, sees_subject: bool) -> bool {
-    let mut subjects = entry.record.streams.iter().filter(|s| s.kind() == StreamKind::Subject).peekable();
-    subjects.peek().is_none() || sees_subject && subjects.any(|s| s.id == subject.id.0)
 }
 
 fn without_subject(mut dose: marrowline_api::v1::DoseView, person: &Person, subject: &Subject) -> marrowline_api::v1::DoseView {

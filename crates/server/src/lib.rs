@@ -5,6 +5,7 @@ mod clock_service;
 mod custody_service;
 mod ledger_service;
 mod reading;
+mod trace;
 mod transparency_service;
 mod views;
 

@@ -8,9 +8,6 @@ use marrowline_rules::codes;
 use crate::ChoreError;
 use crate::tree;
 
-/// Rules that no history and no test names yet. The list may only get shorter.
-pub const UNTESTED: &str = "crates/rules/untested.txt";
-
 /// Longest file without its tests, in lines.
 const FILE_LINES: usize = 600;
 /// Longest function, in lines.
@@ -53,6 +50,7 @@ pub fn run() -> Result<Vec<String>, ChoreError> {
     complaints.extend(codes_in_docs()?);
     complaints.extend(codes_in_one_place()?);
     complaints.extend(codes_in_tests()?);
+    complaints.extend(both_sides_in_histories()?);
     Ok(complaints)
 }
 
@@ -203,21 +201,51 @@ fn codes_in_tests() -> Result<Vec<String>, ChoreError> {
         };
         corpus.push_str(tests);
     }
-    let untested: BTreeSet<String> = tree::read(&tree::root().join(UNTESTED))?
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(str::to_owned)
-        .collect();
     Ok(codes::all()
-        .filter_map(|code| {
-            let tested = words(&corpus, code.name) > 0;
-            match (tested, untested.contains(code.name)) {
-                (false, false) => Some(format!("rule {} stands in no history and no test", code.name)),
-                (true, true) => Some(format!("rule {} is tested now: take it off {UNTESTED}", code.name)),
-                _ => None,
-            }
-        })
+        .filter(|code| words(&corpus, code.name) == 0)
+        .map(|code| format!("rule {} stands in no history and no test", code.name))
         .collect())
+}
+
+/// A code that histories name stands on both sides there: in one answer to an event it is found, in another to the same event not.
+fn both_sides_in_histories() -> Result<Vec<String>, ChoreError> {
+    let mut answers: Vec<(String, String)> = Vec::new();
+    for path in tree::files(&tree::root().join("crates/rules/histories"), ".txt")? {
+        answers.extend(rows(&tree::read(&path)?).iter().filter_map(|row| event_and_answer(row)));
+    }
+    let mut complaints = Vec::new();
+    for code in codes::all() {
+        let found: BTreeSet<&str> = answers.iter().filter(|(_, a)| words(a, code.name) > 0).map(|(e, _)| e.as_str()).collect();
+        let is_alone = !found.is_empty() && answers.iter().all(|(e, a)| !found.contains(e.as_str()) || words(a, code.name) > 0);
+        if is_alone {
+            complaints
+                .push(format!("rule {} stands in histories on one side only: add a row of the same event without it", code.name));
+        }
+    }
+    Ok(complaints)
+}
+
+/// The rows of a history, each with its indented continuations.
+fn rows(text: &str) -> Vec<String> {
+    let mut rows: Vec<String> = Vec::new();
+    for line in text.lines() {
+        match rows.last_mut() {
+            Some(row) if line.starts_with(' ') => row.push_str(line),
+            _ => rows.push(line.to_owned()),
+        }
+    }
+    rows
+}
+
+/// `LotOpened`, or `check`, and the last cell.
+fn event_and_answer(row: &str) -> Option<(String, String)> {
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    let what = match cells.as_slice() {
+        [_, question, _] => question,
+        [_, _, what, ..] => what,
+        _ => return None,
+    };
+    Some((what.split_whitespace().next()?.to_owned(), (*cells.last()?).to_owned()))
 }
 
 /// How often `word` stands in `text` as a whole word.

@@ -138,7 +138,7 @@ async fn donate(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
     stage.at(2, 8, 30).await?;
     let collected = Event::MarrowCollected(pb::MarrowCollected {
         din: DIN.to_owned(),
-        aspirate_microlitres: 40_000,
+        aspirate_microlitres: Some(40_000),
         site: "posterior iliac crest".to_owned(),
         anticoagulant: "heparin".to_owned(),
     });
@@ -164,7 +164,7 @@ async fn expand(stage: &mut Stage, story: &mut Story) -> Result<(), DemoError> {
             microlitres_discarded: Some(0),
             microlitres_unaccounted: Some(500),
         }),
-        total_cells: 52_000_000,
+        total_cells: Some(52_000_000),
         viability_basis_points: Some(9_410),
     });
     stage.accept(step_on_lot(story, "mononuclear cells isolated", isolated)).await?;
@@ -234,7 +234,7 @@ fn doublings(passage: u32, (seeded, detached, _): &(u64, u64, i32)) -> Option<i3
 fn balance(cells_in: u64, cells_out: u64, discarded: u64, sampled: u64) -> pb::CellBalance {
     let unaccounted = i128::from(cells_in) - i128::from(cells_out) - i128::from(discarded) - i128::from(sampled);
     pb::CellBalance {
-        cells_in,
+        cells_in: Some(cells_in),
         cells_out: Some(cells_out),
         cells_sampled: Some(sampled),
         cells_discarded: Some(discarded),

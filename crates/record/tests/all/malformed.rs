@@ -40,7 +40,7 @@ fn ordered_dose(planned_duration_seconds: u32) -> Event {
 fn collected(din: &str) -> Event {
     Event::MarrowCollected(pb::MarrowCollected {
         din: din.to_owned(),
-        aspirate_microlitres: 30_000,
+        aspirate_microlitres: Some(30_000),
         site: "posterior iliac crest".to_owned(),
         anticoagulant: "heparin".to_owned(),
     })
@@ -83,7 +83,7 @@ fn filled(unit_code: &str, units: usize) -> Event {
         containers_broken: Some(0),
         containers_returned: Some(0),
         cells: Some(pb::CellBalance {
-            cells_in: 50_000_000,
+            cells_in: Some(50_000_000),
             cells_out: Some(50_000_000),
             cells_sampled: Some(0),
             cells_discarded: Some(0),

@@ -141,7 +141,7 @@ fn check_upkeep(c: &mut Context<'_>, lot: &Lot) {
             vec![Look::Record(deviation.record_id)],
         );
     }
-    for owed in lot.upkeep.owed.iter().filter(|o| super::units::is_manufacturing(o)) {
+    for owed in lot.upkeep.owed_in_manufacture() {
         c.find(
             &codes::LOT_SIGNATURE_OWED,
             format!("slot {} of a step is not signed", owed.slot),

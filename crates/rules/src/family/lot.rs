@@ -101,7 +101,7 @@ pub(super) fn mnc_isolated(c: &mut Context<'_>, e: &pb::MncIsolated) {
             "mnc_isolated.aspirate",
         );
         let collected = lot.donor_id.and_then(|d| c.view.donor(&d)).and_then(|d| {
-            d.collections.iter().find(|k| k.event.din == e.din).map(|k| (k.event.aspirate_microlitres, k.record_id))
+            d.collections.iter().find(|k| k.event.din == e.din).map(|k| (k.event.aspirate_microlitres(), k.record_id))
         });
         if let Some((volume, record)) = collected {
             c.demand(
@@ -155,7 +155,7 @@ fn check_balance(c: &mut Context<'_>, lot: &Lot, taken: u64, parts: [u64; 3], un
 
 pub(super) fn check_cells(c: &mut Context<'_>, lot: &Lot, balance: &pb::CellBalance, path: &str) {
     let parts = [balance.cells_out.unwrap_or(0), balance.cells_sampled.unwrap_or(0), balance.cells_discarded.unwrap_or(0)];
-    check_balance(c, lot, balance.cells_in, parts, balance.cells_unaccounted.unwrap_or(0), "cells", path);
+    check_balance(c, lot, balance.cells_in(), parts, balance.cells_unaccounted.unwrap_or(0), "cells", path);
 }
 
 pub(super) fn culture_seeded(c: &mut Context<'_>, e: &pb::CultureSeeded) {
@@ -163,13 +163,13 @@ pub(super) fn culture_seeded(c: &mut Context<'_>, e: &pb::CultureSeeded) {
     check_new_culture(c, &lot, &e.culture_id, "culture_seeded.culture_id");
     let Some(cells) = &e.cells else { return };
     check_cells(c, &lot, cells, "culture_seeded.cells");
-    let isolated = lot.isolation.as_ref().map(|(record, isolation)| (isolation.total_cells, *record));
+    let isolated = lot.isolation.as_ref().map(|(record, isolation)| (isolation.total_cells(), *record));
     // Several cultures may be seeded from one isolation; together they cannot take more than there was.
     let available = isolated.map_or(0, |(total, _)| u128::from(total)).saturating_sub(lot.cells_taken_from_isolation);
     c.demand(
-        u128::from(cells.cells_in) <= available,
+        u128::from(cells.cells_in()) <= available,
         &codes::STEP_INPUT_DIFFERS,
-        || format!("{} cells", cells.cells_in),
+        || format!("{} cells", cells.cells_in()),
         || format!("at most {available} cells, what is left of the isolation"),
         || {
             let record = isolated.map(|(_, record)| Look::Record(record));
@@ -205,7 +205,7 @@ pub(super) fn passaged(c: &mut Context<'_>, e: &pb::Passaged) {
         || format!("passage {}", parent.passage.saturating_add(1)),
         || vec![Look::Field("passaged.passage".to_owned()), Look::Record(parent.record_id)],
     );
-    let detached = e.cells.as_ref().map_or(0, |b| b.cells_in);
+    let detached = e.cells.as_ref().map_or(0, |b| b.cells_in());
     check_doublings(c, &parent, detached, e.milli_doublings, "passaged.milli_doublings");
     check_limits(c, &lot, &parent, e.passage, e.milli_doublings, "passaged");
 }
@@ -275,7 +275,7 @@ pub(super) fn harvested(c: &mut Context<'_>, e: &pb::Harvested) {
     let Some(parent) = parent_of(c, &lot, &e.parent_culture_id, "harvested.parent_culture_id") else {
         return;
     };
-    let detached = e.cells.as_ref().map_or(0, |b| b.cells_in);
+    let detached = e.cells.as_ref().map_or(0, |b| b.cells_in());
     check_doublings(c, &parent, detached, e.milli_doublings, "harvested.milli_doublings");
     check_limits(c, &lot, &parent, parent.passage, e.milli_doublings, "harvested");
 }

@@ -12,7 +12,6 @@ use crate::finding::{Finding, Look};
 use crate::index::{CODE_UNIT, IndexKey, id16};
 use crate::state::Lot;
 use crate::state::lot::{Processing, Unit};
-use crate::state::upkeep::Owed;
 use crate::view::View;
 
 pub(super) fn filled(c: &mut Context<'_>, e: &pb::UnitsFilled) {
@@ -34,7 +33,7 @@ pub(super) fn filled(c: &mut Context<'_>, e: &pb::UnitsFilled) {
                     vec![Look::Record(record)],
                 );
             }
-            let taken = e.cells.as_ref().map_or(0, |b| b.cells_in);
+            let taken = e.cells.as_ref().map_or(0, |b| b.cells_in());
             c.demand(
                 taken == harvest.total_cells,
                 &codes::STEP_INPUT_DIFFERS,
@@ -217,7 +216,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec
             vec![Look::Record(hold.record_id)],
         );
     }
-    for owed in lot.upkeep.owed.iter().filter(|o| is_manufacturing(o)) {
+    for owed in lot.upkeep.owed_on_unit(&unit.id) {
         find(
             &codes::UNIT_SIGNATURE_OWED,
             format!("unit {}: slot {} of a step is not signed", unit.code, owed.slot),
@@ -254,11 +253,6 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec
     }
     found.extend(donor_findings(view, lot, unit));
     found
-}
-
-/// Whether an owed signature is one of the lot's manufacture: a nurse's at one bedside does not stop other units.
-pub(crate) fn is_manufacturing(owed: &Owed) -> bool {
-    matches!(owed.role, pb::Role::Operator | pb::Role::VerifyingOperator)
 }
 
 /// Last moment of a unit's shelf life, inclusive.

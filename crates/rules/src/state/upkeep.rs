@@ -77,6 +77,8 @@ pub struct Owed {
     pub meaning: Meaning,
     /// For which facility.
     pub facility_id: Id16,
+    /// Units that the record is about; empty if it is about all of the stream.
+    pub unit_ids: Vec<Id16>,
 }
 
 /// Who signed a record of the stream, and when the ledger recorded it.
@@ -147,6 +149,17 @@ impl Upkeep {
     /// Holds in force that stop this dose.
     pub fn holds_on_dose(&self, dose: &Id16) -> impl Iterator<Item = &Hold> {
         self.open_holds().filter(move |h| h.dose_id.is_none_or(|d| d == *dose))
+    }
+
+    /// Signatures owed for a step of the manufacture of this unit: its lot's, or its own thaw and preparation. What was done to
+    /// another unit does not stop this one, and a nurse's missing signature at one bedside stops no unit.
+    pub fn owed_on_unit(&self, unit: &Id16) -> impl Iterator<Item = &Owed> {
+        self.owed_in_manufacture().filter(move |o| o.unit_ids.is_empty() || o.unit_ids.contains(unit))
+    }
+
+    /// Signatures of operators that are owed.
+    pub fn owed_in_manufacture(&self) -> impl Iterator<Item = &Owed> {
+        self.owed.iter().filter(|o| matches!(o.role, Role::Operator | Role::VerifyingOperator))
     }
 
     /// Deviations that are open.
@@ -251,8 +264,18 @@ impl Upkeep {
                     role: slot.role(),
                     meaning: slot.meaning(),
                     facility_id: Id16(id16(&slot.facility_id)),
+                    unit_ids: units_of(event),
                 });
             }
         }
+    }
+}
+
+/// The units that a step after filling is about.
+fn units_of(event: &Event) -> Vec<Id16> {
+    match event {
+        Event::UnitsThawed(e) => e.units.iter().map(|unit| Id16(id16(&unit.unit_id))).collect(),
+        Event::DosePrepared(e) => e.contributions.iter().map(|part| Id16(id16(&part.unit_id))).collect(),
+        _ => Vec::new(),
     }
 }

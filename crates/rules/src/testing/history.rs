@@ -32,6 +32,40 @@ pub fn play(name: &str, read: &dyn Fn(&str) -> Result<String, String>) -> Result
     if player.failures.is_empty() { Ok(player.held) } else { Err(player.failures.join("\n")) }
 }
 
+/// A ledger that was brought to where a history ends, to be played on row by row.
+#[derive(Clone)]
+pub struct Played<'a> {
+    player: Player<'a>,
+    ledger: Ledger,
+}
+
+impl<'a> Played<'a> {
+    /// Plays a history to its end. Every row must hold.
+    pub fn to_the_end_of(name: &str, read: &'a dyn Fn(&str) -> Result<String, String>) -> Result<Played<'a>, String> {
+        let mut player =
+            Player { read, pool: schema()?, defaults: defaults(&read("defaults.txt")?), failures: Vec::new(), held: 0 };
+        let mut ledger = Ledger::default();
+        player.play(name, &mut ledger)?;
+        if player.failures.is_empty() { Ok(Played { player, ledger }) } else { Err(player.failures.join("\n")) }
+    }
+
+    /// Plays one more row, whose last cell may say anything, and returns the ledger's answer.
+    pub fn row(&mut self, line: &str) -> Result<String, String> {
+        let row = Row::parse(line)?;
+        self.ledger.rows += 1;
+        match &row.deed {
+            Deed::Check { dose } => Ok(check(&self.ledger, dose, row.at_ms).0),
+            Deed::Standing { what, stream } => Ok(standing(&self.ledger, what, stream)),
+            Deed::Record { .. } => self.player.append(&mut self.ledger, &row).map(|(answer, _)| answer),
+        }
+    }
+
+    /// The ledger as it stands.
+    pub fn view(&self) -> &MemoryView {
+        &self.ledger.view
+    }
+}
+
 /// What the rows so far have left.
 #[derive(Clone, Default)]
 struct Ledger {
@@ -41,6 +75,7 @@ struct Ledger {
     rows: usize,
 }
 
+#[derive(Clone)]
 struct Player<'a> {
     read: &'a dyn Fn(&str) -> Result<String, String>,
     pool: DescriptorPool,
@@ -105,7 +140,7 @@ impl Player<'_> {
         Err(format!("expected: {}\n    found:    {found}{detail}", row.verdict))
     }
 
-    fn append(&mut self, ledger: &mut Ledger, row: &Row) -> Result<(String, String), String> {
+    fn append(&self, ledger: &mut Ledger, row: &Row) -> Result<(String, String), String> {
         let record = self.record(ledger, row)?;
         let bytes = encode(&record);
         let digest = digest(&bytes);

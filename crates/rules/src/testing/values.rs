@@ -131,7 +131,7 @@ fn one(field: &FieldDescriptor, text: &str, names: &dyn Names) -> Result<Value, 
         Kind::Uint32 => Value::U32(u32::try_from(number(&plain)?).map_err(|_| wrong("number"))?),
         Kind::Uint64 => Value::U64(u64::try_from(number(&plain)?).map_err(|_| wrong("number"))?),
         Kind::Sint32 | Kind::Int32 => Value::I32(i32::try_from(number(&plain)?).map_err(|_| wrong("number"))?),
-        Kind::Sint64 | Kind::Int64 => Value::I64(number(&plain)?),
+        Kind::Sint64 | Kind::Int64 => Value::I64(i64::try_from(number(&plain)?).map_err(|_| wrong("number"))?),
         _ => return Err(wrong("value")),
     })
 }
@@ -146,14 +146,14 @@ fn checked(text: String) -> String {
 }
 
 /// `1_500`, `50M` (millions), `70k` (thousands).
-fn number(text: &str) -> Result<i64, String> {
+fn number(text: &str) -> Result<i128, String> {
     let digits = text.replace('_', "");
     let (digits, times) = match (digits.strip_suffix('M'), digits.strip_suffix('k')) {
         (Some(rest), _) => (rest, 1_000_000),
         (_, Some(rest)) => (rest, 1_000),
         _ => (digits.as_str(), 1),
     };
-    let value: i64 = digits.parse().map_err(|_| format!("`{text}` is no number"))?;
+    let value: i128 = digits.parse().map_err(|_| format!("`{text}` is no number"))?;
     value.checked_mul(times).ok_or_else(|| format!("`{text}` is too large"))
 }
 

@@ -46,7 +46,8 @@ pub struct World {
     presigned: Vec<Vec<pb::Head>>,
 }
 
-fn person(name: &str) -> SigningKey {
+/// The key of somebody in this world.
+pub fn person(name: &str) -> SigningKey {
     let mut seed = [0; 32];
     for (to, from) in seed.iter_mut().zip(name.bytes().cycle()) {
         *to = from;
@@ -185,7 +186,7 @@ impl World {
         self.send(std::mem::take(&mut batch)).await?;
         let collected = Event::MarrowCollected(pb::MarrowCollected {
             din: din.clone(),
-            aspirate_microlitres: 50_000,
+            aspirate_microlitres: Some(50_000),
             site: "posterior iliac crest".to_owned(),
             anticoagulant: "heparin".to_owned(),
         });
@@ -301,6 +302,16 @@ impl World {
         format!("Bearer {token}").parse().unwrap_or_else(|_| MetadataValue::from_static("none"))
     }
 
+    /// The server's process.
+    pub fn process(&self) -> u32 {
+        self.program.id()
+    }
+
+    /// What clients trust.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// The ledger's folder.
     pub fn home(&self) -> &Path {
         &self.home
@@ -405,7 +416,7 @@ fn isolated(din: &str) -> Event {
             microlitres_discarded: Some(0),
             microlitres_unaccounted: Some(0),
         }),
-        total_cells: 1_000_000_000,
+        total_cells: Some(1_000_000_000),
         viability_basis_points: Some(9_500),
     })
 }
@@ -425,7 +436,7 @@ fn seeded() -> Event {
         culture_id: new_id().to_vec(),
         vessels: vec![pb::Vessel { code: "T175-1".to_owned(), area_square_millimetres: 17_500 }],
         cells: Some(pb::CellBalance {
-            cells_in: 1_000,
+            cells_in: Some(1_000),
             cells_out: Some(1_000),
             cells_sampled: Some(0),
             cells_discarded: Some(0),

@@ -48,6 +48,7 @@ const SPOILED: &[Spoil<World>] = &[
             role: pb::Role::VerifyingOperator,
             meaning: pb::Meaning::Verified,
             facility_id: HOSPITAL,
+            unit_ids: Vec::new(),
         });
     }),
     (&["ORDER_UNKNOWN"], |w| w.subject().orders.clear()),

@@ -78,7 +78,7 @@ fn operated(lot: &mut Lot, entry: &Entry) {
 fn manufacture(lot: &mut Lot, entry: &Entry, event: &Event) {
     match event {
         Event::CultureSeeded(e) => {
-            let taken = e.cells.as_ref().map_or(0, |c| c.cells_in);
+            let taken = e.cells.as_ref().map_or(0, |c| c.cells_in());
             lot.cells_taken_from_isolation = lot.cells_taken_from_isolation.saturating_add(u128::from(taken));
             lot.cultures.entry(id(&e.culture_id)).or_insert_with(|| Culture {
                 record_id: entry.record_id(),
