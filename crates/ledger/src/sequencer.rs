@@ -41,6 +41,9 @@ pub(crate) struct Job {
     pub reply: Reply,
 }
 
+/// Most requests that are answered with one commit, so that refusals do not hold it up for ever.
+const MAX_ANSWERS: usize = MAX_BATCH * 2;
+
 /// How long the sequencer waits for work before it looks around.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -121,7 +124,7 @@ impl Sequencer {
                 self.settle();
             }
             self.judge_job(&mut building, job);
-            let full = building.records.len() >= MAX_BATCH;
+            let full = building.records.len() >= MAX_BATCH || building.answers.len() >= MAX_ANSWERS;
             next = (if full { Err(TryRecvError::Empty) } else { self.jobs.try_recv() }).ok();
         }
         self.hand_over(building);
@@ -177,11 +180,17 @@ impl Sequencer {
                 building.records.extend(records);
                 building.tiles.extend(tiles);
                 building.founded = building.founded.take().or(founded);
-                building.answers.push(Answer { results, reply: job.reply });
+                building.answers.push(Answer { outcome: Ok(results), reply: job.reply });
             }
             Err(refusal) => {
                 self.edge = edge_before;
-                let _ = job.reply.send(Err(refusal));
+                let rests_on_nothing = self.in_flight.is_empty() && building.overlay.entries.is_empty();
+                if rests_on_nothing {
+                    let _ = job.reply.send(Err(refusal));
+                } else {
+                    // It may be refused because of a record that is not durable yet: nobody hears of that before it is.
+                    building.answers.push(Answer { outcome: Err(refusal), reply: job.reply });
+                }
             }
         }
     }
@@ -222,9 +231,7 @@ impl Sequencer {
             verdict.ok_or_else(|| Refusal::CannotJudge { reason: format!("this software does not know rule set {rule_set}") })?;
         let numbers = verdict.flag_numbers();
         match verdict {
-            Verdict::Refused { violations } => {
-                Err(Refusal::Violations { moved: moved(&view, &self.shared, opened, &violations), violations })
-            }
+            Verdict::Refused { violations } => Err(Refusal::Violations { moved: moved(&view, opened, &violations), violations }),
             Verdict::Accepted { flags } => {
                 let result = self.stage(attempt, view, opened, (at, rule_set, numbers), flags)?;
                 attempt.results.push(result);
@@ -277,7 +284,7 @@ impl Sequencer {
         let own = Arc::make_mut(&mut attempt.own);
         for link in &links {
             own.heads.insert(link.stream_key, (link.seq, signed_hash));
-            own.links.insert((link.stream_key, link.seq), signed_hash);
+            own.links.insert((link.stream_key, link.seq), (signed_hash, opened.record_id()));
         }
         own.streams.extend(folded);
         for (write, existing) in index_writes.iter().zip(existing) {
@@ -373,7 +380,7 @@ fn rule_set(view: &Snapshot, event: &Event) -> u32 {
 }
 
 /// What came after the heads that a record has seen.
-fn moved(view: &Snapshot, shared: &Shared, opened: &OpenedRecord, violations: &[Finding]) -> Vec<Moved> {
+fn moved(view: &Snapshot, opened: &OpenedRecord, violations: &[Finding]) -> Vec<Moved> {
     if !violations.iter().any(|f| f.code.name == "HEAD_MOVED") {
         return Vec::new();
     }
@@ -386,7 +393,7 @@ fn moved(view: &Snapshot, shared: &Shared, opened: &OpenedRecord, violations: &[
             continue;
         };
         for seq in seen.saturating_add(1)..=length {
-            let Ok(entry) = shared.stream_entry(&key, seq) else {
+            let Some(entry) = view.stream_record(&key, seq) else {
                 continue;
             };
             since.push(Moved {
