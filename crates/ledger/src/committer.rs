@@ -22,9 +22,10 @@ use crate::store::{Batch, Epoch, NoteKind, Store, StoreError};
 /// How often the checkpoint file is renewed.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
-/// What a caller is told when its records are durable: index, flags, whether it was there before.
+/// What a caller is told when the batch is durable.
 pub(crate) struct Answer {
-    pub results: Vec<(u64, Vec<Finding>, bool)>,
+    /// Of each record: index, flags, whether it was there before. Or why there are none.
+    pub outcome: Result<Vec<(u64, Vec<Finding>, bool)>, Refusal>,
     pub reply: Reply,
 }
 
@@ -174,19 +175,18 @@ impl Committer {
     fn answer(&self, answers: Vec<Answer>, edge: &Edge, checkpoint: &Arc<PublishedCheckpoint>) {
         let tiles = StoredTiles(self.shared.reader.as_ref());
         let mut tree = TreeReader::new(edge, &tiles);
-        for answer in answers {
-            let appended = answer
-                .results
-                .into_iter()
-                .map(|(index, flags, duplicate)| Appended {
+        for Answer { outcome, reply } in answers {
+            let appended = outcome.map(|results| {
+                let appended = results.into_iter().map(|(index, flags, duplicate)| Appended {
                     index,
                     flags,
                     checkpoint: Arc::clone(checkpoint),
                     duplicate,
                     inclusion: inclusion_proof(index, checkpoint.size, &mut tree).ok(),
-                })
-                .collect();
-            let _ = answer.reply.send(Ok(appended));
+                });
+                appended.collect()
+            });
+            let _ = reply.send(appended);
         }
     }
 

@@ -41,6 +41,9 @@ pub(crate) struct Job {
     pub reply: Reply,
 }
 
+/// Most requests that are answered with one commit, so that refusals do not hold it up for ever.
+const MAX_ANSWERS: usize = MAX_BATCH * 2;
+
 /// How long the sequencer waits for work before it looks around.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -121,7 +124,7 @@ impl Sequencer {
                 self.settle();
             }
             self.judge_job(&mut building, job);
-            let full = building.records.len() >= MAX_BATCH;
+            let full = building.records.len() >= MAX_BATCH || building.answers.len() >= MAX_ANSWERS;
             next = (if full { Err(TryRecvError::Empty) } else { self.jobs.try_recv() }).ok();
         }
         self.hand_over(building);
@@ -177,11 +180,17 @@ impl Sequencer {
                 building.records.extend(records);
                 building.tiles.extend(tiles);
                 building.founded = building.founded.take().or(founded);
-                building.answers.push(Answer { results, reply: job.reply });
+                building.answers.push(Answer { outcome: Ok(results), reply: job.reply });
             }
             Err(refusal) => {
                 self.edge = edge_before;
-                let _ = job.reply.send(Err(refusal));
+                let rests_on_nothing = self.in_flight.is_empty() && building.overlay.entries.is_empty();
+                if rests_on_nothing {
+                    let _ = job.reply.send(Err(refusal));
+                } else {
+                    // It may be refused because of a record that is not durable yet: nobody hears of that before it is.
+                    building.answers.push(Answer { outcome: Err(refusal), reply: job.reply });
+                }
             }
         }
     }
@@ -275,7 +284,7 @@ impl Sequencer {
         let own = Arc::make_mut(&mut attempt.own);
         for link in &links {
             own.heads.insert(link.stream_key, (link.seq, signed_hash));
-            own.links.insert((link.stream_key, link.seq), signed_hash);
+            own.links.insert((link.stream_key, link.seq), (signed_hash, opened.record_id()));
         }
         own.streams.extend(folded);
         for (write, existing) in index_writes.iter().zip(existing) {
@@ -371,7 +380,7 @@ fn rule_set(view: &Snapshot, event: &Event) -> u32 {
 }
 
 /// Most records of one stream that a refusal names: the newest.
-const MOST_MOVED: usize = 16;
+const MOST_MOVED: u64 = 16;
 
 /// What came after the heads that a record has seen.
 fn moved(view: &Snapshot, opened: &OpenedRecord, violations: &[Finding]) -> Vec<Moved> {
@@ -380,20 +389,20 @@ fn moved(view: &Snapshot, opened: &OpenedRecord, violations: &[Finding]) -> Vec<
     }
     let mut since = Vec::new();
     for extended in &opened.record().streams {
-        let id = Id16(extended.id.as_slice().try_into().unwrap_or([0; 16]));
-        let Some(stream) = view.stream(extended.kind(), &id) else {
+        let id: [u8; 16] = extended.id.as_slice().try_into().unwrap_or([0; 16]);
+        let key = stream::stream_key(extended.kind() as u8, &id);
+        let seen = extended.head.as_ref().map_or(0, |h| h.seq);
+        let Some((length, _)) = view.head(&key) else {
             continue;
         };
-        // The stream's own list knows the records that are accepted and not durable yet, too.
-        let signed = &stream.upkeep().signed;
-        let seen = extended.head.as_ref().map_or(0, |h| usize::try_from(h.seq).unwrap_or(usize::MAX));
-        let first = seen.max(signed.len().saturating_sub(MOST_MOVED));
-        for (place, record) in signed.iter().enumerate().skip(first) {
-            let event = view.entry(&record.record_id);
+        for seq in seen.max(length.saturating_sub(MOST_MOVED)).saturating_add(1)..=length {
+            let Some(entry) = view.stream_record(&key, seq) else {
+                continue;
+            };
             since.push(Moved {
-                seq: u64::try_from(place).unwrap_or(u64::MAX).saturating_add(1),
-                record_id: record.record_id,
-                event: event.and_then(|e| e.event().map(|e| EventKind::of(e).name().to_owned())).unwrap_or_default(),
+                seq,
+                record_id: entry.record_id(),
+                event: entry.event().map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
             });
         }
     }

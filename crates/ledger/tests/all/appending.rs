@@ -137,10 +137,30 @@ fn of_several_authorisations_that_saw_one_head_exactly_one_is_appended() {
         for answer in answers.into_iter().filter(|a| a.is_err()) {
             let Refusal::Violations { violations, moved } = refused(answer) else { panic!("refused for another reason") };
             assert_eq!(violations.iter().map(|v| v.code.name).collect::<Vec<_>>(), ["HEAD_MOVED"]);
-            // What came since is told as far as it is durable.
-            assert!(moved.iter().all(|m| m.record_id.0.as_slice() == rivals[winners[0]].record.record_id), "{moved:?}");
+            let since: Vec<(&[u8], u64)> = moved.iter().map(|m| (m.record_id.0.as_slice(), m.seq)).collect();
+            assert_eq!(since, [(rivals[winners[0]].record.record_id.as_slice(), u64::from(round) + 2)]);
         }
         head = rivals[winners[0]].head(u64::from(round) + 2);
         assert_eq!(world.ledger.size(), u64::from(round) + 2);
     }
+}
+
+#[test]
+fn who_is_refused_because_of_a_record_on_its_way_hears_of_it_once_it_is_durable() {
+    let world = World::new();
+    world.gate.shut();
+    let (winner, loser) = (world.enrolment(20, &world.founded), world.enrolment(21, &world.founded));
+    let first = world.submit(&[&winner]);
+    world.gate.wait_for_commits(2);
+    let mut second = world.submit(&[&loser]);
+    world.gate.wait_until_judged(&loser);
+    assert!(second.try_recv().is_err());
+    world.gate.open(&[]);
+    accepted(first.blocking_recv().unwrap());
+    let Refusal::Violations { moved, .. } = refused(second.blocking_recv().unwrap()) else { panic!("another refusal") };
+    assert_eq!(moved.iter().map(|m| m.record_id.0.as_slice()).collect::<Vec<_>>(), [winner.record.record_id.as_slice()]);
+    assert_eq!(moved[0].event, "KeyGranted");
+    assert_eq!(world.gate.asked(), [1, 1], "a refusal writes nothing");
+    // With nothing on its way it is answered at once.
+    refused(world.answer(&[&loser]));
 }

@@ -1,10 +1,14 @@
-//! A store in memory whose commits can be held up and made to fail.
+//! A store in memory whose commits can be held up and made to fail, and that says what it was asked for.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex};
 
 use marrowline_ledger::memory::MemoryStore;
-use marrowline_ledger::store::{Batch, Epoch, NoteKind, Reader, Store, StoreError};
+use marrowline_ledger::store::{Batch, Epoch, IndexEntry, NoteKind, Reader, Store, StoreError, Verbatim};
+use marrowline_merkle::Hash;
+use marrowline_record::id::{RecordId, StreamKey};
+
+use super::world::Signed;
 
 /// What becomes of a commit.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +26,8 @@ struct State {
     fates: VecDeque<Fate>,
     /// Number of records of each commit that was asked for.
     asked: Vec<usize>,
+    /// Ids that were looked up.
+    looked_up: HashSet<RecordId>,
 }
 
 /// The store, and the handle that steers it.
@@ -56,6 +62,13 @@ impl Gate {
     pub fn wait_for_commits(&self, count: usize) {
         let (state, changed) = &*self.state;
         drop(changed.wait_while(state.lock().unwrap(), |s| s.asked.len() < count).unwrap());
+    }
+
+    /// Waits until the sequencer judges a record: it looks up its id first. Everything submitted before it was judged by then.
+    pub fn wait_until_judged(&self, record: &Signed) {
+        let id = RecordId::from_slice(&record.record.record_id).unwrap();
+        let (state, changed) = &*self.state;
+        drop(changed.wait_while(state.lock().unwrap(), |s| !s.looked_up.contains(&id)).unwrap());
     }
 
     /// Number of records of each commit that was asked for.
@@ -93,10 +106,57 @@ impl Store for Gate {
     }
 
     fn reader(&self) -> Arc<dyn Reader> {
-        self.store.reader()
+        Arc::new(self.clone())
     }
 
     fn close(&mut self) -> Result<(), StoreError> {
         self.store.close()
+    }
+}
+
+impl Reader for Gate {
+    fn size(&self) -> u64 {
+        self.store.size()
+    }
+
+    fn entry(&self, index: u64) -> Result<Option<Verbatim>, StoreError> {
+        self.store.entry(index)
+    }
+
+    fn leaf_hash(&self, index: u64) -> Result<Option<Hash>, StoreError> {
+        self.store.leaf_hash(index)
+    }
+
+    fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<Hash>>, StoreError> {
+        self.store.tile(level, index)
+    }
+
+    fn index_of(&self, record_id: &RecordId) -> Result<Option<u64>, StoreError> {
+        self.with(|s| s.looked_up.insert(*record_id));
+        self.store.index_of(record_id)
+    }
+
+    fn head(&self, stream: &StreamKey) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+        self.store.head(stream)
+    }
+
+    fn link(&self, stream: &StreamKey, seq: u64) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+        self.store.link(stream, seq)
+    }
+
+    fn lookup(&self, key: &[u8]) -> Result<Option<[u8; 16]>, StoreError> {
+        self.store.lookup(key)
+    }
+
+    fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError> {
+        self.store.scan(prefix, limit)
+    }
+
+    fn notes(&self, kind: NoteKind, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.store.notes(kind, from, limit)
+    }
+
+    fn checkpoint(&self) -> Result<Option<String>, StoreError> {
+        self.store.checkpoint()
     }
 }

@@ -19,15 +19,16 @@ fn a_full_disk_drops_what_was_judged_on_top_and_the_next_is_judged_again() {
     world.gate.wait_for_commits(2);
     // One more batch is judged while this one is written.
     let second = world.submit(&[&on_top, &donor]);
-    // A refusal is answered when it is judged, so everything before it was judged by now.
-    let stale = world.submit(&[&world.enrolment(22, &world.founded)]);
-    assert!(
-        matches!(refused(stale.blocking_recv().unwrap()), Refusal::Violations { .. }),
-        "the lost record counted when this was judged"
-    );
+    let stale = world.enrolment(22, &world.founded);
+    let mut third = world.submit(&[&stale]);
+    world.gate.wait_until_judged(&stale);
+    assert!(third.try_recv().is_err(), "told of a record that is not durable");
     world.gate.open(&[Fate::Full]);
     assert!(matches!(refused(first.blocking_recv().unwrap()), Refusal::StoreFull { .. }));
-    assert!(matches!(refused(second.blocking_recv().unwrap()), Refusal::Stopped { .. }));
+    // The third was refused because of the first, which does not exist: it is to be sent again.
+    for answer in [second, third] {
+        assert!(matches!(refused(answer.blocking_recv().unwrap()), Refusal::Stopped { .. }));
+    }
     assert_eq!((world.ledger.size(), world.ledger.stopped()), (1, None));
     assert_eq!(world.ledger.checkpoint(), before);
     assert!(world.is_unknown(&lost) && world.is_unknown(&on_top) && world.is_unknown(&donor));
@@ -35,7 +36,7 @@ fn a_full_disk_drops_what_was_judged_on_top_and_the_next_is_judged_again() {
     // Nothing stands on what was lost; its head, its id and its index are free.
     let Refusal::Violations { violations, .. } = refused(world.answer(&[&on_top])) else { panic!("another refusal") };
     assert_eq!(violations.iter().map(|v| v.code.name).collect::<Vec<_>>(), ["HEAD_UNKNOWN"]);
-    let mut other = world.enrolment(23, &world.founded);
+    let mut other = stale;
     other.record.record_id.clone_from(&lost.record.record_id);
     let appended = accepted(world.answer(&[&other]));
     assert_eq!((appended.index, appended.duplicate, appended.checkpoint.size), (1, false, 2));
@@ -56,11 +57,13 @@ fn the_same_record_sent_twice_is_lost_twice_and_accepted_once() {
     let first = world.submit(&[&donor]);
     world.gate.wait_for_commits(2);
     let duplicate = world.submit(&[&donor]);
-    let stale = world.submit(&[&world.enrolment(22, &donor.head(7))]);
-    refused(stale.blocking_recv().unwrap());
+    let after = world.donor(2);
+    let third = world.submit(&[&after]);
+    world.gate.wait_until_judged(&after);
     world.gate.open(&[Fate::Full]);
     refused(first.blocking_recv().unwrap());
     refused(duplicate.blocking_recv().unwrap());
+    refused(third.blocking_recv().unwrap());
     let appended = accepted(world.answer(&[&donor]));
     assert_eq!((appended.index, appended.duplicate), (1, false));
 }

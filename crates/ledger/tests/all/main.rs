@@ -1,5 +1,11 @@
 //! The ledger on a store in memory.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what is not as expected panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what is not as expected panics"
+)]
 
 mod appending;
 mod gate;

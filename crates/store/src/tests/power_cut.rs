@@ -229,3 +229,53 @@ fn what_was_read_after_a_kill_is_durable() {
         assert_eq!((history.commits.len(), history.notes.len()), (commits, notes), "cut at {operation}");
     }
 }
+
+#[test]
+fn a_full_disk_writes_nothing_and_goes_on_when_there_is_room() {
+    let disk = SimulatedDisk::default();
+    let mut history = History::default();
+    let mut random = Random(3);
+    let mut durable = open(&disk).unwrap();
+    history.claim(&mut durable).unwrap();
+    disk.set_full(true);
+    let mut refused = 0;
+    for round in 0..30 {
+        disk.set_full(round % 5 != 4);
+        let before = history.commits.clone();
+        match history.commit(&mut durable, &mut random) {
+            Ok(()) => {}
+            Err(StoreError::Full { .. }) => {
+                refused += 1;
+                history.commits = before;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused > 3 && history.commits.len() > 10, "{refused} refused, {} written", history.commits.len());
+    drop(durable);
+    history.goes_on(&disk.after_power_cut(Survives::Nothing), "after a full disk");
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_accepted_until_the_store_is_opened_again() {
+    for survives in [Survives::Nothing, Survives::Everything, Survives::Some(1)] {
+        let disk = SimulatedDisk::default();
+        let mut history = History::default();
+        let mut random = Random(4);
+        let mut durable = open(&disk).unwrap();
+        history.claim(&mut durable).unwrap();
+        history.commit(&mut durable, &mut random).unwrap();
+        disk.fail_one_sync();
+        history.commit(&mut durable, &mut random).unwrap_err();
+        let operations = disk.operations();
+        let epoch = marrowline_ledger::store::Epoch(1);
+        let size = durable.journal().size();
+        assert!(matches!(durable.commit(epoch, size, root(1), &[(&[1], &[1])]), Err(StoreError::Failed(_))));
+        assert!(matches!(durable.note(epoch, &[(NoteKind::Access, vec![1])]), Err(StoreError::Failed(_))));
+        assert!(matches!(durable.publish(epoch, &signed(size, root(0))), Err(StoreError::Failed(_))));
+        assert!(matches!(durable.claim(), Err(StoreError::Failed(_))));
+        assert_eq!(disk.operations(), operations, "the disk is not asked again");
+        drop(durable);
+        history.goes_on(&disk.after_power_cut(survives), "after a failed sync");
+    }
+}

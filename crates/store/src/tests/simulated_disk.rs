@@ -57,6 +57,8 @@ struct State {
     operations: u64,
     cut_at: Option<u64>,
     is_off: bool,
+    is_full: bool,
+    fails_to_sync: bool,
 }
 
 #[derive(Clone, Default)]
@@ -72,6 +74,16 @@ impl SimulatedDisk {
     pub fn cut_at(self, operation: u64) -> SimulatedDisk {
         self.0.lock().unwrap().cut_at = Some(operation);
         self
+    }
+
+    /// Whether files can grow from now on.
+    pub fn set_full(&self, is_full: bool) {
+        self.0.lock().unwrap().is_full = is_full;
+    }
+
+    /// The next sync fails; the one after it would say that all is well.
+    pub fn fail_one_sync(&self) {
+        self.0.lock().unwrap().fails_to_sync = true;
     }
 
     /// The disk as it is when the power is back. This one stays as it is.
@@ -251,7 +263,13 @@ impl DiskFile for SimulatedFile {
     }
 
     fn preallocate(&self, length: u64) -> io::Result<()> {
-        if self.current()?.len() as u64 >= length { Ok(()) } else { self.change(Change::Length(length as usize)) }
+        if self.current()?.len() as u64 >= length {
+            return Ok(());
+        }
+        if self.disk.0.lock().unwrap().is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.change(Change::Length(length as usize))
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
@@ -259,6 +277,9 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        if std::mem::take(&mut self.disk.0.lock().unwrap().fails_to_sync) {
+            return Err(io::Error::other("the disk did not answer"));
+        }
         let sync = |state: &mut State| {
             let content = state.files.get_mut(&self.number).unwrap();
             content.synced.clone_from(&content.current);
