@@ -139,7 +139,6 @@ async fn every_event_was_signed_appended_and_is_read_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_from_a_file_by_the_command_line() {
     let server = Server::start();
-    let (lab, _) = facilities(&server.client("op1").await).await;
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("passphrase.txt");
     std::fs::write(&secret, passphrase()).unwrap();
@@ -166,14 +165,26 @@ async fn a_record_from_a_file_by_the_command_line() {
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.code().unwrap(), text)
     };
-    let facility = uuid::Uuid::from_bytes(lab).to_string();
-    let append = ["append", "--event", event.to_str().unwrap(), "--on", "donor:new", "--facility", &facility];
+    assert!(run(&["append", "donor_registered", "--set", "birth"], "phy").1.contains("FIELD=VALUE"));
+    let append = ["append", "--event", event.to_str().unwrap(), "--on", "donor:new", "--facility", "LAB"];
     let (status, text) = run(&append, "phy");
     assert_eq!(status, 0, "{text}");
     assert!(text.contains("receipt verified"), "{text}");
     let (status, text) = run(&["donor", "show", &donor_code], "phy");
     assert_eq!(status, 0, "{text}");
     assert!(text.contains(&donor_code), "{text}");
+    // The same from options; donor and facility by their codes.
+    let stream = format!("donor:{donor_code}");
+    let consent = ["append", "donor_consented", "--on", &stream, "--facility", "LAB", "--set", "consent_version=2.0"];
+    let more = ["--set", "scope=[\"CLINICAL_USE\"]", "--set", "withdrawal_effect=DESTROY_UNITS", "--set"];
+    let digest = format!("document_digest={}", "5a".repeat(32));
+    let consent: Vec<&str> = consent.into_iter().chain(more).chain([digest.as_str()]).collect();
+    let (status, text) = run(&consent, "phy");
+    assert_eq!(status, 0, "{text}");
+    let (status, text) = run(&["donor", "show", &donor_code], "phy");
+    assert!(status == 0 && text.contains("DonorConsented"), "{text}");
+    let (status, text) = run(&["append", "donor_consented", "--on", &stream, "--facility", "LUB"], "phy");
+    assert!(status == 2 && text.contains("no facility `LUB`; there are LAB"), "{text}");
     // Somebody who may not: exit 5, the code, and what to do.
     let (status, text) = run(&append, "op1");
     assert_eq!(status, 5, "{text}");

@@ -155,16 +155,22 @@ pub struct Append {
     /// Print this event's fields and end.
     #[arg(long, value_name = "EVENT", num_args = 0..=1, default_missing_value = "")]
     pub template: Option<String>,
+    /// The event's name, e.g. `subject_weighed`; its fields with --set.
+    #[arg(required_unless_present_any = ["template", "event"], conflicts_with = "event")]
+    pub name: Option<String>,
+    /// A field, e.g. `weight_grams=70000` or `units[0].total_cells=50000000`; repeat for more.
+    #[arg(long, value_name = "FIELD=VALUE", requires = "name")]
+    pub set: Vec<String>,
     /// The event, JSON: `{"subject_weighed": {"weight_grams": 70000, "method": "MEASURED"}}`; `-` reads stdin.
-    #[arg(long, required_unless_present = "template")]
+    #[arg(long, value_name = "FILE")]
     pub event: Option<PathBuf>,
-    /// A stream that it extends, `KIND:UUID`, e.g. `lot:0197…`; repeat for more.
+    /// A stream that it extends, e.g. `lot:L-2026-01`, `subject:new`, `protocol:UUID`, `authority:`; repeat for more.
     #[arg(long = "on", value_name = "KIND:ID")]
     pub on: Vec<String>,
     /// A signatory beside the connection's key, in slot order: a key file.
     #[arg(long = "sign", value_name = "KEYFILE")]
     pub sign: Vec<PathBuf>,
-    /// Facility that the signatures are for, UUID.
+    /// Facility that the signatures are for: its code or UUID.
     #[arg(long)]
     pub facility: Option<String>,
     /// When it happened, `2026-11-23 09:10 +03:00`; now otherwise.
