@@ -37,7 +37,7 @@ pub enum Command {
     /// Make and show keys.
     Key(Key),
     /// Append any event.
-    Append(Append),
+    Append(Box<Append>),
     /// Show a lot.
     Lot(Show),
     /// Show a unit.

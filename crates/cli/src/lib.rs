@@ -48,7 +48,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Serve(options) => serve::run(&options).map(|()| Exit::Done),
         Command::Key(key) => keys::run(&key).map(|()| Exit::Done),
         Command::Fsck { data } => fsck::run(&data).map(|()| Exit::Done),
-        Command::Append(append) => runtime()?.block_on(write::run(append, arguments.output)),
+        Command::Append(append) => runtime()?.block_on(write::run(*append, arguments.output)),
         Command::Lot(show) => runtime()?.block_on(ask::show(ask::Thing::Lot, show, arguments.output)),
         Command::Unit(show) => runtime()?.block_on(ask::show(ask::Thing::Unit, show, arguments.output)),
         Command::Dose(show) => runtime()?.block_on(ask::show(ask::Thing::Dose, show, arguments.output)),
