@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 use std::time::Instant;
@@ -33,6 +33,8 @@ use crate::store::{NoteKind, Reader, Store, StoreError, Verbatim};
 
 /// Requests that may wait for the sequencer.
 const QUEUE: usize = 4_096;
+/// Records that may wait for it. A request holds up to 256, so requests alone would not bound memory: these are at most 128 MiB.
+const QUEUE_RECORDS: u64 = 16_384;
 
 /// The queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,16 +136,17 @@ impl Ledger {
     /// Hands records to the sequencer: all are appended in order, or none.
     pub fn submit(&self, records: Vec<OpenedRecord>) -> Result<oneshot::Receiver<Result<Vec<Appended>, Refusal>>, Busy> {
         let (reply, answer) = oneshot::channel();
-        let waiting = self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        match self.jobs.try_send(Job { records, reply }) {
-            Ok(()) => Ok(answer),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-                // About 10 000 records a second pass.
-                let retry_after_ms = (waiting / 10).clamp(50, 5_000);
-                Err(Busy { retry_after_ms })
-            }
+        let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        let waiting = self.shared.waiting.fetch_add(count, Ordering::Relaxed);
+        let is_full = waiting > 0 && waiting.saturating_add(count) > QUEUE_RECORDS;
+        let sent = if is_full { None } else { self.jobs.try_send(Job { records, reply }).ok() };
+        if sent.is_some() {
+            return Ok(answer);
         }
+        self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+        // About 10 000 records a second pass.
+        let retry_after_ms = (waiting / 10).clamp(50, 5_000);
+        Err(Busy { retry_after_ms })
     }
 
     /// What [`Ledger::submit`] would say now; nothing is kept.

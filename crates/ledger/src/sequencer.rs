@@ -117,8 +117,8 @@ impl Sequencer {
         let mut building = Building::default();
         let mut next = Some(first);
         while let Some(job) = next.take() {
-            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             let count = job.records.len();
+            self.shared.waiting.fetch_sub(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
             if building.records.len().saturating_add(count) > MAX_BATCH {
                 self.hand_over(std::mem::take(&mut building));
                 self.settle();

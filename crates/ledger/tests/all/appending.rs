@@ -164,3 +164,27 @@ fn who_is_refused_because_of_a_record_on_its_way_hears_of_it_once_it_is_durable(
     // With nothing on its way it is answered at once.
     refused(world.answer(&[&loser]));
 }
+
+#[test]
+fn a_full_queue_says_when_to_come_back_and_loses_nothing() {
+    let world = World::new();
+    world.gate.shut();
+    let opened = world.opened(&world.donor(0));
+    let mut answers = Vec::new();
+    // Requests of 64 records each fill the queue by their records, long before there are too many requests.
+    let busy = loop {
+        match world.ledger.submit(vec![opened.clone(); 64]) {
+            Ok(answer) => answers.push(answer),
+            Err(busy) => break busy,
+        }
+        assert!(answers.len() < 4_096, "records without end may wait");
+    };
+    assert!((50..=5_000).contains(&busy.retry_after_ms));
+    world.gate.open(&[]);
+    for answer in answers {
+        let appended = answer.blocking_recv().unwrap().unwrap();
+        assert!(appended.iter().all(|a| a.index == 1), "all of them are the same record");
+    }
+    let next = world.donor(1);
+    assert_eq!(accepted(world.answer(&[&next])).index, 2, "there is room again");
+}
