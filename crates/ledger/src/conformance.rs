@@ -144,7 +144,7 @@ fn scans(open: &mut Open<'_>) {
         store.commit(epoch, &indexed(&mut samples, &writes)).unwrap();
     }
     let keys = |prefix: &str, limit: usize| -> Vec<String> {
-        let found = reader.scan(prefix.as_bytes(), limit).unwrap();
+        let found = reader.scan(prefix.as_bytes(), &[], limit).unwrap();
         found.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect()
     };
     assert_eq!(keys("a", 10), ["a", "a1", "a2", "a3", "aa"]);
@@ -152,6 +152,14 @@ fn scans(open: &mut Open<'_>) {
     assert_eq!(keys("", 100), ["", "a", "a1", "a2", "a3", "aa", "b", "\u{7f}"]);
     assert_eq!(keys("a1", 10), ["a1"]);
     assert!(keys("c", 10).is_empty() && keys("a", 0).is_empty());
+    // The next page begins where the last one ended; a beginning outside of the prefix is none.
+    let from =
+        |from: &str| -> Vec<Vec<u8>> { reader.scan(b"a", from.as_bytes(), 2).unwrap().into_iter().map(|(key, _)| key).collect() };
+    assert_eq!(from("a2"), [b"a2".to_vec(), b"a3".to_vec()]);
+    assert_eq!(from("a1\0"), [b"a2".to_vec(), b"a3".to_vec()]);
+    assert_eq!(from("aa"), [b"aa".to_vec()]);
+    assert_eq!(from(""), [b"a".to_vec(), b"a1".to_vec()]);
+    assert!(from("b").is_empty());
 }
 
 fn out_of_order(open: &mut Open<'_>) {
@@ -296,7 +304,7 @@ fn look(reader: &dyn Reader, ends_of_batches: &[u64], last: u64) -> u64 {
     if let Some(newest) = size.checked_sub(1) {
         assert!(reader.entry(newest).unwrap().is_some() && reader.entry(newest / 2).unwrap().is_some());
     }
-    let keys: Vec<Vec<u8>> = reader.scan(b"k", usize::MAX).unwrap().into_iter().map(|(key, _)| key).collect();
+    let keys: Vec<Vec<u8>> = reader.scan(b"k", &[], usize::MAX).unwrap().into_iter().map(|(key, _)| key).collect();
     assert!(keys.len() as u64 >= size, "{} keys for {size} records", keys.len());
     assert!((0u64..).zip(&keys).all(|(n, key)| *key == format!("k{n:05}").into_bytes()), "a gap or a key twice");
     let notes: Vec<u64> = reader.notes(NoteKind::Access, 0, usize::MAX).unwrap().into_iter().map(|(number, _)| number).collect();

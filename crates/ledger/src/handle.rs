@@ -19,6 +19,7 @@ use marrowline_record::origin::Origin;
 use marrowline_record::pb::StreamKind;
 use marrowline_record::pb::record::Event;
 use marrowline_record::stream::{AUTHORITY_ID, stream_key};
+use marrowline_rules::index::IndexKey;
 use marrowline_rules::state::Stream;
 use marrowline_rules::{At, Verdict, View};
 use tokio::sync::{oneshot, watch};
@@ -241,6 +242,16 @@ impl Ledger {
         let key = stream_key(kind as u8, &id.0);
         let length = self.shared.length_at(&key, self.size())?;
         (from_seq.max(1)..=length).take(limit).map(|seq| self.shared.stream_entry(&key, seq)).collect()
+    }
+
+    /// Streams of a kind in the order of their ids, from this one on, at most `limit`.
+    pub fn streams(&self, kind: StreamKind, from: Option<&Id16>, limit: usize) -> Result<Vec<Id16>, StoreError> {
+        let kind = kind as u8;
+        let first = from.map(|id| IndexKey::Stream { kind, id: id.0 }.to_bytes()).unwrap_or_default();
+        let mut prefix = IndexKey::Stream { kind, id: [0; 16] }.to_bytes();
+        prefix.truncate(2);
+        let found = self.shared.reader.scan(&prefix, &first, limit)?;
+        Ok(found.into_iter().map(|(_, id)| Id16(id)).collect())
     }
 
     /// Notified with the committed size after each commit.

@@ -4,6 +4,7 @@ mod auth;
 mod clock_service;
 mod custody_service;
 mod ledger_service;
+mod overview;
 mod reading;
 mod trace;
 mod transparency_service;

@@ -194,8 +194,10 @@ impl Projection {
         value.as_ref().try_into().map(Some).map_err(|_| damaged("an index value".to_owned()))
     }
 
-    pub fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError> {
-        let items: Vec<_> = ask(|| self.db.scan_prefix(key(b'I', &[prefix])).take(limit).collect())?;
+    pub fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError> {
+        let begins = key(b'I', &[prefix]);
+        let is_in = |item: &sled::Result<(sled::IVec, sled::IVec)>| item.as_ref().map_or(true, |(k, _)| k.starts_with(&begins));
+        let items: Vec<_> = ask(|| self.db.range(key(b'I', &[prefix.max(from)])..).take_while(is_in).take(limit).collect())?;
         let mut found = Vec::with_capacity(items.len());
         for (index_key, value) in items {
             let value = value.as_ref().try_into().map_err(|_| damaged("an index value".to_owned()))?;

@@ -139,11 +139,13 @@ impl Reader for Shelf {
         if older_wins { Ok(self.with(|p| p.lookup(key))?.or(value)) } else { Ok(value) }
     }
 
-    fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError> {
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError> {
         let waiting: Vec<Arc<PendingBatch>> = lock(&self.pending).batches.iter().cloned().collect();
-        let mut found: BTreeMap<Vec<u8>, [u8; 16]> = self.with(|p| p.scan(prefix, limit))?.into_iter().collect();
+        let mut found: BTreeMap<Vec<u8>, [u8; 16]> = self.with(|p| p.scan(prefix, from, limit))?.into_iter().collect();
         for batch in waiting {
-            for (key, (value, gives_way)) in batch.index.range(prefix.to_vec()..).take_while(|(k, _)| k.starts_with(prefix)) {
+            for (key, (value, gives_way)) in
+                batch.index.range(prefix.max(from).to_vec()..).take_while(|(k, _)| k.starts_with(prefix))
+            {
                 if !(*gives_way && found.contains_key(key)) {
                     found.insert(key.clone(), *value);
                 }

@@ -206,7 +206,7 @@ impl Expected {
             let all: Vec<_> = self.index.iter().filter(|(k, _)| k.starts_with(prefix)).map(|(k, v)| (k.clone(), *v)).collect();
             for limit in [0, 1, 3, all.len().saturating_sub(1), all.len(), all.len() + 1, usize::MAX] {
                 let page = &all[..limit.min(all.len())];
-                if reader.scan(prefix, limit)? != page {
+                if reader.scan(prefix, &[], limit)? != page {
                     wrong.push(format!("scan of {prefix:02x?}, at most {limit}"));
                 }
             }

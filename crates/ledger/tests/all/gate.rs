@@ -148,8 +148,8 @@ impl Reader for Gate {
         self.store.lookup(key)
     }
 
-    fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError> {
-        self.store.scan(prefix, limit)
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError> {
+        self.store.scan(prefix, from, limit)
     }
 
     fn notes(&self, kind: NoteKind, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
