@@ -1,10 +1,11 @@
 //! The demo's ledger, played once for all tests; each test serves a copy of its own.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
@@ -31,10 +32,19 @@ pub fn passphrase() -> String {
     fs::read_to_string(demo().join("passphrase.txt")).unwrap().trim_end().to_owned()
 }
 
-/// The key of somebody of the demo, from the encrypted file.
+/// The key of somebody of the demo, from the encrypted file; opened once, since that is slow by design. `+name` is somebody who was not
+/// in the demo and has no file.
 pub fn key(handle: &str) -> SigningKey {
-    let pem = fs::read_to_string(demo().join(format!("people/{handle}.pem"))).unwrap();
-    marrowline_client::decrypt(&pem, &passphrase()).unwrap()
+    static OPENED: Mutex<BTreeMap<String, SigningKey>> = Mutex::new(BTreeMap::new());
+    if let Some(name) = handle.strip_prefix('+') {
+        return SigningKey::from_bytes(&marrowline_record::digest(name.as_bytes()).0);
+    }
+    let mut opened = OPENED.lock().unwrap();
+    let open = || {
+        let pem = fs::read_to_string(demo().join(format!("people/{handle}.pem"))).unwrap();
+        marrowline_client::decrypt(&pem, &passphrase()).unwrap()
+    };
+    opened.entry(handle.to_owned()).or_insert_with(open).clone()
 }
 
 pub fn trust() -> Trust {

@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod events;
+mod founding;
 mod kill;
 mod ledger;
 mod limits;
+mod order;
 mod people;
 mod proofs;
 mod reads;

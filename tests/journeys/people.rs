@@ -76,6 +76,44 @@ impl Signed {
     }
 }
 
+pub const AUTHORITY: Stream = (StreamKind::Authority, marrowline_record::stream::AUTHORITY_ID);
+
+/// A record that the two who run the ledger's authority sign.
+pub async fn administer(client: &Client, lab: [u8; 16], event: Event) -> Acknowledged {
+    let by = [("key", Role::KeyAdministrator, Meaning::Approved, lab), ("qa", Role::QualityAssurance, Meaning::Approved, lab)];
+    sign(client, event, &by, &[AUTHORITY]).await.append(client).await.unwrap()
+}
+
+/// Grants somebody's key these roles at a facility, for long.
+pub fn grant(who: &str, roles: &[Role], facility: [u8; 16]) -> Event {
+    let at = |unix_ms| Some(pb::Instant { unix_ms, offset_minutes: 0 });
+    let role = |role: &Role| pb::RoleGrant {
+        role: (*role).into(),
+        facility_id: facility.to_vec(),
+        valid_from: at(1_700_000_000_000),
+        valid_until: at(1_900_000_000_000),
+    };
+    Event::KeyGranted(pb::KeyGranted {
+        grant: Some(pb::KeyGrant {
+            person_id: new_id().to_vec(),
+            printed_name: who.trim_start_matches('+').to_owned(),
+            public_key: key(who).verifying_key().as_bytes().to_vec(),
+            roles: roles.iter().map(role).collect(),
+        }),
+    })
+}
+
+/// A facility that had no part in anything, and somebody with many roles there.
+pub async fn elsewhere(client: &Client, lab: [u8; 16], who: &str) -> [u8; 16] {
+    let id = new_id();
+    let facility =
+        pb::Facility { facility_id: id.to_vec(), code: "ELSEWHERE".to_owned(), name: "Elsewhere".to_owned(), racks: Vec::new() };
+    administer(client, lab, Event::FacilityRegistered(pb::FacilityRegistered { facility: Some(facility) })).await;
+    let roles = [Role::Investigator, Role::Pharmacist, Role::Nurse, Role::Operator, Role::QualifiedPerson];
+    administer(client, lab, grant(who, &roles, id)).await;
+    id
+}
+
 /// A donor whom nobody has registered yet: a stream of its own, so that clients do not wait for each other.
 pub async fn new_donor(client: &Client, lab: [u8; 16]) -> Signed {
     let id = new_id();

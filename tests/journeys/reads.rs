@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use marrowline_client::v1;
 use marrowline_client::{Client, ClientError};
-use marrowline_record::pb::{Role, StreamKind};
+use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{self, Meaning, Role, StreamKind};
 use tonic::Code;
 
 use crate::ledger::Server;
-use crate::people::{facilities, new_donor, sign};
+use crate::people::{AUTHORITY, administer, elsewhere, facilities, grant, new_donor, now, sign};
 
 async fn subject(client: &Client) -> Result<v1::GetSubjectResponse, tonic::Status> {
     let request = v1::GetSubjectRequest { subject: "R-01".to_owned() };
@@ -54,6 +55,166 @@ async fn what_is_about_a_subject_is_withheld_in_lists() {
     assert!(auditor.record_at(index).await.is_ok());
 }
 
+/// Every question that the custody service answers, as a list of what came of each.
+async fn every_question(client: &Client) -> Vec<(&'static str, Code)> {
+    let lot = v1::GetLotRequest { lot: "L-2026-01".to_owned() };
+    let check = marrowline_record::din::digit_check("2601001").unwrap();
+    let unit = v1::GetUnitRequest { unit: format!("2601001{check}") };
+    let dose = || "DOSE-R-01".to_owned();
+    let code = |result: Result<(), tonic::Status>| result.err().map_or(Code::Ok, |status| status.code());
+    let custody = client.custody();
+    vec![
+        ("donor", code(custody.clone().get_donor(v1::GetDonorRequest { donor: "D-001".to_owned() }).await.map(drop))),
+        ("lot", code(custody.clone().get_lot(lot).await.map(drop))),
+        ("unit", code(custody.clone().get_unit(unit).await.map(drop))),
+        ("dose", code(custody.clone().get_dose(v1::GetDoseRequest { dose: dose() }).await.map(drop))),
+        ("check", code(custody.clone().check_dose(v1::CheckDoseRequest { dose: dose() }).await.map(drop))),
+        ("trace", code(custody.clone().trace_back(v1::TraceBackRequest { dose: dose() }).await.map(drop))),
+        ("subject", code(subject(client).await.map(drop))),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_facility_that_took_no_part_reads_no_donor_lot_dose_or_subject() {
+    let server = Server::start();
+    let op = server.client("op1").await;
+    let (lab, _) = facilities(&op).await;
+    elsewhere(&op, lab, "+stranger").await;
+    let stranger = server.client("+stranger").await;
+    for (question, code) in every_question(&stranger).await {
+        assert_eq!(code, Code::PermissionDenied, "{question}");
+    }
+    for (question, code) in every_question(&server.client("aud").await).await {
+        assert_eq!(code, Code::Ok, "{question}");
+    }
+    let all = v1::ListRecordsRequest { page_size: 500, ..v1::ListRecordsRequest::default() };
+    let mut seen = Vec::new();
+    for logged in stranger.list(all).await.unwrap().records {
+        if logged.record.is_empty() {
+            assert!(stranger.record_at(logged.index).await.is_err());
+        } else {
+            seen.push(marrowline_record::decode(&logged.record).unwrap());
+        }
+    }
+    assert!(!seen.is_empty());
+    for record in seen {
+        let kind = record.streams[0].kind();
+        assert!(matches!(kind, StreamKind::Authority | StreamKind::Protocol | StreamKind::Specification), "{kind:?} is shown");
+    }
+    // What the ledger does not hold is told apart from what is not shown.
+    let nothing = v1::GetLotRequest { lot: "L-2027-99".to_owned() };
+    assert_eq!(stranger.custody().clone().get_lot(nothing).await.unwrap_err().code(), Code::NotFound);
+}
+
+/// An operator of the laboratory sees the dose that it made, and nothing of whom it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dose_is_shown_to_its_makers_without_its_subject() {
+    let server = Server::start();
+    let (maker, nurse) = (server.client("op1").await, server.client("rn1").await);
+    let dose = |client: &Client| {
+        let custody = client.custody();
+        async move { custody.clone().get_dose(v1::GetDoseRequest { dose: "DOSE-R-01".to_owned() }).await.unwrap().into_inner() }
+    };
+    let (seen, whole) = (dose(&maker).await.dose.unwrap(), dose(&nurse).await.dose.unwrap());
+    assert_eq!((seen.dose_id, seen.total_cells), (whole.dose_id, whole.total_cells));
+    assert!(seen.subject_id.is_empty() && seen.order_id.is_empty() && seen.viable_cells_per_kg == 0);
+    assert!(whole.subject_id.len() == 16 && whole.order_id.len() == 16 && whole.viable_cells_per_kg == 1_000_000);
+
+    let check = |client: &Client| {
+        let custody = client.custody();
+        async move { custody.clone().check_dose(v1::CheckDoseRequest { dose: "DOSE-R-01".to_owned() }).await.unwrap().into_inner() }
+    };
+    let (seen, whole) = (check(&maker).await, check(&nurse).await);
+    let codes = |response: &v1::CheckDoseResponse| response.reasons.iter().map(|r| r.code.clone()).collect::<Vec<_>>();
+    assert_eq!((seen.answer, codes(&seen)), (whole.answer, codes(&whole)), "the answer is the same for everybody");
+    assert!(format!("{:?}", whole.reasons).contains("70 000 g"), "{:?}", whole.reasons);
+    assert!(!format!("{:?}", seen.reasons).contains("70 000"), "a maker is told the subject's weight: {:?}", seen.reasons);
+    assert!(!seen.record_ids.is_empty() && seen.record_ids.len() < whole.record_ids.len());
+
+    let trace = v1::TraceBackRequest { dose: "DOSE-R-01".to_owned() };
+    let trace = maker.custody().clone().trace_back(trace).await.unwrap().into_inner();
+    assert!(trace.subject_id.is_empty() && trace.donor_ids.len() == 1);
+    for step in &trace.steps {
+        assert!(!step.stream.starts_with("subject"), "{}", step.stream);
+        let event = step.step.as_ref().unwrap().event.as_str();
+        assert!(!["UnitsAllocated", "DosePrepared", "DoseDispensed", "InfusionStarted"].contains(&event), "{event}");
+    }
+}
+
+/// Anybody who is enrolled can send a record about a subject; what is answered must not tell of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_tells_nothing_of_a_subject_that_the_sender_may_not_read() {
+    let server = Server::start();
+    let (investigator, operator) = (server.client("inv").await, server.client("op1").await);
+    let (lab, hospital) = facilities(&operator).await;
+    let id = subject(&investigator).await.unwrap().subject.unwrap().stream.unwrap().id;
+    let stream = (StreamKind::Subject, id.as_slice().try_into().unwrap());
+    let order = || {
+        Event::DoseOrdered(pb::DoseOrdered {
+            order_id: marrowline_client::new_id().to_vec(),
+            target_viable_cells_per_kg: 3_000_000,
+            weighing_record_id: marrowline_client::new_id().to_vec(),
+            planned_duration_seconds: 3_600,
+        })
+    };
+    let refused = |result: Result<marrowline_client::Acknowledged, ClientError>| match result {
+        Err(ClientError::Refused(problem)) => problem,
+        other => panic!("{other:?}"),
+    };
+    let by = [("inv", Role::Investigator, Meaning::Approved, hospital)];
+    let told = refused(sign(&investigator, order(), &by, &[stream]).await.append(&investigator).await).to_string();
+    for word in ["WEIGHING_NOT_LATEST", "WEIGHING_TOO_OLD", "TARGET_OUTSIDE_BAND", "70 000 g"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    let by = [("op1", Role::Investigator, Meaning::Approved, lab)];
+    let signed = sign(&operator, order(), &by, &[stream]).await;
+    let told = refused(signed.append(&operator).await).to_string();
+    // Every reason is named all the same.
+    for word in ["SIGNER_WITHOUT_AUTHORITY", "WEIGHING_NOT_LATEST", "WEIGHING_TOO_OLD", "TARGET_OUTSIDE_BAND", "3 000 000"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    assert!(!told.contains("70 000"), "{told}");
+    let judged = format!("{:?}", operator.judge(signed.bytes.clone(), &signed.signings).await.unwrap());
+    assert!(judged.contains("WEIGHING_TOO_OLD") && !judged.contains("70 000"), "{judged}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_that_have_lapsed_and_keys_that_were_revoked_read_nothing() {
+    let server = Server::start();
+    let op = server.client("op1").await;
+    let (lab, _) = facilities(&op).await;
+    let nurse = server.client("rn1").await;
+    assert!(subject(&nurse).await.is_ok());
+    let revoked = pb::KeyRevoked {
+        key_id: marrowline_record::id::KeyId::of(crate::ledger::key("rn1").verifying_key().as_bytes()).0.to_vec(),
+        reason: "left".to_owned(),
+        effective_at: Some(now(&op).await),
+        ..pb::KeyRevoked::default()
+    };
+    let by = [("key", Role::KeyAdministrator, Meaning::Approved, lab)];
+    sign(&op, Event::KeyRevoked(revoked), &by, &[AUTHORITY]).await.append(&op).await.unwrap();
+    // The token was verified before and is remembered; that must not help.
+    let refused = subject(&nurse).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    assert_eq!(marrowline_client::Problem::from_status(&refused).code, "TOKEN_KEY_REVOKED");
+
+    // The roles of the demo are valid for two years.
+    let administrator = server.client("key").await;
+    administer(&op, lab, grant("+late", &[Role::Auditor], lab)).await;
+    let two_years_ms = 2 * 366 * 86_400_000;
+    administrator.advance_clock(now(&op).await.unix_ms + two_years_ms).await.unwrap();
+    for handle in ["op1", "inv", "aud"] {
+        for (question, code) in every_question(&server.client(handle).await).await {
+            assert_eq!(code, Code::PermissionDenied, "{handle}: {question}");
+        }
+    }
+    assert!(subject(&server.client("+late").await).await.is_ok(), "a role that is still in force");
+    let later = now(&op).await.unix_ms + 1;
+    assert!(
+        matches!(administrator.advance_clock(later).await, Err(ClientError::Refused(p)) if p.status == Code::PermissionDenied)
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_trace_of_a_dose_goes_back_to_its_donor() {
     let server = Server::start();
@@ -94,31 +255,9 @@ async fn of_two_decisions_on_the_same_head_one_wins() {
     let server = Server::start();
     let client = server.client("qa").await;
     let (lab, _) = facilities(&client).await;
-    let authority = (StreamKind::Authority, marrowline_record::stream::AUTHORITY_ID);
-    let grant = |name: &str| {
-        let key = ed25519_dalek::SigningKey::from_bytes(&[name.as_bytes()[0]; 32]);
-        let clock = marrowline_record::pb::Instant { unix_ms: 1_700_000_000_000, offset_minutes: 0 };
-        let role = marrowline_record::pb::RoleGrant {
-            role: Role::Operator.into(),
-            facility_id: lab.to_vec(),
-            valid_from: Some(clock),
-            valid_until: Some(marrowline_record::pb::Instant { unix_ms: 1_900_000_000_000, ..clock }),
-        };
-        marrowline_record::pb::record::Event::KeyGranted(marrowline_record::pb::KeyGranted {
-            grant: Some(marrowline_record::pb::KeyGrant {
-                person_id: marrowline_client::new_id().to_vec(),
-                printed_name: name.to_owned(),
-                public_key: key.verifying_key().to_bytes().to_vec(),
-                roles: vec![role],
-            }),
-        })
-    };
-    let by = [
-        ("key", Role::KeyAdministrator, marrowline_record::pb::Meaning::Approved, lab),
-        ("qa", Role::QualityAssurance, marrowline_record::pb::Meaning::Approved, lab),
-    ];
-    let first = sign(&client, grant("Anton"), &by, &[authority]).await;
-    let second = sign(&client, grant("Boris"), &by, &[authority]).await;
+    let by = [("key", Role::KeyAdministrator, Meaning::Approved, lab), ("qa", Role::QualityAssurance, Meaning::Approved, lab)];
+    let first = sign(&client, grant("+Anton", &[Role::Operator], lab), &by, &[AUTHORITY]).await;
+    let second = sign(&client, grant("+Boris", &[Role::Operator], lab), &by, &[AUTHORITY]).await;
     let (a, b) = tokio::join!(first.append(&client), second.append(&client));
     let (won, lost) = if a.is_ok() { (a, b) } else { (b, a) };
     assert!(won.is_ok(), "{won:?}");

@@ -14,8 +14,12 @@ use crate::ledger::{Server, key, trust};
 use crate::people::{codes, facilities, new_donor, sign};
 
 pub async fn channel(server: &Server) -> Channel {
+    channel_to(&server.endpoint).await
+}
+
+pub async fn channel_to(endpoint: &str) -> Channel {
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(trust().ca_pem));
-    Endpoint::from_shared(server.endpoint.clone()).unwrap().tls_config(tls).unwrap().connect().await.unwrap()
+    Endpoint::from_shared(endpoint.to_owned()).unwrap().tls_config(tls).unwrap().connect().await.unwrap()
 }
 
 pub fn with_token<T>(message: T, token: &str) -> Request<T> {
@@ -32,7 +36,7 @@ pub fn good_token(handle: &str) -> String {
     token::make(&key(handle), trust().log.name(), now_s(), 600)
 }
 
-fn reason(status: &Status) -> String {
+pub fn reason(status: &Status) -> String {
     let details = status.get_error_details();
     let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
     assert_eq!(info.domain, "marrowline");
@@ -52,24 +56,91 @@ async fn tokens() {
     let status = ledger.get_record(Request::new(ask())).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_MISSING"));
     let stranger = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let made = |seconds_ago: i64, seconds: i64| token::make(&key("op1"), &origin, now_s() - seconds_ago, seconds);
     for (token, code) in [
         (token::make(&stranger, &origin, now_s(), 600), "TOKEN_KEY_UNKNOWN"),
-        (token::make(&key("op1"), &origin, now_s() - 1_000, 600), "TOKEN_EXPIRED"),
-        (token::make(&key("op1"), "another.ledger/0", now_s(), 600), "TOKEN_AUDIENCE"),
+        (made(1_000, 600), "TOKEN_EXPIRED"),
+        // Begins in an hour.
+        (made(-3_600, 600), "TOKEN_EXPIRED"),
+        (made(0, 12 * 3_600 + 1), "TOKEN_TOO_LONG"),
+        (token::make(&key("op1"), "another.ledger/0", now_s(), 600), "TOKEN_AUDIENCE_WRONG"),
         ("not.a.token".to_owned(), "TOKEN_MALFORMED"),
+        ("x".repeat(4_000), "TOKEN_MALFORMED"),
     ] {
         let status = ledger.get_record(with_token(ask(), &token)).await.unwrap_err();
-        assert_eq!(status.code(), Code::Unauthenticated, "{code}");
-        assert!(reason(&status).starts_with("TOKEN_"), "{status:?}");
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, code), "{status:?}");
+        // What is refused is not repeated: a log or a screen may show it.
+        assert!(!format!("{status:?}").contains(&token), "the refusal repeats the token");
     }
+    assert!(ledger.get_record(with_token(ask(), &made(0, 12 * 3_600))).await.is_ok(), "a shift is allowed");
     // One letter of the signature changed.
     let good = good_token("op1");
     let mut forged = good.clone();
     let at = forged.len() - 10;
     let other = if forged.as_bytes()[at] == b'A' { "B" } else { "A" };
     forged.replace_range(at..=at, other);
-    assert!(ledger.get_record(with_token(ask(), &forged)).await.is_err());
+    let status = ledger.get_record(with_token(ask(), &forged)).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_SIGNATURE_WRONG"));
+    // Somebody else's name under one's own signature.
+    let (mine, theirs) = (good_token("op1"), good_token("aud"));
+    let (header, _) = theirs.split_once('.').unwrap();
+    let (_, rest) = mine.split_once('.').unwrap();
+    let status = ledger.get_record(with_token(ask(), &format!("{header}.{rest}"))).await.unwrap_err();
+    assert_eq!(reason(&status), "TOKEN_SIGNATURE_WRONG");
     assert!(ledger.get_record(with_token(ask(), &good)).await.is_ok());
+    // No scheme, another scheme.
+    for header in [good.clone(), format!("Basic {good}"), format!("bearer {good}")] {
+        let mut request = Request::new(ask());
+        request.metadata_mut().insert("authorization", header.parse().unwrap());
+        let status = ledger.get_record(request).await.unwrap_err();
+        assert_eq!(reason(&status), "TOKEN_MISSING");
+    }
+}
+
+/// Every method of every service of ours asks who is there; health and reflection do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_method_answers_without_a_token() {
+    use marrowline_client::v1::clock_service_client::ClockServiceClient;
+    use marrowline_client::v1::custody_service_client::CustodyServiceClient;
+    use marrowline_client::v1::transparency_service_client::TransparencyServiceClient;
+    let server = Server::start();
+    let channel = channel(&server).await;
+    let mut asked = std::collections::BTreeSet::new();
+    macro_rules! ask {
+        ($($client:ident . $method:ident ($request:ident) = $name:literal;)+) => {$(
+            let refused = $client::new(channel.clone()).$method(v1::$request::default()).await.err().unwrap();
+            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "TOKEN_MISSING"), $name);
+            asked.insert($name.to_owned());
+        )+};
+    }
+    ask! {
+        LedgerServiceClient.append(AppendRequest) = "LedgerService.Append";
+        LedgerServiceClient.append_batch(AppendBatchRequest) = "LedgerService.AppendBatch";
+        LedgerServiceClient.judge(JudgeRequest) = "LedgerService.Judge";
+        LedgerServiceClient.get_record(GetRecordRequest) = "LedgerService.GetRecord";
+        LedgerServiceClient.get_stream_head(GetStreamHeadRequest) = "LedgerService.GetStreamHead";
+        LedgerServiceClient.list_records(ListRecordsRequest) = "LedgerService.ListRecords";
+        LedgerServiceClient.watch(WatchRequest) = "LedgerService.Watch";
+        CustodyServiceClient.get_donor(GetDonorRequest) = "CustodyService.GetDonor";
+        CustodyServiceClient.get_lot(GetLotRequest) = "CustodyService.GetLot";
+        CustodyServiceClient.get_unit(GetUnitRequest) = "CustodyService.GetUnit";
+        CustodyServiceClient.get_dose(GetDoseRequest) = "CustodyService.GetDose";
+        CustodyServiceClient.get_subject(GetSubjectRequest) = "CustodyService.GetSubject";
+        CustodyServiceClient.check_dose(CheckDoseRequest) = "CustodyService.CheckDose";
+        CustodyServiceClient.trace_back(TraceBackRequest) = "CustodyService.TraceBack";
+        TransparencyServiceClient.get_checkpoint(GetCheckpointRequest) = "TransparencyService.GetCheckpoint";
+        TransparencyServiceClient.get_inclusion_proof(GetInclusionProofRequest) = "TransparencyService.GetInclusionProof";
+        TransparencyServiceClient.get_consistency_proof(GetConsistencyProofRequest) = "TransparencyService.GetConsistencyProof";
+        ClockServiceClient.advance_clock(AdvanceClockRequest) = "ClockService.AdvanceClock";
+        ClockServiceClient.get_clock(GetClockRequest) = "ClockService.GetClock";
+    }
+    let pool = prost_reflect::DescriptorPool::decode(marrowline_api::FILE_DESCRIPTOR_SET).unwrap();
+    for service in pool.services().filter(|service| service.parent_file().package_name() == "marrowline.v1") {
+        for method in service.methods() {
+            let name = format!("{}.{}", service.name(), method.name());
+            assert!(asked.contains(&name), "nobody has asked {name} without a token");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,11 +194,23 @@ async fn malformed_and_forged_records() {
     let mut longer = good.bytes.clone();
     longer.extend([0xf8, 0x7f, 0x01]);
     let refused = client.append(longer, &good.signings).await;
-    assert!(matches!(&refused, Err(ClientError::Refused(p)) if p.status == Code::InvalidArgument), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ClientError::Refused(p)) if p.status == Code::InvalidArgument && p.code == "FIELD_UNKNOWN"),
+        "{refused:?}"
+    );
     // A signature over another record.
     let other = new_donor(&client, lab).await;
     let refused = client.append(good.bytes.clone(), &other.signings).await;
-    assert!(matches!(&refused, Err(ClientError::Refused(p)) if p.status == Code::PermissionDenied), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ClientError::Refused(p)) if p.status == Code::PermissionDenied && p.code == "SIGNATURE_WRONG"),
+        "{refused:?}"
+    );
+    // Nobody's signature, and a key that was never granted.
+    assert_eq!(codes(client.append(good.bytes.clone(), &[]).await), ["SIGNING_MISSING"]);
+    let by = [("+nobody", Role::DonorPhysician, Meaning::Performed, lab)];
+    let stream = [(StreamKind::Donor, marrowline_client::new_id())];
+    let unknown = sign(&client, good.record.event.clone().unwrap(), &by, &stream).await;
+    assert_eq!(codes(unknown.append(&client).await), ["KEY_UNKNOWN"]);
     // Somebody without the role, and somebody at the wrong facility.
     let event = good.record.event.clone().unwrap();
     let stream = (StreamKind::Donor, marrowline_client::new_id());

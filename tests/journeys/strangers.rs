@@ -4,18 +4,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::ledger::{Server, demo, trust};
-use crate::people::{facilities, new_donor};
+use crate::people::{elsewhere, facilities, new_donor};
 use crate::refusals::{channel, good_token};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_both_reflections() {
     let server = Server::start();
     let mut health = tonic_health::pb::health_client::HealthClient::new(channel(&server).await);
-    let service = "marrowline.v1.LedgerService".to_owned();
-    let answer = health.check(tonic_health::pb::HealthCheckRequest { service }).await.unwrap().into_inner();
-    assert_eq!(answer.status, i32::from(tonic_health::pb::health_check_response::ServingStatus::Serving));
-
     let services = ["CustodyService", "LedgerService", "TransparencyService", "ClockService"];
+    for service in services.map(|name| format!("marrowline.v1.{name}")).into_iter().chain([String::new()]) {
+        let answer = health.check(tonic_health::pb::HealthCheckRequest { service: service.clone() }).await;
+        let answer = answer.unwrap_or_else(|e| panic!("{service}: {e}")).into_inner();
+        assert_eq!(answer.status, i32::from(tonic_health::pb::health_check_response::ServingStatus::Serving), "{service}");
+    }
+    let service = "marrowline.v1.NoService".to_owned();
+    let unknown = health.check(tonic_health::pb::HealthCheckRequest { service }).await.unwrap_err();
+    assert_eq!(unknown.code(), tonic::Code::NotFound);
     let list = || {
         tokio_stream::once(tonic_reflection::pb::v1::ServerReflectionRequest {
             host: String::new(),
@@ -38,7 +42,10 @@ async fn health_and_both_reflections() {
     });
     let mut alpha = tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient::new(channel(&server).await);
     let answer = alpha.server_reflection_info(list).await.unwrap().into_inner().message().await.unwrap().unwrap();
-    assert!(format!("{answer:?}").contains("CustodyService"));
+    let printed = format!("{answer:?}");
+    for service in services {
+        assert!(printed.contains(service), "{printed}");
+    }
 }
 
 const MODULES: &str = "import grpc, cryptography, google.protobuf, grpc_reflection";
@@ -73,7 +80,7 @@ fn example(name: &str) -> PathBuf {
 async fn python_reads_a_lot_by_reflection_and_checks_a_receipt() {
     let Some(python) = python() else {
         assert!(std::env::var_os("MARROWLINE_REQUIRE_PYTHON").is_none(), "no Python with {PACKAGES:?}");
-        eprintln!("no Python with {PACKAGES:?}: the Python examples were not tried");
+        eprintln!("SKIPPED: no Python with {PACKAGES:?}; the Python examples were NOT tried");
         return;
     };
     let server = Server::start();
@@ -106,4 +113,28 @@ async fn python_reads_a_lot_by_reflection_and_checks_a_receipt() {
     std::fs::write(path("leaf"), &spoiled).unwrap();
     let (succeeded, text) = run("check_receipt.py", &[vkey.to_str().unwrap(), &path("receipt"), &path("leaf")]);
     assert!(!succeeded && text.contains("REFUSED"), "{text}");
+
+    // Another log's key, another leaf's number, another size: each refused.
+    std::fs::write(path("leaf"), &receipt.leaf).unwrap();
+    let other = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    let other = marrowline_merkle::VerifierKey::new(trust().log.name(), other.verifying_key()).unwrap();
+    std::fs::write(path("other.vkey"), format!("{other}\n")).unwrap();
+    let (succeeded, text) = run("check_receipt.py", &[&path("other.vkey"), &path("receipt"), &path("leaf")]);
+    assert!(!succeeded && text.contains("REFUSED"), "{text}");
+    let renumbered = receipt.tlog_proof.replace(&format!("\nindex {}\n", receipt.index), "\nindex 3\n");
+    let lines: Vec<&str> = receipt.tlog_proof.lines().collect();
+    let resized = receipt.tlog_proof.replace(lines[lines.len() - 4], &(receipt.index + 2).to_string());
+    for spoiled in [renumbered, resized, receipt.tlog_proof[..receipt.tlog_proof.len() - 4].to_owned()] {
+        assert_ne!(spoiled, receipt.tlog_proof);
+        std::fs::write(path("receipt"), spoiled).unwrap();
+        let (succeeded, text) = run("check_receipt.py", &[vkey.to_str().unwrap(), &path("receipt"), &path("leaf")]);
+        assert!(!succeeded && text.contains("REFUSED"), "{text}");
+    }
+    // Who may not see the lot is told so, in the server's words; so is who has no token.
+    elsewhere(&client, lab, "+stranger").await;
+    for (token, word) in [(good_token("+stranger"), "PERMISSION_DENIED"), (String::new(), "UNAUTHENTICATED")] {
+        std::fs::write(path("token"), token).unwrap();
+        let (succeeded, text) = run("read_lot.py", &[address, ca.to_str().unwrap(), &path("token"), "L-2026-01"]);
+        assert!(!succeeded && text.contains(word), "{text}");
+    }
 }

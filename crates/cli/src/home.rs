@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use marrowline_client::Draft;
+use marrowline_ledger::memory::MemoryStore;
 use marrowline_ledger::{Ledger, SystemTimeSource};
 use marrowline_merkle::VerifierKey;
 use marrowline_record::pb::record::Event;
@@ -63,8 +64,9 @@ impl Home {
         if self.path("log.key").exists() {
             return Err(Failure::usage(format!("{} holds a ledger already", self.folder.display())));
         }
-        fs::create_dir_all(&self.folder).map_err(|e| Failure::file(&self.folder, &e))?;
         let log_key = marrowline_client::generate().map_err(Failure::unexpected)?;
+        rehearse(&log_key, founding)?;
+        fs::create_dir_all(&self.folder).map_err(|e| Failure::file(&self.folder, &e))?;
         let pem = log_key.to_pkcs8_pem(pkcs8_line_ending()).map_err(Failure::unexpected)?;
         self.write_secret("log.key", pem.as_str())?;
         let (authority, server) = pki::authority_and_server(&founding.name, &founding.hosts).map_err(Failure::unexpected)?;
@@ -139,6 +141,15 @@ fn write_durably(path: &Path, text: &str, options: &mut fs::OpenOptions) -> Resu
 
 fn pkcs8_line_ending() -> ed25519_dalek::pkcs8::spki::der::pem::LineEnding {
     ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF
+}
+
+/// Founds a ledger in memory first: a founding that is refused must leave no half-made folder behind.
+fn rehearse(log_key: &SigningKey, founding: &Founding) -> Result<(), Failure> {
+    let time = Box::new(SystemTimeSource::default());
+    let ledger = Ledger::open(Box::new(MemoryStore::default()), log_key.clone(), time).map_err(Failure::integrity)?;
+    let result = append_founding(&ledger, log_key, founding);
+    ledger.shutdown();
+    result
 }
 
 fn append_founding(ledger: &Ledger, log_key: &SigningKey, founding: &Founding) -> Result<(), Failure> {

@@ -97,9 +97,7 @@ async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
     };
     let event = json::event_from_json(&value, &mut marrowline_client::new_id).map_err(Failure::usage)?;
     let at = match &append.at {
-        Some(text) => {
-            instant::parse(text).map_err(|_| Failure::usage(format!("`{text}` is no time; write 2026-11-23 09:10 +03:00")))?
-        }
+        Some(text) => time(text).ok_or_else(|| Failure::usage(format!("`{text}` is no time; write 2026-11-23 09:10 +03:00")))?,
         // A TRAINING ledger has a clock of its own.
         None => {
             let clock = client.clock().await?;
@@ -133,4 +131,28 @@ async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
         Some(note) => draft.note(note),
         None => draft,
     })
+}
+
+/// A time as people write it: the seconds may be left out.
+fn time(text: &str) -> Option<pb::Instant> {
+    let to_the_minute = || {
+        let (minutes, offset) = text.split_at_checked("2026-11-23 09:10".len())?;
+        instant::parse(&format!("{minutes}:00{offset}")).ok()
+    };
+    instant::parse(text).ok().or_else(to_the_minute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_may_be_left_out() {
+        let whole = instant::parse("2026-11-23 09:10:00 +03:00").unwrap();
+        assert_eq!(time("2026-11-23 09:10 +03:00"), Some(whole));
+        assert_eq!(time("2026-11-23 09:10:00 +03:00"), Some(whole));
+        for wrong in ["", "2026-11-23", "2026-11-23 09:10", "2026-11-23 09: +03:00", "2026-11-23 09:1 +03:00", "soon"] {
+            assert_eq!(time(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -194,7 +194,14 @@ impl CustodyService for Service {
             let snapshot = self.ledger.snapshot();
             let (id, subject) = self.subject_of_dose(&snapshot, &request.get_ref().dose)?;
             self.check_dose_reader(&person, &snapshot, &subject, &id)?;
-            let checked = self.check(&snapshot, &id);
+            let mut checked = self.check(&snapshot, &id);
+            let sees_subject = reading::may_read(&person, StreamKind::Subject, &subject.upkeep);
+            if let Ok(check) = &mut checked
+                && !sees_subject
+            {
+                reading::withhold(&mut check.findings, &[StreamKind::Subject]);
+                check.records.retain(|r| snapshot.entry(r).is_some_and(|e| reading::may_read_entry(&person, &snapshot, &e)));
+            }
             let answer = match &checked {
                 Ok(check) if snapshot.clock_trusted() => match check.answer {
                     dose_check::Answer::Green => Answer::Green,
@@ -348,6 +355,8 @@ fn without_subject(mut dose: marrowline_api::v1::DoseView, person: &Person, subj
     if !person.is(Role::Auditor) && !reading::may_read(person, StreamKind::Subject, &subject.upkeep) {
         dose.subject_id.clear();
         dose.order_id.clear();
+        // With the number of cells it would tell the subject's weight.
+        dose.viable_cells_per_kg = 0;
     }
     dose
 }

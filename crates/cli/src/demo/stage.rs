@@ -293,6 +293,7 @@ impl Stage {
         let client = self.clients.get("pha1").ok_or_else(|| Failure::unexpected("no client"))?;
         let request = CheckDoseRequest { dose: dose.to_owned() };
         let response = client.custody().check_dose(request).await?.into_inner();
+        client.follow(&response.checkpoint).await?;
         println!("dose check: {}", ask::answer(&response));
         let expected = if green { Answer::Green } else { Answer::Red };
         if response.answer() != expected {
@@ -307,6 +308,7 @@ impl Stage {
         let client = self.clients.get("aud").ok_or_else(|| Failure::unexpected("no client"))?;
         let request = TraceBackRequest { dose: dose.to_owned() };
         let response = client.custody().trace_back(request).await?.into_inner();
+        client.follow(&response.checkpoint).await?;
         if response.donor_ids.is_empty() || response.steps.is_empty() {
             return Err(Failure::unexpected("the chain does not reach a donor"));
         }
