@@ -7,6 +7,7 @@ mod kill;
 mod ledger;
 mod limits;
 mod order;
+mod overview;
 mod people;
 mod proofs;
 mod reads;

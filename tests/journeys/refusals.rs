@@ -128,6 +128,10 @@ async fn no_method_answers_without_a_token() {
         CustodyServiceClient.get_subject(GetSubjectRequest) = "CustodyService.GetSubject";
         CustodyServiceClient.check_dose(CheckDoseRequest) = "CustodyService.CheckDose";
         CustodyServiceClient.trace_back(TraceBackRequest) = "CustodyService.TraceBack";
+        CustodyServiceClient.trace_forward(TraceForwardRequest) = "CustodyService.TraceForward";
+        CustodyServiceClient.list_lots(ListLotsRequest) = "CustodyService.ListLots";
+        CustodyServiceClient.list_units(ListUnitsRequest) = "CustodyService.ListUnits";
+        CustodyServiceClient.list_obligations(ListObligationsRequest) = "CustodyService.ListObligations";
         TransparencyServiceClient.get_checkpoint(GetCheckpointRequest) = "TransparencyService.GetCheckpoint";
         TransparencyServiceClient.get_inclusion_proof(GetInclusionProofRequest) = "TransparencyService.GetInclusionProof";
         TransparencyServiceClient.get_consistency_proof(GetConsistencyProofRequest) = "TransparencyService.GetConsistencyProof";

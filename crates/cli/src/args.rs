@@ -38,18 +38,20 @@ pub enum Command {
     Key(Key),
     /// Append any event.
     Append(Box<Append>),
-    /// Show a lot.
-    Lot(Show),
-    /// Show a unit.
-    Unit(Show),
+    /// Show a lot, or list lots.
+    Lot(ShowOrList),
+    /// Show a unit, or list units.
+    Unit(ShowOrList),
     /// Show a dose.
     Dose(Show),
     /// Show a trial subject.
     Subject(Show),
     /// Show a donor.
     Donor(Show),
-    /// Trace a dose back to its donor.
+    /// Trace a dose back to its donor, or a donor, lot or unit forward to its subjects.
     Trace(Trace),
+    /// What is owed: signatures, open deviations and holds, sterility readings.
+    Owed(Owed),
     /// May this dose be released?
     Check(Check),
     /// Compute everything again from the journal of a ledger that nobody serves.
@@ -234,6 +236,47 @@ pub enum ShowCommand {
     },
 }
 
+/// `lot show`, `lot list`, …
+#[derive(Args)]
+pub struct ShowOrList {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ShowOrListCommand,
+}
+
+/// `show` or `list`
+#[derive(Subcommand)]
+pub enum ShowOrListCommand {
+    /// Show one.
+    Show {
+        /// Code or UUID.
+        id: String,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List all that you may see.
+    List {
+        /// Only those under a hold.
+        #[arg(long)]
+        held: bool,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// `owed`
+#[derive(Args)]
+pub struct Owed {
+    /// Only what this role owes, e.g. QUALITY_ASSURANCE.
+    #[arg(long)]
+    pub role: Option<String>,
+    /// Which ledger, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
 /// `trace`
 #[derive(Args)]
 pub struct Trace {
@@ -245,6 +288,14 @@ pub struct Trace {
 /// `trace back`
 #[derive(Subcommand)]
 pub enum TraceCommand {
+    /// From a donor, lot or unit to every unit, dose and subject.
+    Forward {
+        /// `donor:CODE`, `lot:CODE` or `unit:CODE`; UUIDs do as well.
+        from: String,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// From a dose back to its donor.
     Back {
         /// Code or UUID of the dose.

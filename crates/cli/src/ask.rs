@@ -15,7 +15,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use crate::args::{Check, Connection, Output, Show, ShowCommand, Trace, TraceCommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::{json, keys};
+use crate::{json, keys, lists};
 
 /// Validity of the token that a command makes for itself, s.
 pub const TOKEN_SECONDS: i64 = 600;
@@ -50,7 +50,7 @@ pub fn trust(ca: &std::path::Path, log: &std::path::Path) -> Result<Trust, Failu
 }
 
 /// A message of the service as JSON.
-fn to_json(name: &str, message: &impl Message) -> Result<serde_json::Value, Failure> {
+pub fn to_json(name: &str, message: &impl Message) -> Result<serde_json::Value, Failure> {
     let pool = DescriptorPool::decode(marrowline_api::FILE_DESCRIPTOR_SET).map_err(Failure::unexpected)?;
     let descriptor =
         pool.get_message_by_name(&format!("marrowline.v1.{name}")).ok_or_else(|| Failure::unexpected("no descriptor"))?;
@@ -132,7 +132,10 @@ pub fn step_line(step: &StepView) -> String {
 
 /// `trace back`.
 pub async fn trace(trace: Trace, output: Output) -> Result<Exit, Failure> {
-    let TraceCommand::Back { dose, connection } = trace.command;
+    let (dose, connection) = match trace.command {
+        TraceCommand::Back { dose, connection } => (dose, connection),
+        TraceCommand::Forward { from, connection } => return lists::forward(&from, &connection, output).await,
+    };
     let client = connect(&connection).await?;
     let response = client.custody().trace_back(TraceBackRequest { dose }).await?.into_inner();
     client.follow(&response.checkpoint).await?;

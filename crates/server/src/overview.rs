@@ -12,7 +12,7 @@ use marrowline_api::v1::{
     Obligation, ObligationKind, TraceForwardResponse, TracedUnit,
 };
 use marrowline_ledger::{Ledger, Snapshot};
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{Disposition, Role, StreamKind};
 use marrowline_rules::View as _;
 use marrowline_rules::state::{Lot, Stream, Upkeep};
@@ -181,7 +181,7 @@ pub fn list_obligations(
 fn owed(snapshot: &Snapshot, kind: StreamKind, id: &Id16, stream: &Stream) -> Vec<Obligation> {
     let of =
         Obligation { stream_kind: kind.into(), stream_id: id.0.to_vec(), thing: name(kind, id, stream), ..Obligation::default() };
-    let mut all = upkeep(&of, stream.upkeep());
+    let mut all = upkeep(snapshot, &of, stream.upkeep());
     if let Stream::Lot(lot) = stream {
         all.extend(incubated_tests(snapshot, &of, lot));
     }
@@ -199,8 +199,19 @@ fn name(kind: StreamKind, id: &Id16, stream: &Stream) -> String {
     format!("{word} {}", code.unwrap_or_else(|| id.to_string()))
 }
 
-fn upkeep(of: &Obligation, upkeep: &Upkeep) -> Vec<Obligation> {
-    let signatures = upkeep.owed.iter().map(|owed| Obligation {
+/// A record that extends several streams owes its signature once: on its lot, which those who make and handle it may read.
+fn is_home(snapshot: &Snapshot, of: &Obligation, record_id: &RecordId) -> bool {
+    let Some(entry) = snapshot.entry(record_id) else {
+        return true;
+    };
+    let streams = &entry.record.streams;
+    let home = streams.iter().find(|s| s.kind() == StreamKind::Lot).or_else(|| streams.first());
+    home.is_none_or(|home| (home.kind, &home.id) == (of.stream_kind, &of.stream_id))
+}
+
+fn upkeep(snapshot: &Snapshot, of: &Obligation, upkeep: &Upkeep) -> Vec<Obligation> {
+    let owed = upkeep.owed.iter().filter(|owed| is_home(snapshot, of, &owed.record_id));
+    let signatures = owed.map(|owed| Obligation {
         kind: ObligationKind::Signature.into(),
         record_id: owed.record_id.0.to_vec(),
         role: owed.role.into(),
