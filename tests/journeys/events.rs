@@ -27,6 +27,20 @@ fn every_event_has_a_template() {
     }
 }
 
+/// `marrowline … | head -1`: the program ends without a word, and not as if everything had been read.
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let mut child = Command::new(PROGRAM)
+        .args(["append", "--template"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), ""));
+}
+
 /// What the demo does not do: a deviation and its end, a hold and its lifting, a revoked key, a signature that comes later.
 async fn what_the_demo_left_out(server: &Server) -> Vec<EventKind> {
     let op = server.client("op1").await;

@@ -14,6 +14,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 
 use crate::args::{Check, Connection, Output, Show, ShowCommand, Trace, TraceCommand};
 use crate::exit::Exit;
+use crate::exit::say;
 use crate::failure::Failure;
 use crate::{json, keys, lists};
 
@@ -92,11 +93,11 @@ pub async fn show(thing: Thing, show: Show, output: Output) -> Result<Exit, Fail
     };
     client.follow(&checkpoint).await?;
     match output {
-        Output::Json => println!("{value:#}"),
+        Output::Json => say!("{value:#}"),
         Output::Table => {
             print_fields(&value);
             for step in steps.iter().flatten() {
-                println!("{}", step_line(step));
+                say!("{}", step_line(step));
             }
         }
     }
@@ -108,9 +109,9 @@ fn print_fields(value: &serde_json::Value) {
     for (name, field) in value.as_object().into_iter().flatten() {
         match field {
             serde_json::Value::Object(_) => {}
-            serde_json::Value::Array(items) => println!("{name:24} {}", items.len()),
-            serde_json::Value::String(text) => println!("{name:24} {text}"),
-            other => println!("{name:24} {other}"),
+            serde_json::Value::Array(items) => say!("{name:24} {}", items.len()),
+            serde_json::Value::String(text) => say!("{name:24} {text}"),
+            other => say!("{name:24} {other}"),
         }
     }
 }
@@ -140,10 +141,10 @@ pub async fn trace(trace: Trace, output: Output) -> Result<Exit, Failure> {
     let response = client.custody().trace_back(TraceBackRequest { dose }).await?.into_inner();
     client.follow(&response.checkpoint).await?;
     match output {
-        Output::Json => println!("{:#}", to_json("TraceBackResponse", &response)?),
+        Output::Json => say!("{:#}", to_json("TraceBackResponse", &response)?),
         Output::Table => {
             for step in &response.steps {
-                println!("{:18} {}", step.stream, step_line(&step.step.clone().unwrap_or_default()));
+                say!("{:18} {}", step.stream, step_line(&step.step.clone().unwrap_or_default()));
             }
         }
     }
@@ -156,8 +157,8 @@ pub async fn check(check: Check, output: Output) -> Result<Exit, Failure> {
     let response = client.custody().check_dose(CheckDoseRequest { dose: check.dose }).await?.into_inner();
     client.follow(&response.checkpoint).await?;
     match output {
-        Output::Json => println!("{:#}", to_json("CheckDoseResponse", &response)?),
-        Output::Table => println!("{}", answer(&response)),
+        Output::Json => say!("{:#}", to_json("CheckDoseResponse", &response)?),
+        Output::Table => say!("{}", answer(&response)),
     }
     Ok(match response.answer() {
         Answer::Green => Exit::Done,

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::args::Demo;
 use crate::exit::Exit;
+use crate::exit::say;
 use crate::failure::Failure;
 use crate::fsck;
 use crate::home::{Founder, Founding, Home};
@@ -56,26 +57,26 @@ struct Running {
 pub async fn run(demo: Demo) -> Result<Exit, Failure> {
     let started = Instant::now();
     let folder = folder(&demo)?;
-    println!("Marrowline demo: a TRAINING ledger. Trial RuMCeSS (NCT01849237); donors, lots, subjects and values are synthetic.");
-    println!("folder: {}", folder.display());
+    say!("Marrowline demo: a TRAINING ledger. Trial RuMCeSS (NCT01849237); donors, lots, subjects and values are synthetic.");
+    say!("folder: {}", folder.display());
     let players = players(&folder)?;
     let (lab, hospital) = (marrowline_client::new_id(), marrowline_client::new_id());
     let log = found(&folder, &players, lab).await?;
-    println!("founded {}, log key {log}", log.name());
+    say!("founded {}, log key {log}", log.name());
     let running = serve(&folder).await?;
-    println!("serving on {} with a certificate of its own authority", running.endpoint);
+    say!("serving on {} with a certificate of its own authority", running.endpoint);
     let mut stage = Stage::open(&running.endpoint, trust(&folder, &log)?, &players, lab, hospital).await?;
     plot::play(&mut stage).await?;
     let receipts = stage.into_receipts();
     stop(running).await?;
-    println!("\nserver stopped");
+    say!("\nserver stopped");
     let ledger_folder = folder.join("ledger");
     tokio::task::spawn_blocking(move || fsck::run(&ledger_folder)).await.map_err(Failure::unexpected)??;
     let running = serve(&folder).await?;
-    println!("server started again");
+    say!("server started again");
     verify_all(&running, &folder, &log, &players, &receipts).await?;
     write_readme(&folder, &running.endpoint)?;
-    println!("all of it held; {} s", started.elapsed().as_secs());
+    say!("all of it held; {} s", started.elapsed().as_secs());
     if demo.exit {
         stop(running).await?;
         return Ok(Exit::Done);
@@ -206,7 +207,7 @@ async fn verify_all(
             return Err(Failure::integrity(format!("leaf {} is another one now", receipt.index)));
         }
     }
-    println!("{} receipts verified against log.vkey, each consistent with the ledger as it stands", receipts.len());
+    say!("{} receipts verified against log.vkey, each consistent with the ledger as it stands", receipts.len());
     Ok(())
 }
 
@@ -246,10 +247,10 @@ fn write_readme(folder: &Path, endpoint: &str) -> Result<(), Failure> {
 }
 
 fn invite(folder: &Path, endpoint: &str) {
-    println!(
+    say!(
         "\nServing until Ctrl-C. In another terminal (as `cargo run --release -- …` or with the binary from target/release), try:"
     );
     for command in commands(folder, endpoint) {
-        println!("  {command}");
+        say!("  {command}");
     }
 }

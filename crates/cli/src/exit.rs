@@ -1,6 +1,23 @@
 //! How the program ends: one number for each kind of end, and what it prints.
 
+use std::fmt;
+use std::io::Write as _;
 use std::process::ExitCode;
+
+/// Prints a line to whoever reads the output.
+macro_rules! say {
+    () => { $crate::exit::say_line(format_args!("")) };
+    ($($words:tt)*) => { $crate::exit::say_line(format_args!($($words)*)) };
+}
+pub(crate) use say;
+
+/// A reader that went away, as `head` does, ends the program without a word. It ends as unexpected: nobody has read the whole answer.
+pub(crate) fn say_line(line: fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(Exit::Unexpected as i32);
+    }
+}
 
 /// Why a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

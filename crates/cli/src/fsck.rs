@@ -10,6 +10,7 @@ use marrowline_merkle::{Note, SignedCheckpoint, VerifierKey};
 use marrowline_record::leaf::Leaf;
 use marrowline_store::{LocalStore, check_notes, published_checkpoint, read_journal};
 
+use crate::exit::say;
 use crate::failure::Failure;
 use crate::home::Home;
 
@@ -22,12 +23,13 @@ pub fn run(folder: &Path) -> Result<(), Failure> {
     let notes = check_notes(&home.store()).map_err(|e| Failure::store(&e))?;
     let compared = compare_projection(&home, &bar)?;
     bar.finish_and_clear();
-    println!(
+    say!(
         "fsck: {} records, {} signatures, every leaf, link, flag and root computed again; {notes} notes; {compared} values of the projection compared",
-        report.records, report.signatures
+        report.records,
+        report.signatures
     );
     if report.problems.is_empty() {
-        println!("fsck: nothing is wrong; {size} records");
+        say!("fsck: nothing is wrong; {size} records");
         return Ok(());
     }
     let problems: Vec<String> = report.problems.iter().map(|p| format!("record {}: {}: {}", p.index, p.code, p.what)).collect();

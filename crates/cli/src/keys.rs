@@ -7,6 +7,7 @@ use ed25519_dalek::SigningKey;
 use marrowline_record::id::KeyId;
 
 use crate::args::{Key, KeyCommand};
+use crate::exit::say;
 use crate::failure::Failure;
 use crate::home::write_secret;
 
@@ -30,8 +31,8 @@ pub fn run(key: &Key) -> Result<(), Failure> {
 
 fn show(key: &SigningKey) {
     let public = key.verifying_key();
-    println!("public key  {}", hex::encode(public.as_bytes()));
-    println!("key id      {}", KeyId::of(public.as_bytes()));
+    say!("public key  {}", hex::encode(public.as_bytes()));
+    say!("key id      {}", KeyId::of(public.as_bytes()));
 }
 
 /// Opens a key file; the passphrase comes from a file or is asked for.

@@ -24,6 +24,7 @@ use clap::Parser as _;
 
 use crate::args::{Arguments, Command, Output};
 use crate::exit::Exit;
+use crate::exit::say;
 use crate::failure::Failure;
 
 /// Runs the program.
@@ -34,7 +35,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             match output {
-                Output::Json => println!("{:#}", failure.to_json()),
+                Output::Json => say!("{:#}", failure.to_json()),
                 Output::Table => eprintln!("{failure}"),
             }
             failure.exit.into()

@@ -11,6 +11,7 @@ use marrowline_record::pb::Role;
 use crate::args::{Connection, Output, Owed, Show, ShowCommand, ShowOrList, ShowOrListCommand};
 use crate::ask::{self, Thing, connect, to_json};
 use crate::exit::Exit;
+use crate::exit::say;
 use crate::failure::Failure;
 
 /// `lot …` and `unit …`.
@@ -34,9 +35,9 @@ fn print<T: prost::Message>(output: Output, name: &str, items: &[T], line: fn(&T
     match output {
         Output::Json => {
             let items = items.iter().map(|item| to_json(name, item)).collect::<Result<Vec<_>, _>>()?;
-            println!("{:#}", serde_json::Value::from(items));
+            say!("{:#}", serde_json::Value::from(items));
         }
-        Output::Table => items.iter().for_each(|item| println!("{}", line(item))),
+        Output::Table => items.iter().for_each(|item| say!("{}", line(item))),
     }
     Ok(Exit::Done)
 }
@@ -125,19 +126,19 @@ pub async fn forward(from: &str, connection: &Connection, output: Output) -> Res
     let answer = client.custody().trace_forward(TraceForwardRequest { from: Some(from) }).await?.into_inner();
     client.follow(&answer.checkpoint).await?;
     if output == Output::Json {
-        println!("{:#}", to_json("TraceForwardResponse", &answer)?);
+        say!("{:#}", to_json("TraceForwardResponse", &answer)?);
         return Ok(Exit::Done);
     }
     for lot in &answer.lots {
-        println!("{}", lot_line(lot));
+        say!("{}", lot_line(lot));
     }
     for traced in &answer.units {
         let dose = traced.dose.as_ref().map_or_else(String::new, |d| format!("  dose {} {}", d.dose_code, d.state));
         let subject = if traced.subject_code.is_empty() { String::new() } else { format!("  subject {}", traced.subject_code) };
-        println!("{}{dose}{subject}", unit_line(&traced.unit.clone().unwrap_or_default()));
+        say!("{}{dose}{subject}", unit_line(&traced.unit.clone().unwrap_or_default()));
     }
     if answer.incomplete {
-        println!("NOT ALL: a lot is left out that you may not see");
+        say!("NOT ALL: a lot is left out that you may not see");
     }
     Ok(Exit::Done)
 }

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Init, Serve};
+use crate::exit::say;
 use crate::failure::Failure;
 use crate::home::{Founder, Founding, Home};
 use crate::{json, keys};
@@ -50,7 +51,7 @@ const TEMPLATE: &str = r#"{
 /// `init`: founds a ledger from a file. `FACILITY` in the file stands for the first facility's id.
 pub fn init(options: &Init) -> Result<(), Failure> {
     let Some(path) = &options.founding else {
-        println!("{TEMPLATE}");
+        say!("{TEMPLATE}");
         return Ok(());
     };
     let text = fs::read_to_string(path).map_err(|e| Failure::file(path, &e))?;
@@ -75,7 +76,7 @@ pub fn init(options: &Init) -> Result<(), Failure> {
         hosts: file.hosts,
     };
     let key = Home::new(&options.data).found(&founding)?;
-    println!("{key}");
+    say!("{key}");
     eprintln!("founded in {}; hand ca.pem and log.vkey to everyone", options.data.display());
     Ok(())
 }
@@ -126,7 +127,7 @@ pub fn run(options: &Serve) -> Result<(), Failure> {
         let listener = TcpListener::bind(&options.listen).await.map_err(Failure::unexpected)?;
         let address = listener.local_addr().map_err(Failure::unexpected)?;
         // A program that started the server on port 0 reads the address here.
-        println!("listening on https://{address}");
+        say!("listening on https://{address}");
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::unexpected)?;
         let shutdown = async move {
             tokio::select! {

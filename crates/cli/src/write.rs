@@ -12,6 +12,7 @@ use serde_json::json as object;
 use crate::args::{Append, Output};
 use crate::ask::{TOKEN_SECONDS, trust};
 use crate::exit::Exit;
+use crate::exit::say;
 use crate::failure::Failure;
 use crate::{fields, json, keys, names};
 
@@ -36,26 +37,23 @@ pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
     if append.dry_run {
         let verdict = client.judge(bytes, &signings).await?;
         for finding in &verdict.findings {
-            println!("{}: found {}; allowed {}; next: {}", finding.code, finding.found, finding.allowed, finding.next);
+            say!("{}: found {}; allowed {}; next: {}", finding.code, finding.found, finding.allowed, finding.next);
         }
-        println!("{}", if verdict.accepted { "would be accepted" } else { "would be refused" });
+        say!("{}", if verdict.accepted { "would be accepted" } else { "would be refused" });
         return Ok(if verdict.accepted { Exit::Done } else { Exit::Refused });
     }
     let acknowledged = client.append(bytes, &signings).await?;
     let flags: Vec<&str> = acknowledged.flags.iter().map(|f| f.code.as_str()).collect();
     let record_id = json::bytes_to_text(&draft.record().record_id);
     match output {
-        Output::Json => println!(
+        Output::Json => say!(
             "{:#}",
             object!({"index": acknowledged.receipt.index, "record_id": record_id, "flags": flags, "event": json::record_to_json(draft.record())})
         ),
         Output::Table => {
-            println!("record {record_id} is leaf {}, receipt verified", acknowledged.receipt.index);
+            say!("record {record_id} is leaf {}, receipt verified", acknowledged.receipt.index);
             for finding in &acknowledged.flags {
-                println!(
-                    "flagged {}: found {}; allowed {}; next: {}",
-                    finding.code, finding.found, finding.allowed, finding.next
-                );
+                say!("flagged {}: found {}; allowed {}; next: {}", finding.code, finding.found, finding.allowed, finding.next);
             }
         }
     }
@@ -65,13 +63,13 @@ pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
 fn template(event: &str) -> Result<Exit, Failure> {
     if event.is_empty() {
         for kind in EventKind::all() {
-            println!("{}", kind.field_name());
+            say!("{}", kind.field_name());
         }
         return Ok(Exit::Done);
     }
     match json::template(event) {
         Some(template) => {
-            println!("{template:#}");
+            say!("{template:#}");
             Ok(Exit::Done)
         }
         None => Err(Failure::usage(format!("no event `{event}`; `marrowline append --template` lists them"))),

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::cast::{FOUNDERS, Person};
 use super::{DemoError, Player, grant};
 use crate::ask;
+use crate::exit::say;
 use crate::failure::Failure;
 
 /// 2 March 2026, 08:00 in Moscow: when the demo begins.
@@ -142,7 +143,7 @@ impl Stage {
 
     /// Prints a heading.
     pub fn chapter(&self, words: &str) {
-        println!("\n== {words}");
+        say!("\n== {words}");
     }
 
     /// A time of the story.
@@ -257,10 +258,10 @@ impl Stage {
     pub async fn flagged(&mut self, step: Step, flags: &[&str]) -> Result<[u8; 16], DemoError> {
         let line = self.line(&step);
         let acknowledged = self.send(&step).await.map_err(|e| Failure { words: format!("{line}\n{}", e.words), ..e })?;
-        println!("{line}  leaf {}", acknowledged.receipt.index);
+        say!("{line}  leaf {}", acknowledged.receipt.index);
         let found: Vec<&str> = acknowledged.flags.iter().map(|f| f.code.as_str()).collect();
         for finding in &acknowledged.flags {
-            println!("    FLAGGED {}: found {}; allowed {}", finding.code, finding.found, finding.allowed);
+            say!("    FLAGGED {}: found {}; allowed {}", finding.code, finding.found, finding.allowed);
         }
         if found != flags {
             return Err(Failure::unexpected(format!("{line}\nflags {found:?}, expected {flags:?}")));
@@ -277,9 +278,9 @@ impl Stage {
             return Err(Failure::unexpected(format!("{line}\naccepted; it must be refused: {codes:?}")));
         };
         let reasons = failure.problem.as_ref().map(|p| p.reasons.clone()).unwrap_or_default();
-        println!("{line}  REFUSED");
+        say!("{line}  REFUSED");
         for reason in &reasons {
-            println!("    {} ({}): {}", reason.code, reason.look_at, reason.words);
+            say!("    {} ({}): {}", reason.code, reason.look_at, reason.words);
         }
         match codes.iter().find(|code| reasons.iter().all(|r| r.code != **code)) {
             None => Ok(()),
@@ -294,7 +295,7 @@ impl Stage {
         let request = CheckDoseRequest { dose: dose.to_owned() };
         let response = client.custody().check_dose(request).await?.into_inner();
         client.follow(&response.checkpoint).await?;
-        println!("dose check: {}", ask::answer(&response));
+        say!("dose check: {}", ask::answer(&response));
         let expected = if green { Answer::Green } else { Answer::Red };
         if response.answer() != expected {
             return Err(Failure::unexpected(format!("the dose check of {dose} should be {expected:?}")));
@@ -313,7 +314,7 @@ impl Stage {
             return Err(Failure::unexpected("the chain does not reach a donor"));
         }
         for step in &response.steps {
-            println!("{:18} {}", step.stream, ask::step_line(&step.step.clone().unwrap_or_default()));
+            say!("{:18} {}", step.stream, ask::step_line(&step.step.clone().unwrap_or_default()));
         }
         Ok(())
     }
