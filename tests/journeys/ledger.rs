@@ -87,12 +87,17 @@ impl Server {
 
     /// Serves a folder.
     pub fn serve(folder: &Path) -> Server {
+        Server::serve_logging(folder, "debug")
+    }
+
+    /// Serves a folder and logs this much.
+    pub fn serve_logging(folder: &Path, level: &str) -> Server {
         let log = folder.with_extension("log");
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = Command::new(PROGRAM)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(folder)
-            .env("RUST_LOG", "debug,h2=info,sled=info")
+            .env("RUST_LOG", level)
             .stdout(Stdio::piped())
             .stderr(file)
             .spawn()

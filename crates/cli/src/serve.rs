@@ -9,6 +9,7 @@ use marrowline_record::pb::record::Event;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use crate::args::{Init, Serve};
 use crate::exit::say;
@@ -99,12 +100,16 @@ fn founders(signing: Vec<ed25519_dalek::SigningKey>, event: &pb::LedgerFounded) 
     Ok(founders)
 }
 
+/// What is logged: what `RUST_LOG` asks for, but never more than information of the libraries that would write keys and frames out: these
+/// hold subjects' codes and tokens.
+fn log_filter() -> EnvFilter {
+    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    ["sled=info", "h2=info"].iter().filter_map(|directive| directive.parse().ok()).fold(asked, EnvFilter::add_directive)
+}
+
 /// `serve`.
 pub fn run(options: &Serve) -> Result<(), Failure> {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(log_filter()).with_writer(std::io::stderr).init();
     let home = Home::new(&options.data);
     let bar = ProgressBar::hidden();
     let (ledger, report) = home.open(&mut |done, todo| {
