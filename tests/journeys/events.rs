@@ -41,11 +41,12 @@ fn a_reader_that_goes_away_is_no_panic() {
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), ""));
 }
 
-/// What the demo does not do: a deviation and its end, a hold and its lifting, a revoked key, a signature that comes later.
-async fn what_the_demo_left_out(server: &Server) -> Vec<EventKind> {
+/// What the demo does not do: a deviation and its end, a hold and its lifting, a revoked key, a signature that comes later; and samples of
+/// every fact. A new kind of decision needs a journey of its own, here or in the demo.
+async fn what_the_demo_left_out(server: &Server) {
     let op = server.client("op1").await;
     let (lab, _) = facilities(&op).await;
-    let mut done = Vec::new();
+    crate::facts::append_samples(&server.client("aud").await).await;
     let donor = new_donor(&op, lab).await;
     donor.append(&op).await.unwrap();
     let stream = (StreamKind::Donor, donor.record.streams[0].id.as_slice().try_into().unwrap());
@@ -104,10 +105,11 @@ async fn what_the_demo_left_out(server: &Server) -> Vec<EventKind> {
     let authority = (StreamKind::Authority, marrowline_record::stream::AUTHORITY_ID);
     sign(&op, Event::KeyRevoked(revoked), &by, &[authority]).await.append(&op).await.unwrap();
 
-    for signed in [opened, closed, set, lifted, added] {
-        done.push(EventKind::of(signed.record.event.as_ref().unwrap()));
+    // Byte for byte as they were sent, by their ids.
+    for sent in [opened, closed, set, lifted, added] {
+        let id = sent.record.record_id.as_slice().try_into().unwrap();
+        assert_eq!(op.digest_of(id).await.unwrap(), marrowline_record::digest(&sent.bytes).0);
     }
-    done
 }
 
 async fn first_of(server: &Server, kind: EventKind) -> pb::Record {
