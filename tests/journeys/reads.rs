@@ -178,6 +178,17 @@ async fn a_refusal_tells_nothing_of_a_subject_that_the_sender_may_not_read() {
     assert!(judged.contains("WEIGHING_TOO_OLD") && !judged.contains("70 000"), "{judged}");
 }
 
+async fn revoke(client: &Client, lab: [u8; 16], who: &str) {
+    let revoked = pb::KeyRevoked {
+        key_id: marrowline_record::id::KeyId::of(crate::ledger::key(who).verifying_key().as_bytes()).0.to_vec(),
+        reason: "left".to_owned(),
+        effective_at: Some(now(client).await),
+        ..pb::KeyRevoked::default()
+    };
+    let by = [("key", Role::KeyAdministrator, Meaning::Approved, lab)];
+    sign(client, Event::KeyRevoked(revoked), &by, &[AUTHORITY]).await.append(client).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_that_have_lapsed_and_keys_that_were_revoked_read_nothing() {
     let server = Server::start();
@@ -185,14 +196,7 @@ async fn roles_that_have_lapsed_and_keys_that_were_revoked_read_nothing() {
     let (lab, _) = facilities(&op).await;
     let nurse = server.client("rn1").await;
     assert!(subject(&nurse).await.is_ok());
-    let revoked = pb::KeyRevoked {
-        key_id: marrowline_record::id::KeyId::of(crate::ledger::key("rn1").verifying_key().as_bytes()).0.to_vec(),
-        reason: "left".to_owned(),
-        effective_at: Some(now(&op).await),
-        ..pb::KeyRevoked::default()
-    };
-    let by = [("key", Role::KeyAdministrator, Meaning::Approved, lab)];
-    sign(&op, Event::KeyRevoked(revoked), &by, &[AUTHORITY]).await.append(&op).await.unwrap();
+    revoke(&op, lab, "rn1").await;
     // The token was verified before and is remembered; that must not help.
     let refused = subject(&nurse).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
@@ -286,4 +290,29 @@ async fn watching_tells_what_was_there_and_what_comes() {
     let appended = donor.append(&client).await.unwrap();
     let record = tokio::time::timeout(Duration::from_secs(20), watch.message()).await.unwrap().unwrap().unwrap().record.unwrap();
     assert_eq!((record.index, record.record), (appended.receipt.index, donor.bytes));
+}
+
+/// A stream may outlast what let its reader open it: the key, the token.
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_ends_with_the_key_and_with_the_token() {
+    let server = Server::start();
+    let op = server.client("op1").await;
+    let (lab, _) = facilities(&op).await;
+    let nurse = server.client("rn1").await;
+    let from = op.checkpoint().await.unwrap().size();
+    let mut watch = nurse.watch(from).await.unwrap();
+    new_donor(&op, lab).await.append(&op).await.unwrap();
+    let next = async |watch: &mut tonic::Streaming<v1::WatchResponse>| {
+        tokio::time::timeout(Duration::from_secs(60), watch.message()).await.expect("the stream goes on")
+    };
+    assert_eq!(next(&mut watch).await.unwrap().unwrap().record.unwrap().index, from);
+    revoke(&op, lab, "rn1").await;
+    new_donor(&op, lab).await.append(&op).await.unwrap();
+    let ended = next(&mut watch).await.unwrap_err();
+    assert_eq!(marrowline_client::Problem::from_status(&ended).code, "TOKEN_KEY_REVOKED");
+
+    let short = Client::connect(&server.endpoint, crate::ledger::trust(), &crate::ledger::key("aud"), 2).await.unwrap();
+    let mut watch = short.watch(op.checkpoint().await.unwrap().size()).await.unwrap();
+    let ended = next(&mut watch).await.unwrap_err();
+    assert_eq!(marrowline_client::Problem::from_status(&ended).code, "TOKEN_EXPIRED");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use marrowline_api::{errors, token};
 use marrowline_ledger::{Ledger, Snapshot};
@@ -52,6 +52,11 @@ impl Auth {
 
     /// The key behind a call's token.
     pub fn key(&self, metadata: &MetadataMap) -> Result<KeyId, Status> {
+        Ok(self.token(metadata)?.key_id)
+    }
+
+    /// A call's token, verified.
+    pub fn token(&self, metadata: &MetadataMap) -> Result<token::Token, Status> {
         let header = metadata.get("authorization").and_then(|v| v.to_str().ok());
         let Some(text) = header.and_then(|h| h.strip_prefix("Bearer ")) else {
             return Err(errors::token("TOKEN_MISSING", "no `authorization: Bearer` header"));
@@ -60,7 +65,7 @@ impl Auth {
         let keys = self.ledger.keyring();
         let remembered = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(text).copied();
         if let Some(token) = remembered.filter(|t| now < t.expires_s) {
-            return Ok(token.key_id);
+            return Ok(token);
         }
         let origin = self.ledger.origin().map(|o| o.to_string()).unwrap_or_default();
         let token = token::check(text, &origin, now, keys.as_ref()).map_err(|e| errors::token(e.code(), &e.to_string()))?;
@@ -69,14 +74,22 @@ impl Auth {
             known.clear();
         }
         known.insert(text.to_owned(), token);
-        Ok(token.key_id)
+        Ok(token)
     }
 
     /// The person behind a call's token, with the roles in force at the ledger's time. A revoked key reads nothing.
     pub fn person(&self, metadata: &MetadataMap) -> Result<Person, Status> {
-        let key_id = self.key(metadata)?;
+        self.person_of(&self.token(metadata)?)
+    }
+
+    /// The person behind a token as of now, for streams: these may outlast a role, a key and the token itself.
+    pub fn person_of(&self, token: &token::Token) -> Result<Person, Status> {
+        if now_s() >= token.expires_s {
+            let expired = token::TokenError::Expired;
+            return Err(errors::token(expired.code(), &expired.to_string()));
+        }
         let snapshot = self.ledger.snapshot();
-        person(&snapshot.authority(), key_id, snapshot.now_ms())
+        person(&snapshot.authority(), token.key_id, snapshot.now_ms())
     }
 
     /// The person behind a key, for deciding what of an answer they may read; without any role if the key was revoked.
@@ -84,6 +97,11 @@ impl Auth {
         let nobody = Person { key_id, roles: Vec::new() };
         person(&snapshot.authority(), key_id, snapshot.now_ms()).unwrap_or(nobody)
     }
+}
+
+/// How long a token still holds.
+pub fn remaining(token: &token::Token) -> Duration {
+    Duration::from_secs(u64::try_from(token.expires_s.saturating_sub(now_s())).unwrap_or(0))
 }
 
 fn person(authority: &Authority, key_id: KeyId, now_ms: i64) -> Result<Person, Status> {

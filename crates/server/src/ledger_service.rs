@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marrowline_api::errors;
+use marrowline_api::token::Token;
 use marrowline_api::v1::ledger_service_server::LedgerService;
 use marrowline_api::v1::{
     AppendBatchRequest, AppendBatchResponse, AppendRequest, AppendResponse, Finding, GetRecordRequest, GetRecordResponse,
@@ -23,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::auth::{Auth, Person};
+use crate::auth::{self, Auth, Person};
 use crate::{reading, views};
 
 /// Most records in one batch: one commit.
@@ -308,35 +309,54 @@ impl LedgerService for Service {
     type WatchStream = WatchStream;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchStream>, Status> {
-        let person = self.auth.person(request.metadata())?;
-        let mut index = request.get_ref().from_index;
+        let token = self.auth.token(request.metadata())?;
+        self.auth.person_of(&token)?;
+        let index = request.get_ref().from_index;
         // A reader that is slow fills its own small queue and nothing else.
         let (sender, receiver) = mpsc::channel(64);
+        let service = Service::new(self.ledger.clone(), self.auth.clone(), self.ended.clone(), self.deadline);
+        tokio::spawn(async move { service.feed(token, index, sender).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+impl Service {
+    /// Sends records from an index on until the reader leaves, the server ends, or the token no longer holds.
+    async fn feed(&self, token: Token, mut index: u64, sender: mpsc::Sender<Result<WatchResponse, Status>>) {
         let mut size = self.ledger.watch();
         let mut ended = self.ended.clone();
-        let service = Service::new(self.ledger.clone(), self.auth.clone(), self.ended.clone(), self.deadline);
-        tokio::spawn(async move {
-            loop {
-                while index < service.ledger.size() {
-                    let item = match service.ledger.entry(index) {
-                        Ok(Some(entry)) => service.logged(&person, &entry).map(|record| WatchResponse { record: Some(record) }),
-                        Ok(None) => break,
-                        Err(error) => Err(errors::store(&error)),
-                    };
-                    let failed = item.is_err();
-                    tokio::select! {
-                        sent = sender.send(item) => if sent.is_err() || failed { return },
-                        _ = ended.wait_for(|e| *e) => return,
-                    }
-                    index = index.saturating_add(1);
-                }
+        let expiry = tokio::time::sleep(auth::remaining(&token));
+        tokio::pin!(expiry);
+        loop {
+            while index < self.ledger.size() {
+                let item = self.watched(&token, index);
+                let failed = item.is_err();
                 tokio::select! {
-                    changed = size.changed() => if changed.is_err() { return },
+                    sent = sender.send(item) => if sent.is_err() || failed { return },
                     _ = ended.wait_for(|e| *e) => return,
-                    () = sender.closed() => return,
                 }
+                index = index.saturating_add(1);
             }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+            tokio::select! {
+                changed = size.changed() => if changed.is_err() { return },
+                () = &mut expiry => {
+                    if let Err(status) = self.auth.person_of(&token) {
+                        let _ = sender.try_send(Err(status));
+                        return;
+                    }
+                    expiry.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(1));
+                }
+                _ = ended.wait_for(|e| *e) => return,
+                () = sender.closed() => return,
+            }
+        }
+    }
+
+    /// A record for a watcher, with the roles that are in force now: a key that was revoked meanwhile sees nothing more.
+    fn watched(&self, token: &Token, index: u64) -> Result<WatchResponse, Status> {
+        let person = self.auth.person_of(token)?;
+        let entry = self.ledger.entry(index).map_err(|e| errors::store(&e))?;
+        let entry = entry.ok_or_else(|| errors::not_found("record", &index.to_string()))?;
+        Ok(WatchResponse { record: Some(self.logged(&person, &entry)?) })
     }
 }
