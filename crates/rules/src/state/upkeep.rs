@@ -214,7 +214,8 @@ impl Upkeep {
 
     fn hold_by_rule(&mut self, entry: &Entry, code: &'static Code) {
         let reason = format!("not met: {}", code.demands);
-        self.hold(entry, code.name, &reason, Vec::new(), None);
+        let units = entry.record.event.as_ref().filter(|_| code.effect.of_units).map_or_else(Vec::new, units_of);
+        self.hold(entry, code.name, &reason, units, None);
     }
 
     fn open(&mut self, entry: &Entry, code: &'static str, severity: Severity, description: &str) {
@@ -276,6 +277,14 @@ fn units_of(event: &Event) -> Vec<Id16> {
     match event {
         Event::UnitsThawed(e) => e.units.iter().map(|unit| Id16(id16(&unit.unit_id))).collect(),
         Event::DosePrepared(e) => e.contributions.iter().map(|part| Id16(id16(&part.unit_id))).collect(),
+        Event::CustodyRefused(e) => ids(&e.unit_ids),
+        Event::ContainerEvent(e) => ids(&e.unit_ids),
+        Event::UnitsReturned(e) => ids(&e.unit_ids),
+        Event::UnitsDestroyed(e) => ids(&e.unit_ids),
         _ => Vec::new(),
     }
+}
+
+fn ids(units: &[Vec<u8>]) -> Vec<Id16> {
+    units.iter().map(|unit| Id16(id16(unit))).collect()
 }

@@ -91,7 +91,7 @@ const SPOILED: &[Spoil<World>] = &[
     (&["INTERVAL_TOO_SHORT"], |w| w.earlier(NOW_MS - 12 * HOUR_MS + 1, 1)),
     (&["UNIT_NOT_IN_CUSTODY"], |w| w.unit().custody = Custody::Held { facility_id: OTHER }),
     (&["UNIT_CUSTODY_OPEN", "UNIT_NOT_IN_CUSTODY"], |w| {
-        w.unit().custody = Custody::Disputed { facility_id: HOSPITAL, record_id: record_id(72) };
+        w.unit().custody = Custody::Disputed { facility_id: HOSPITAL, record_id: record_id(72), taking_back: None };
     }),
     (&["LOT_NOT_RELEASED"], |w| w.lot().disposition = None),
     (&["LOT_NOT_RELEASED"], |w| w.lot().disposition = Some((record_id(26), pb::Disposition::Rejected))),
