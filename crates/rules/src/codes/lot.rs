@@ -63,9 +63,9 @@ crate::codes! {
     484 UNIT_CUSTODY_OPEN Gate [] (Lot) "a unit that is used is undisputedly in one facility's custody" => "let the receiver take the units over, or QA resolve the dispute";
     485 UNIT_SPECIFICATION_UNKNOWN Gate [] (Lot, Specification) "a unit that is used was made to a published specification" => "publish the specification that the lot cites";
     486 UNIT_SIGNATURE_OWED Gate [] (Lot) "every step of a unit's lot has all its signatures" => "let the missing person add the signature (SignatureAdded)";
-    520 UNIT_CONTAINER_UNSOUND Gate [] (Lot) "a unit that is used is in a whole container that is where it should be" => "choose another unit; a broken or leaking one is destroyed";
+    520 UNIT_CONTAINER_UNSOUND Gate [deviation Critical] (Lot) "a unit that is used is in a whole container that is where it should be" => "choose another unit; a broken or leaking one is destroyed";
     521 UNIT_DESTROYED Gate [deviation Critical holds units] (Lot) "a unit that was destroyed takes part in nothing any more" => "find out which unit it is, and whether another one was destroyed; QA resolves the hold";
-    522 UNIT_FOR_DESTRUCTION Gate [] (Lot) "a unit that came back for destruction is used for nothing else" => "choose another unit; destroy this one";
+    522 UNIT_FOR_DESTRUCTION Gate [deviation Critical] (Lot) "a unit that came back for destruction is used for nothing else" => "choose another unit; destroy this one";
     523 CONTAINER_NOT_WHOLE Flag [deviation Major holds units] (Lot) "a unit's container stays whole and tight" => "keep the units apart; they can only be destroyed";
     524 UNIT_LOST Flag [deviation Major holds units] (Lot) "a unit stays where it is recorded" => "look for it; record it as found, or let QA close the deviation";
     525 UNIT_FOUND_AGAIN Flag [holds units] (Lot) "a unit that was lost is looked at by QA before it is used" => "QA lifts the hold, or has the unit destroyed";
@@ -75,7 +75,7 @@ crate::codes! {
     529 RETURNED_OUTSIDE_CUSTODY Flag [deviation Critical holds units] (Lot) "units are returned by the facility that holds them" => "custody is disputed; QA finds out where each unit is and resolves the hold";
     530 DESTROYED_OUTSIDE_CUSTODY Flag [deviation Major] (Lot) "units are destroyed by the facility that holds them" => "record the hand-over that is missing; QA closes the deviation";
     531 DESTROYED_UNIT_ALLOCATED Flag [deviation Major] (Lot) "a frozen unit that is destroyed is assigned to no order" => "allocate another unit to the order; QA closes the deviation";
-    532 UNIT_USED_FOR_TESTING Gate [] (Lot) "a unit that was used up for testing is given to nobody" => "choose another unit; if the sample was of another one, QA finds out which";
+    532 UNIT_USED_FOR_TESTING Gate [deviation Critical] (Lot) "a unit that was used up for testing is given to nobody" => "choose another unit; if the sample was of another one, QA finds out which";
     540 MEDIUM_CULTURE_UNKNOWN Flag [deviation Major] (Lot) "medium is changed on a culture of the lot" => "append the missing step, or check the vessel's label; QA closes the deviation";
     541 MEDIUM_CHANGED_OUTSIDE_CULTURE Flag [deviation Major] (Lot) "medium is changed on a culture between its seeding and its detachment" => "check the vessel's label; QA closes the deviation";
     545 LABEL_BATCH_REUSED Flag [deviation Major] (Lot) "each batch of labels has an id of its own" => "count both printings together in the reconciliation; QA closes the deviation";
