@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use marrowline_record::id::Id16;
+use marrowline_rules::state::custody::Custody;
 use marrowline_rules::state::lot::{Processing, Unit};
 use marrowline_rules::testing::{MemoryView, Played, people};
 use marrowline_rules::view::View as _;
@@ -157,6 +158,19 @@ fn units(view: &MemoryView) -> BTreeMap<Id16, Unit> {
     view.lot(&people::id("L1")).unwrap().units.clone()
 }
 
+/// A facility comes to hold a unit by taking it over, on its way or on its way back, or by a return; nothing else.
+fn custody_moved_on(before: &Unit, after: &Unit, line: &str) {
+    let Custody::Held { facility_id } = &after.custody else { return };
+    if before.custody == after.custody {
+        return;
+    }
+    let is_expected =
+        ["T1", "T2", "TRANSFER"].into_iter().any(|t| before.custody.expected_seal(&people::id(t), facility_id).is_some());
+    let is_accepted = line.contains("CustodyAccepted") && is_expected;
+    let is_returned = line.contains("UnitsReturned") && before.custody.holder().is_some();
+    assert!(is_accepted || is_returned, "{facility_id} came to hold a unit that was {:?}: {line}", before.custody);
+}
+
 /// What may have changed of a unit by one record.
 fn moved_on(before: &Unit, after: &Unit) {
     assert_eq!(
@@ -264,6 +278,7 @@ proptest! {
             }
             for (id, unit) in &before {
                 moved_on(unit, &after[id]);
+                custody_moved_on(unit, &after[id], &line);
             }
             dispensed_doses_hold_real_cells(played.view());
             dispensed_of_sound_units(played.view(), &before, &line, &answer);

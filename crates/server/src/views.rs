@@ -176,7 +176,7 @@ pub fn dose(snapshot: &Snapshot, subject: &Subject, dose: &Dose) -> v1::DoseView
         dose_code: dose.code.clone(),
         subject_id: subject.id.0.to_vec(),
         order_id: dose.order_id.0.to_vec(),
-        state: format!("{:?}", dose.state()).to_lowercase(),
+        state: format!("{:?}", marrowline_rules::family::dose_check::state_of(snapshot, dose)).to_lowercase(),
         unit_ids: dose.portions.iter().map(|p| p.unit_id.0.to_vec()).collect(),
         total_cells: dose.total_cells,
         viability_basis_points: dose.viability_basis_points,

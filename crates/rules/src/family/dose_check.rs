@@ -20,7 +20,7 @@ use crate::frame;
 use crate::index::{IndexKey, id16};
 use crate::state::Upkeep;
 use crate::state::lot::Processing;
-use crate::state::subject::DoseState;
+use crate::state::subject::{Dose, DoseState};
 use crate::view::View;
 
 /// The answer of a dose check.
@@ -102,6 +102,13 @@ pub fn check(view: &dyn View, dose_id: &Id16, at_ms: i64) -> DoseCheck {
         Answer::Red
     };
     check
+}
+
+/// What became of a dose, its units' return and destruction included.
+pub fn state_of(view: &dyn View, dose: &Dose) -> DoseState {
+    let sights = dose.portions.iter().map(|portion| Sight::of(view, portion.unit_id));
+    let units: Option<Vec<Processing>> = sights.map(|sight| sight.seen().map(|seen| seen.unit.processing)).collect();
+    dose.state_with(&units.unwrap_or_default())
 }
 
 /// Every clause.
