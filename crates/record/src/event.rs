@@ -57,7 +57,7 @@ mod tests {
         let seeded = EventKind::of(&Event::CultureSeeded(pb::CultureSeeded::default()));
         assert_eq!((seeded.number(), seeded.name(), seeded.field_name()), (172, "CultureSeeded", "culture_seeded"));
         assert_eq!(EventKind::from_number(172), Some(seeded));
-        assert_eq!(EventKind::from_number(173), None);
+        assert_eq!(EventKind::from_number(199), None);
         assert_eq!(EventKind::from_name("MncIsolated"), Some(EventKind::MncIsolated));
         assert_eq!(EventKind::from_name("mnc_isolated"), None);
     }

@@ -35,6 +35,8 @@ pub struct Effect {
     pub deviation: Option<Severity>,
     /// Holds the streams of these kinds that the record extends.
     pub holds: &'static [StreamKind],
+    /// The hold is on the units that the record names, not on the whole stream.
+    pub of_units: bool,
 }
 
 /// One rule.
@@ -57,7 +59,7 @@ pub struct Code {
 }
 
 /// No effect beyond the mark.
-pub const NOTHING: Effect = Effect { deviation: None, holds: &[] };
+pub const NOTHING: Effect = Effect { deviation: None, holds: &[], of_units: false };
 
 /// Declares a family's codes: `number NAME Class [effect] (streams read) "demand" => "next step";`
 #[macro_export]
@@ -81,21 +83,33 @@ macro_rules! codes {
     };
 }
 
-/// `[]`, `[deviation Major]`, `[holds Lot]`, `[deviation Major holds Lot Donor]`.
+/// `[]`, `[deviation Major]`, `[holds Lot]`, `[deviation Major holds Lot Donor]`; `[holds units]` and `[deviation Major holds units]` hold
+/// the units that the record names.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! effect {
     ([]) => { $crate::codes::NOTHING };
     ([deviation $severity:ident]) => {
-        $crate::codes::Effect { deviation: Some(marrowline_record::pb::Severity::$severity), holds: &[] }
+        $crate::codes::Effect { deviation: Some(marrowline_record::pb::Severity::$severity), holds: &[], of_units: false }
+    };
+    ([holds units]) => {
+        $crate::codes::Effect { deviation: None, holds: &[marrowline_record::pb::StreamKind::Lot], of_units: true }
+    };
+    ([deviation $severity:ident holds units]) => {
+        $crate::codes::Effect {
+            deviation: Some(marrowline_record::pb::Severity::$severity),
+            holds: &[marrowline_record::pb::StreamKind::Lot],
+            of_units: true,
+        }
     };
     ([holds $($kind:ident)+]) => {
-        $crate::codes::Effect { deviation: None, holds: &[$(marrowline_record::pb::StreamKind::$kind),+] }
+        $crate::codes::Effect { deviation: None, holds: &[$(marrowline_record::pb::StreamKind::$kind),+], of_units: false }
     };
     ([deviation $severity:ident holds $($kind:ident)+]) => {
         $crate::codes::Effect {
             deviation: Some(marrowline_record::pb::Severity::$severity),
             holds: &[$(marrowline_record::pb::StreamKind::$kind),+],
+            of_units: false,
         }
     };
 }

@@ -5,15 +5,19 @@ use marrowline_record::pb::record::Event;
 use crate::context::Context;
 
 pub mod authority;
+pub mod container;
 pub mod custody;
 pub mod disposition;
 pub mod donor;
 pub mod dose;
 pub mod dose_check;
+pub mod labels;
 pub mod lot;
+pub mod medium;
 pub mod protocol;
 pub mod quality;
 pub mod release_testing;
+pub mod result_invalidation;
 pub mod specification;
 pub mod subject;
 pub mod units;
@@ -52,6 +56,15 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::LotDispositionDecided(e) => disposition::decided(c, e),
         Event::CustodyRelinquished(e) => custody::relinquished(c, e),
         Event::CustodyAccepted(e) => custody::accepted(c, e),
+        Event::MediumChanged(e) => medium::changed(c, e),
+        Event::LabelsPrinted(e) => labels::printed(c, e),
+        Event::LabelsApplied(e) => labels::applied(c, e),
+        Event::LabelsReconciled(e) => labels::reconciled(c, e),
+        Event::ResultInvalidated(e) => result_invalidation::invalidated(c, e),
+        Event::CustodyRefused(e) => custody::refused(c, e),
+        Event::ContainerEvent(e) => container::happened(c, e),
+        Event::UnitsReturned(e) => container::returned(c, e),
+        Event::UnitsDestroyed(e) => container::destroyed(c, e),
         Event::SubjectConsented(e) => subject::consented(c, e),
         Event::SubjectScreened(e) => subject::screened(c, e),
         Event::SubjectRandomised(e) => subject::randomised(c, e),

@@ -80,6 +80,7 @@ const KEY_QA: &[SlotRule] = &[slot(&[KeyAdministrator], Approved), slot(&[Qualit
 const OP_VF: &[SlotRule] = &[slot(&[Operator], Performed), slot(&[VerifyingOperator], Verified)];
 const RN_2: &[SlotRule] = &[slot(&[Nurse], Performed), slot(&[Nurse, Investigator], Verified)];
 const QR: &[SlotRule] = &[slot(&[QcReviewer], Reviewed)];
+const PHA_CUR: &[SlotRule] = &[slot(&[Pharmacist], Relinquished), slot(&[Courier], Accepted)];
 const HOLDER: &[Role] = &[Cryobank, Courier, Pharmacist, Nurse];
 /// Every role that people or devices are granted.
 pub const EVERY_ROLE: &[Role] = &[
@@ -150,8 +151,22 @@ pub fn row_of(event: &Event) -> Row {
         }
         Event::CustodyRelinquished(_) => row(const { &[slot(HOLDER, Relinquished)] }, LOTS),
         Event::CustodyAccepted(_) => row(const { &[slot(HOLDER, Accepted)] }, LOTS),
-        _ => subject_row(event),
+        _ => lot_life_row(event).unwrap_or_else(|| subject_row(event)),
     }
+}
+
+/// What happens to cultures, labels and units beside the way from a donor to a subject.
+fn lot_life_row(event: &Event) -> Option<Row> {
+    Some(match event {
+        Event::MediumChanged(_) => row(const { &[slot(&[Operator], Performed)] }, LOT),
+        Event::LabelsPrinted(_) | Event::LabelsApplied(_) | Event::LabelsReconciled(_) => row(OP_VF, LOT),
+        Event::ResultInvalidated(_) => row(const { &[slot(&[QcReviewer], Reviewed), slot(&[QualityAssurance], Approved)] }, LOT),
+        Event::CustodyRefused(_) => row(const { &[slot(HOLDER, Performed)] }, LOTS),
+        Event::ContainerEvent(_) => row(const { &[slot(EVERY_ROLE, Performed)] }, LOTS),
+        Event::UnitsReturned(_) => row(PHA_CUR, LOTS),
+        Event::UnitsDestroyed(_) => row(OP_VF, LOTS),
+        _ => return None,
+    })
 }
 
 fn subject_row(event: &Event) -> Row {
@@ -208,7 +223,8 @@ pub fn category(event: &Event) -> Category {
         | Event::DoseOrdered(_)
         | Event::UnitsAllocated(_)
         | Event::ThawOrdered(_)
-        | Event::DoseDispensed(_) => Authorisation,
+        | Event::DoseDispensed(_)
+        | Event::ResultInvalidated(_) => Authorisation,
         Event::DonorRegistered(_)
         | Event::DonorConsented(_)
         | Event::DonorTestReported(_)
@@ -233,6 +249,14 @@ pub fn category(event: &Event) -> Category {
         | Event::BedsideChecked(_)
         | Event::InfusionStarted(_)
         | Event::InfusionEnded(_)
-        | Event::SignatureAdded(_) => Fact,
+        | Event::SignatureAdded(_)
+        | Event::MediumChanged(_)
+        | Event::LabelsPrinted(_)
+        | Event::LabelsApplied(_)
+        | Event::LabelsReconciled(_)
+        | Event::CustodyRefused(_)
+        | Event::ContainerEvent(_)
+        | Event::UnitsReturned(_)
+        | Event::UnitsDestroyed(_) => Fact,
     }
 }

@@ -1,7 +1,8 @@
 //! Cells and units are conserved, whatever people record: random steps by random people, most of them wrong, on a real lot.
 //!
 //! Facts are never refused for what they say, so a ledger holds false facts. What must hold all the same: a unit never vanishes or
-//! goes back, it has one custody and goes to one order and one dose that may be given, and no dose that was dispensed has more cells
+//! goes back, a destroyed one never comes back and a thawed one is never stored again, it has one custody and goes to one order and one
+//! dose that may be given, and no dose that was dispensed has more cells
 //! than were counted when its units were thawed. Of what nobody flagged, cells come out of a step that went into it, and no others.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use marrowline_record::id::Id16;
+use marrowline_rules::state::custody::Custody;
 use marrowline_rules::state::lot::{Processing, Unit};
 use marrowline_rules::testing::{MemoryView, Played, people};
 use marrowline_rules::view::View as _;
@@ -72,6 +74,21 @@ fn any_step() -> impl Strategy<Value = String> {
         unit().prop_map(|u| {
             format!("olga/OP | SampleTaken on lot:L1 | sample_id=SAMPLE-{u} sample_code=S-{u} source=UNIT source_id={u}")
         }),
+        (unit(), keeper(), transfer(), prop::sample::select(&["SEAL-1", "SEAL-9"][..])).prop_map(|(u, who, t, seal)| {
+            format!("{who} | CustodyAccepted on lot:L1 | unit_ids=[{u}] transfer_id={t} seal={seal}")
+        }),
+        (unit(), keeper(), transfer())
+            .prop_map(|(u, who, t)| format!("{who} | CustodyRefused on lot:L1 | unit_ids=[{u}] transfer_id={t}")),
+        (unit(), prop::sample::select(&["BROKEN", "LEAKING", "LOST", "FOUND"][..]))
+            .prop_map(|(u, what)| format!("nina/RN@WARD | ContainerEvent on lot:L1 | unit_ids=[{u}] kind={what}")),
+        (
+            unit(),
+            prop::sample::select(&["curt/CUR", "curt/CUR@WARD", "-"][..]),
+            prop::sample::select(&["STORAGE", "DESTRUCTION"][..])
+        )
+            .prop_map(|(u, who, what)| format!("paula/PHA@WARD {who} | UnitsReturned on lot:L1 | unit_ids=[{u}] purpose={what}")),
+        (unit(), prop::sample::select(&["olga/OP pavel/VF", "hugo/OP@WARD hanna/VF@WARD", "olga/OP -"][..]))
+            .prop_map(|(u, who)| format!("{who} | UnitsDestroyed on lot:L1 | unit_ids=[{u}]")),
         (subject(), unit(), unit()).prop_map(|(s, u, v)| allocated(s, u, v)),
         (subject(), unit(), unit()).prop_map(|(s, u, v)| thaw_ordered(s, u, v)),
         (unit(), unit(), cells(), prop::sample::select(&[9_000, 6_999][..])).prop_map(|(u, v, c, share)| thawed(u, v, c, share)),
@@ -141,6 +158,19 @@ fn units(view: &MemoryView) -> BTreeMap<Id16, Unit> {
     view.lot(&people::id("L1")).unwrap().units.clone()
 }
 
+/// A facility comes to hold a unit by taking it over, on its way or on its way back, or by a return; nothing else.
+fn custody_moved_on(before: &Unit, after: &Unit, line: &str) {
+    let Custody::Held { facility_id } = &after.custody else { return };
+    if before.custody == after.custody {
+        return;
+    }
+    let is_expected =
+        ["T1", "T2", "TRANSFER"].into_iter().any(|t| before.custody.expected_seal(&people::id(t), facility_id).is_some());
+    let is_accepted = line.contains("CustodyAccepted") && is_expected;
+    let is_returned = line.contains("UnitsReturned") && before.custody.holder().is_some();
+    assert!(is_accepted || is_returned, "{facility_id} came to hold a unit that was {:?}: {line}", before.custody);
+}
+
 /// What may have changed of a unit by one record.
 fn moved_on(before: &Unit, after: &Unit) {
     assert_eq!(
@@ -150,9 +180,20 @@ fn moved_on(before: &Unit, after: &Unit) {
     if before.processing >= Processing::Thawed {
         assert!(after.processing >= before.processing, "a unit went back from {:?} to {:?}", before.processing, after.processing);
     }
+    if before.processing == Processing::Destroyed {
+        assert_eq!(before, after, "a destroyed unit changed");
+    }
+    if before.container.damaged_by.is_some() {
+        assert_eq!(before.container.damaged_by, after.container.damaged_by, "a broken container became whole");
+    }
     if let Some(allocation) = &before.allocation {
         let order = after.allocation.as_ref().map(|a| a.order_id);
-        assert_eq!(order, Some(allocation.order_id), "a unit changed its order");
+        // Only the return of a frozen unit into storage ends its assignment.
+        let is_returned = before.is_frozen() && after.processing == Processing::Stored && order.is_none();
+        assert!(is_returned || order == Some(allocation.order_id), "a unit changed its order");
+    }
+    if before.thaw.is_some() {
+        assert!(!after.is_frozen(), "a thawed unit was stored again");
     }
     if let Some(thaw) = &before.thaw {
         assert_eq!(
@@ -184,6 +225,23 @@ fn dispensed_doses_hold_real_cells(view: &MemoryView) {
             let grams = 70_000_u128 * 10_000;
             assert!((1_000_000 * grams..=2_000_000 * grams).contains(&viable), "{viable}");
         }
+    }
+}
+
+/// A dose is dispensed of units that are whole, there, and meant to be used.
+fn dispensed_of_sound_units(view: &MemoryView, before: &BTreeMap<Id16, Unit>, line: &str, answer: &str) {
+    if !line.contains("DoseDispensed") || answer.starts_with("refused") {
+        return;
+    }
+    // Another subject's dose may bear the same id; it was flagged and is not the one that is dispensed.
+    let subjects = ["S1", "S2"].into_iter().filter(|subject| line.contains(&format!("subject:{subject}")));
+    let doses: Vec<_> = subjects.map(|subject| view.subject(&people::id(subject)).unwrap().doses.clone()).collect();
+    let named = |id: Id16| ["A", "B", "C"].iter().any(|dose| people::id(dose) == id && line.contains(&format!("dose_id={dose}")));
+    for portion in doses.iter().flatten().filter(|dose| named(dose.id)).flat_map(|dose| &dose.portions) {
+        let unit = &before[&portion.unit_id];
+        assert_eq!((unit.container.damaged_by, unit.container.lost_by), (None, None), "{line}");
+        assert!((Processing::Thawed..=Processing::Prepared).contains(&unit.processing), "{line}: {:?}", unit.processing);
+        assert!(unit.custody.holder().is_some(), "{line}");
     }
 }
 
@@ -220,8 +278,10 @@ proptest! {
             }
             for (id, unit) in &before {
                 moved_on(unit, &after[id]);
+                custody_moved_on(unit, &after[id], &line);
             }
             dispensed_doses_hold_real_cells(played.view());
+            dispensed_of_sound_units(played.view(), &before, &line, &answer);
             places(played.view(), &mut is_place_shared, &answer);
             before = after;
         }

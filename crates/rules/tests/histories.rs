@@ -41,6 +41,7 @@ histories! {
     founding
     authority
     beginnings
+    container
     culture
     custody
     disposition
@@ -51,14 +52,19 @@ histories! {
     frame
     filled_lot
     harvested_lot
+    invalidation
+    labels
     lot
+    medium
     ordered_dose
     thawed_units
     prepared_dose
     preparation
     dose
     quality
+    refused_custody
     released_lot
+    returned_units
     signatures
     specification
     storage

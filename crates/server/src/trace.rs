@@ -42,6 +42,11 @@ impl Chain {
             Event::UnitsMoved(e) => e.places.iter().any(|place| self.has_unit(&place.unit_id)),
             Event::CustodyRelinquished(e) => e.unit_ids.iter().any(|unit| self.has_unit(unit)),
             Event::CustodyAccepted(e) => e.unit_ids.iter().any(|unit| self.has_unit(unit)),
+            Event::CustodyRefused(e) => e.unit_ids.iter().any(|unit| self.has_unit(unit)),
+            Event::ContainerEvent(e) => e.unit_ids.iter().any(|unit| self.has_unit(unit)),
+            Event::UnitsReturned(e) => e.unit_ids.iter().any(|unit| self.has_unit(unit)),
+            Event::UnitsDestroyed(e) => e.unit_ids.iter().any(|unit| self.has_unit(unit)),
+            Event::LabelsApplied(e) => e.unit_ids.iter().any(|unit| self.has_unit(unit)),
             Event::ThawOrdered(e) => e.unit_ids.iter().any(|unit| self.has_unit(unit)),
             Event::UnitsThawed(e) => e.units.iter().any(|unit| self.has_unit(&unit.unit_id)),
             Event::SampleTaken(e) => {
@@ -101,6 +106,9 @@ mod tests {
         let chain = chain(true);
         assert!(chain.holds(&record(None, thawed(4))));
         assert!(!chain.holds(&record(None, thawed(5))), "another unit of the lot");
+        let broke = |unit: u8| Event::ContainerEvent(pb::ContainerEvent { unit_ids: vec![vec![unit; 16]], ..Default::default() });
+        assert!(chain.holds(&record(None, broke(4))));
+        assert!(!chain.holds(&record(None, broke(5))), "another unit of the lot broke");
         assert!(chain.holds(&record(Some(1), dispensed(3))));
         assert!(!chain.holds(&record(Some(1), dispensed(9))), "another dose of the subject");
         assert!(!chain.holds(&record(Some(8), dispensed(3))), "another subject");

@@ -9,6 +9,7 @@ use marrowline_record::pb::{self, Instant, StreamKind};
 use marrowline_record::stream::stream_key;
 use marrowline_rules::state::custody::Custody;
 use marrowline_rules::state::lot::Unit;
+use marrowline_rules::state::lot::labels::LabelBatch;
 use marrowline_rules::state::subject::Dose;
 use marrowline_rules::state::upkeep::Hold;
 use marrowline_rules::state::{Authority, Donor, Lot, Subject, Upkeep};
@@ -122,7 +123,26 @@ pub fn unit(snapshot: &Snapshot, lot: &Lot, unit: &Unit, shows_subject: bool) ->
         subject_id: subject.unwrap_or_default(),
         dose_id: unit.dose_id.map(|d| d.0.to_vec()).unwrap_or_default(),
         holds: lot.upkeep.holds_on_unit(&unit.id).map(hold).collect(),
+        container: container(unit).to_owned(),
         expires_at_ms: specification(snapshot, lot).map_or(0, |s| marrowline_rules::family::units::expires_at_ms(unit, &s)),
+    }
+}
+
+fn container(unit: &Unit) -> &'static str {
+    match (unit.container.damaged_by.is_some(), unit.container.lost_by.is_some()) {
+        (false, false) => "",
+        (true, false) => "damaged",
+        (false, true) => "lost",
+        (true, true) => "damaged and lost",
+    }
+}
+
+fn label_batch((id, batch): (&Id16, &LabelBatch)) -> v1::LabelBatchView {
+    v1::LabelBatchView {
+        batch_id: id.0.to_vec(),
+        labels_printed: batch.printed,
+        labels_applied: u64::try_from(batch.applied.len()).unwrap_or(u64::MAX),
+        reconciled: batch.is_reconciled(),
     }
 }
 
@@ -144,6 +164,7 @@ pub fn lot(ledger: &Ledger, snapshot: &Snapshot, lot: &Lot) -> v1::LotView {
         passage: lot.passage(),
         milli_doublings: lot.milli_doublings(),
         units: lot.units.values().map(|u| unit(snapshot, lot, u, false)).collect(),
+        labels: lot.labels.iter().map(label_batch).collect(),
     }
 }
 
@@ -171,7 +192,7 @@ pub fn dose(snapshot: &Snapshot, subject: &Subject, dose: &Dose) -> v1::DoseView
         dose_code: dose.code.clone(),
         subject_id: subject.id.0.to_vec(),
         order_id: dose.order_id.0.to_vec(),
-        state: format!("{:?}", dose.state()).to_lowercase(),
+        state: format!("{:?}", marrowline_rules::family::dose_check::state_of(snapshot, dose)).to_lowercase(),
         unit_ids: dose.portions.iter().map(|p| p.unit_id.0.to_vec()).collect(),
         total_cells: dose.total_cells,
         viability_basis_points: dose.viability_basis_points,

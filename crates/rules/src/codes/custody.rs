@@ -8,4 +8,6 @@ crate::codes! {
     604 SEAL_DIFFERS Flag [deviation Critical holds Lot] (Lot) "the seal is whole and the one that was recorded" => "custody is disputed; keep the units frozen and apart; QA resolves the hold";
     605 COUNT_DIFFERS Flag [deviation Critical holds Lot] (Lot) "exactly the units that were handed over are taken over" => "custody is disputed; count again; QA resolves the hold";
     606 TRANSFER_OF_USED_UNIT Flag [deviation Major] (Lot) "frozen units are handed over, not used or thawed ones" => "check the unit's label; QA closes the deviation";
+    620 REFUSED_WITHOUT_TRANSFER Flag [deviation Critical holds units] (Lot) "units are refused that were handed over to this facility" => "find out where the units are and how they came there; QA resolves the hold";
+    621 CUSTODY_REFUSED Flag [deviation Major holds units] (Lot) "units that are handed over are taken over" => "the facility that handed them over takes them back (CustodyAccepted with the same transfer); QA resolves the hold";
 }

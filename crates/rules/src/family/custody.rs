@@ -18,7 +18,7 @@ fn field(path: impl Into<String>) -> Vec<Look> {
 }
 
 /// All units of the lots that the record extends.
-fn units(c: &Context<'_>) -> Vec<Unit> {
+pub(super) fn units(c: &Context<'_>) -> Vec<Unit> {
     c.stream_ids(StreamKind::Lot)
         .filter_map(|id| c.view.lot(&id))
         .flat_map(|lot| lot.units.values().cloned().collect::<Vec<_>>())
@@ -26,7 +26,7 @@ fn units(c: &Context<'_>) -> Vec<Unit> {
 }
 
 /// The facility that the first signatory signs for.
-fn facility(c: &Context<'_>) -> Option<Id16> {
+pub(super) fn facility(c: &Context<'_>) -> Option<Id16> {
     c.signers.first().map(|s| s.facility_id)
 }
 
@@ -43,7 +43,7 @@ pub(super) fn relinquished(c: &mut Context<'_>, e: &pb::CustodyRelinquished) {
     );
     let transfer = Id16(id16(&e.transfer_id));
     c.demand(
-        !units.iter().any(|u| matches!(&u.custody, Custody::InTransit { transfer_id, .. } if *transfer_id == transfer)),
+        !units.iter().any(|u| u.custody.is_of_transfer(&transfer)),
         &codes::TRANSFER_ID_REUSED,
         || format!("transfer {transfer}, which is under way"),
         || "a new id".to_owned(),
@@ -69,7 +69,7 @@ pub(super) fn relinquished(c: &mut Context<'_>, e: &pb::CustodyRelinquished) {
 
 fn check_unused(c: &mut Context<'_>, unit: &Unit, path: String) {
     c.demand(
-        matches!(unit.processing, Processing::Filled | Processing::Stored | Processing::Allocated),
+        unit.is_frozen(),
         &codes::TRANSFER_OF_USED_UNIT,
         || format!("unit {} is {:?}", unit.code, unit.processing).to_lowercase(),
         || "a frozen unit".to_owned(),
@@ -81,13 +81,9 @@ pub(super) fn accepted(c: &mut Context<'_>, e: &pb::CustodyAccepted) {
     let units = units(c);
     let at = facility(c);
     let transfer = Id16(id16(&e.transfer_id));
-    let sent: Vec<&Unit> = units
-        .iter()
-        .filter(|u| {
-            matches!(&u.custody, Custody::InTransit { transfer_id, to_facility_id, .. }
-                if *transfer_id == transfer && Some(*to_facility_id) == at)
-        })
-        .collect();
+    let seal_of = |unit: &Unit| at.and_then(|at| unit.custody.expected_seal(&transfer, &at).map(str::to_owned));
+    let exists = |unit: &&Unit| unit.processing != Processing::Destroyed;
+    let sent: Vec<&Unit> = units.iter().filter(exists).filter(|unit| seal_of(unit).is_some()).collect();
     if sent.is_empty() {
         c.find(
             &codes::ACCEPTED_WITHOUT_TRANSFER,
@@ -97,13 +93,7 @@ pub(super) fn accepted(c: &mut Context<'_>, e: &pb::CustodyAccepted) {
         );
         return;
     }
-    let seals: BTreeSet<String> = sent
-        .iter()
-        .filter_map(|u| match &u.custody {
-            Custody::InTransit { seal, .. } => Some(seal.clone()),
-            _ => None,
-        })
-        .collect();
+    let seals: BTreeSet<String> = sent.iter().filter_map(|unit| seal_of(unit)).collect();
     c.demand(
         e.seal_intact && seals.len() == 1 && seals.contains(&e.seal),
         &codes::SEAL_DIFFERS,
@@ -120,4 +110,36 @@ pub(super) fn accepted(c: &mut Context<'_>, e: &pb::CustodyAccepted) {
         || format!("the {} units that were handed over", expected.len()),
         || field("custody_accepted.unit_ids"),
     );
+}
+
+/// The others of the transfer are still on their way and can be taken over.
+pub(super) fn refused(c: &mut Context<'_>, e: &pb::CustodyRefused) {
+    let units = units(c);
+    let at = facility(c);
+    let transfer = Id16(id16(&e.transfer_id));
+    for (number, unit_id) in e.unit_ids.iter().enumerate() {
+        let path = format!("custody_refused.unit_ids[{number}]");
+        let id = Id16(id16(unit_id));
+        let Some(unit) = units.iter().find(|u| u.id == id) else {
+            c.find(&UNIT_UNKNOWN, format!("unit {id}"), "a unit of the lots named", field(path));
+            continue;
+        };
+        let is_sent_here = matches!(&unit.custody, Custody::InTransit { transfer_id, to_facility_id, .. }
+            if *transfer_id == transfer && Some(*to_facility_id) == at);
+        if is_sent_here {
+            c.find(
+                &codes::CUSTODY_REFUSED,
+                format!("unit {}: {}", unit.code, e.reason),
+                "a unit that the receiver takes over",
+                field(path),
+            );
+        } else {
+            c.find(
+                &codes::REFUSED_WITHOUT_TRANSFER,
+                format!("unit {}, which is not on its way to this facility with transfer {transfer}", unit.code),
+                "a unit that was handed over to this facility",
+                field(path),
+            );
+        }
+    }
 }

@@ -28,7 +28,10 @@ pub(super) fn decided(c: &mut Context<'_>, e: &pb::LotDispositionDecided) {
             "a published version",
             lot.opened.iter().map(|(record, _)| Look::Record(*record)).collect(),
         ),
-        Some(document) => check_tests(c, &lot, &document, e),
+        Some(document) => {
+            check_tests(c, &lot, &document, e);
+            super::labels::check_evidence(c, &lot, &document);
+        }
     }
     check_donor(c, &lot);
     check_upkeep(c, &lot);
@@ -38,7 +41,8 @@ pub(super) fn decided(c: &mut Context<'_>, e: &pb::LotDispositionDecided) {
 fn check_tests(c: &mut Context<'_>, lot: &Lot, document: &pb::SpecificationPublished, e: &pb::LotDispositionDecided) {
     for (number, waiver) in e.waivers.iter().enumerate() {
         let test = document.tests.iter().find(|t| t.code == waiver.test_code);
-        let performed = lot.results.iter().any(|r| r.test_code == waiver.test_code && says_something(r, test));
+        let performed =
+            lot.results.iter().any(|r| r.test_code == waiver.test_code && r.invalidated.is_none() && says_something(r, test));
         let allowed = test.is_some_and(|t| t.waivable && !is_never_waivable(t.kind())) && !performed;
         c.demand(
             allowed,
@@ -61,8 +65,8 @@ fn says_something(result: &crate::state::lot::ReportedResult, test: Option<&pb::
 
 /// One test of the stage: a valid failure stands, however often it was repeated; otherwise one accepted result must satisfy.
 fn check_test(c: &mut Context<'_>, lot: &Lot, test: &pb::LotTest, waived: bool) {
-    let of_test = || lot.results.iter().filter(|r| r.test_code == test.code);
     // Not even a reviewer's rejection takes a failure away: that needs an assignable cause and two signatures.
+    let of_test = || lot.results.iter().filter(|r| r.test_code == test.code && r.invalidated.is_none());
     if let Some(failed) = of_test().find(|r| verdict(&r.event, test) == Outcome::Failed) {
         c.find(&codes::TEST_FAILED, describe(&failed.event), criterion_in_words(test), vec![Look::Record(failed.record_id)]);
         return;

@@ -11,7 +11,7 @@ use crate::codes::dose as code;
 use crate::codes::frame::RECORD_IN_DOUBT;
 use crate::family::dose::case::{Case, SeenUnit, Sight};
 use crate::family::dose::exposure::{self, Addition};
-use crate::family::dose::findings::{Findings, record};
+use crate::family::dose::findings::{Findings, record, thing};
 use crate::family::dose::preparation::made_of;
 use crate::family::dose::words::moment;
 use crate::family::dose::{amount, bedside, order, portions, weight};
@@ -19,7 +19,8 @@ use crate::finding::Finding;
 use crate::frame;
 use crate::index::{IndexKey, id16};
 use crate::state::Upkeep;
-use crate::state::subject::DoseState;
+use crate::state::lot::Processing;
+use crate::state::subject::{Dose, DoseState};
 use crate::view::View;
 
 /// The answer of a dose check.
@@ -103,6 +104,13 @@ pub fn check(view: &dyn View, dose_id: &Id16, at_ms: i64) -> DoseCheck {
     check
 }
 
+/// What became of a dose, its units' return and destruction included.
+pub fn state_of(view: &dyn View, dose: &Dose) -> DoseState {
+    let sights = dose.portions.iter().map(|portion| Sight::of(view, portion.unit_id));
+    let units: Option<Vec<Processing>> = sights.map(|sight| sight.seen().map(|seen| seen.unit.processing)).collect();
+    dose.state_with(&units.unwrap_or_default())
+}
+
 /// Every clause.
 pub(in crate::family) fn clauses(case: &Case<'_>, asker: &Asker<'_>) -> Findings {
     let mut f = case.standing.everything(case.at_ms);
@@ -179,6 +187,16 @@ fn state(f: &mut Findings, case: &Case<'_>, asker: &Asker<'_>) {
         || "a dose that was not begun".to_owned(),
         || infusion.map(|infusion| record(infusion.record_id)).into_iter().collect(),
     );
+    // An end without a start, or a start of another dose that the unit was said to be in: the cells are in somebody all the same.
+    for (_, seen) in case.seen().filter(|(_, seen)| infusion.is_none() && seen.unit.processing == Processing::Infused) {
+        f.demand(
+            false,
+            &code::DOSE_ALREADY_USED,
+            || format!("unit `{}`, whose infusion is recorded", seen.unit.code),
+            || "units that were not infused".to_owned(),
+            || vec![thing("unit", &seen.unit.id)],
+        );
+    }
     if let Asker::Dispensing { .. } = asker {
         let dispensed = dose.dispensed.as_ref();
         f.demand(
@@ -264,7 +282,10 @@ fn records(case: &Case<'_>) -> BTreeSet<RecordId> {
         records.extend(seen.specification_record);
         records.extend(seen.lot.opened.iter().map(|(record, _)| *record));
         records.extend(seen.lot.disposition.iter().map(|(record, _)| *record));
-        records.extend(seen.lot.results.iter().flat_map(|r| r.review.map(|(review, _)| review).into_iter().chain([r.record_id])));
+        records.extend(seen.lot.results.iter().flat_map(|r| {
+            let decided = r.review.map(|(review, _)| review).into_iter().chain(r.invalidated);
+            decided.chain([r.record_id])
+        }));
         let donor = seen.lot.donor_id.and_then(|donor| case.view.donor(&donor));
         if let Some(donor) = donor {
             records.extend(donor.consent.iter().map(|(record, _, _)| *record));

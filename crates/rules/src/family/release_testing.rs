@@ -267,9 +267,10 @@ pub(super) fn reviewed(c: &mut Context<'_>, e: &pb::TestResultReviewed) {
     );
 }
 
-/// Results of a test that were reviewed and accepted.
+/// Results of a test that were reviewed and accepted, and not invalidated.
 pub(crate) fn accepted<'l>(lot: &'l Lot, code: &'l str) -> impl Iterator<Item = &'l ReportedResult> {
-    lot.results.iter().filter(move |r| r.test_code == code && matches!(r.review, Some((_, ReviewDecision::Accepted))))
+    let counts = |r: &ReportedResult| r.invalidated.is_none() && matches!(r.review, Some((_, ReviewDecision::Accepted)));
+    lot.results.iter().filter(move |r| r.test_code == code && counts(r))
 }
 
 #[cfg(test)]

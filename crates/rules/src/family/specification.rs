@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use marrowline_record::id::Id16;
-use marrowline_record::pb::{self, CriterionKind, ReleaseStage, ResultKind, StreamKind, TestKind};
+use marrowline_record::pb::{self, CriterionKind, EvidenceKind, ReleaseStage, ResultKind, StreamKind, TestKind};
 
 use crate::codes::specification as codes;
 use crate::context::Context;
@@ -41,11 +41,12 @@ pub(super) fn published(c: &mut Context<'_>, e: &pb::SpecificationPublished) {
         || field("product_code"),
     );
     for kind in e.required_evidence() {
-        c.find(
+        c.demand(
+            kind == EvidenceKind::Labels,
             &codes::EVIDENCE_NOT_SUPPORTED,
-            crate::frame::words(kind.as_str_name()).replace("KIND_", ""),
-            "no kind of evidence in this version",
-            field("required_evidence"),
+            || crate::frame::words(kind.as_str_name()).replace("KIND_", ""),
+            || "LABELS".to_owned(),
+            || field("required_evidence"),
         );
     }
     check_panel(c, e);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb;
 
 use super::lot::{check_cells, field, lot, percent, specification};
@@ -251,7 +251,40 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec
             vec![thing.clone()],
         );
     }
+    found.extend(container_findings(unit));
     found.extend(donor_findings(view, lot, unit));
+    found
+}
+
+/// Whole, there, not given up for destruction. No hold is needed for these to be true, and lifting one does not make them false.
+fn container_findings(unit: &Unit) -> Vec<Finding> {
+    let thing = Look::Thing { kind: "unit", id: unit.code.clone() };
+    let mut found = Vec::new();
+    let mut find = |code, text: String, allowed: &str, record: Option<RecordId>| {
+        let look_at = std::iter::once(thing.clone()).chain(record.map(Look::Record)).collect();
+        found.push(Finding { code, found: text, allowed: allowed.to_owned(), look_at });
+    };
+    let container = unit.container;
+    for (record, what) in [(container.damaged_by, "broken or leaking"), (container.lost_by, "lost")] {
+        if record.is_some() {
+            let text = format!("unit {}: {what}", unit.code);
+            find(&codes::UNIT_CONTAINER_UNSOUND, text, "a whole container that is where it should be", record);
+        }
+    }
+    match unit.processing {
+        Processing::Destroyed => {
+            find(&codes::UNIT_DESTROYED, format!("unit {}, destroyed", unit.code), "a unit that was not destroyed", None);
+        }
+        Processing::Returned => {
+            let text = format!("unit {}, returned for destruction", unit.code);
+            find(&codes::UNIT_FOR_DESTRUCTION, text, "a unit that was not returned for destruction", None);
+        }
+        Processing::Sampled => {
+            let text = format!("unit {}, used up for testing", unit.code);
+            find(&codes::UNIT_USED_FOR_TESTING, text, "a unit that no sample was taken of", None);
+        }
+        _ => {}
+    }
     found
 }
 

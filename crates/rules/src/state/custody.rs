@@ -27,7 +27,18 @@ pub enum Custody {
         facility_id: Id16,
         /// The record that does not agree.
         record_id: RecordId,
+        /// After a refusal: how the facility named takes the unit back.
+        taking_back: Option<TakingBack>,
     },
+}
+
+/// How a unit that was refused is taken back by the facility that handed it over: with the same transfer, under this seal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakingBack {
+    /// The transfer that was refused.
+    pub transfer_id: Id16,
+    /// Code of the seal that it waits or goes back under.
+    pub seal: String,
 }
 
 impl Custody {
@@ -37,5 +48,42 @@ impl Custody {
             Custody::Held { facility_id } => Some(facility_id),
             Custody::InTransit { .. } | Custody::Disputed { .. } => None,
         }
+    }
+
+    /// The seal under which this facility is to take the unit over with this transfer: it is on its way there, or was refused and goes
+    /// back there. `None` if the facility is to take over nothing with it.
+    pub fn expected_seal(&self, transfer: &Id16, facility: &Id16) -> Option<&str> {
+        match self {
+            Custody::InTransit { transfer_id, to_facility_id, seal, .. } => {
+                (transfer_id == transfer && to_facility_id == facility).then_some(seal.as_str())
+            }
+            Custody::Disputed { facility_id, taking_back: Some(back), .. } => {
+                (back.transfer_id == *transfer && facility_id == facility).then_some(back.seal.as_str())
+            }
+            Custody::Held { .. } | Custody::Disputed { .. } => None,
+        }
+    }
+
+    /// Whether a transfer is under way with the unit, on its way or on its way back.
+    pub fn is_of_transfer(&self, transfer: &Id16) -> bool {
+        match self {
+            Custody::InTransit { transfer_id, .. } => transfer_id == transfer,
+            Custody::Disputed { taking_back, .. } => taking_back.as_ref().is_some_and(|back| back.transfer_id == *transfer),
+            Custody::Held { .. } => false,
+        }
+    }
+
+    /// What a refusal makes of it: whoever gave the unit away takes it back. Nothing changes if the refuser itself is said to have the
+    /// unit (it gives it back by handing it over), or if it was refused before.
+    pub(crate) fn refused(&self, by: Option<&Id16>, back: TakingBack, record_id: RecordId) -> Custody {
+        let facility_id = match self {
+            Custody::Disputed { taking_back: Some(_), .. } => return self.clone(),
+            Custody::Held { facility_id } | Custody::Disputed { facility_id, .. } if by == Some(facility_id) => {
+                return self.clone();
+            }
+            Custody::Held { facility_id } | Custody::Disputed { facility_id, .. } => *facility_id,
+            Custody::InTransit { from_facility_id, .. } => *from_facility_id,
+        };
+        Custody::Disputed { facility_id, record_id, taking_back: Some(back) }
     }
 }

@@ -8,8 +8,11 @@ use marrowline_record::pb::{self, Disposition, Location, ThawPurpose};
 
 use crate::state::Upkeep;
 use crate::state::custody::Custody;
+use crate::state::lot::labels::LabelBatch;
 
+pub mod container;
 mod fold;
+pub mod labels;
 
 /// What was done with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +33,10 @@ pub enum Processing {
     Infused,
     /// Used up for testing.
     Sampled,
+    /// Came back for destruction, and is good for nothing else.
+    Returned,
+    /// Destroyed; nothing changes it any more.
+    Destroyed,
 }
 
 /// What a thaw found.
@@ -100,6 +107,8 @@ pub struct Unit {
     pub thaw: Option<Thaw>,
     /// The dose that it became part of.
     pub dose_id: Option<Id16>,
+    /// What happened to its container.
+    pub container: container::Container,
 }
 
 /// What a culture, the isolation or a harvest gave.
@@ -115,8 +124,12 @@ pub struct Culture {
     pub seeded_cells: u64,
     /// Population doublings since P1 up to the seeding of this culture.
     pub milli_doublings: i64,
+    /// When it was seeded.
+    pub seeded_at_ms: i64,
     /// The record that used it up.
     pub consumed_by: Option<RecordId>,
+    /// When it was used up.
+    pub consumed_at_ms: Option<i64>,
 }
 
 /// A harvest.
@@ -160,6 +173,8 @@ pub struct ReportedResult {
     pub analysts: Vec<marrowline_record::id::KeyId>,
     /// The review with its decision.
     pub review: Option<(RecordId, pb::ReviewDecision)>,
+    /// The record that found a laboratory cause: the result says nothing.
+    pub invalidated: Option<RecordId>,
 }
 
 /// The lot stream.
@@ -187,6 +202,8 @@ pub struct Lot {
     pub results: Vec<ReportedResult>,
     /// The last disposition.
     pub disposition: Option<(RecordId, Disposition)>,
+    /// Batches of labels by id.
+    pub labels: BTreeMap<Id16, LabelBatch>,
     /// Cells that all seedings together took from the isolation: seeded, sampled, discarded or lost.
     pub cells_taken_from_isolation: u128,
     /// Keys that signed a manufacturing step of it (operators and verifying operators), with the record.
@@ -210,6 +227,7 @@ impl Lot {
             samples: BTreeMap::new(),
             results: Vec::new(),
             disposition: None,
+            labels: BTreeMap::new(),
             cells_taken_from_isolation: 0,
             operated_by: Vec::new(),
             upkeep: Upkeep::new(marrowline_record::pb::StreamKind::Lot),

@@ -151,10 +151,11 @@ impl Upkeep {
         self.open_holds().filter(move |h| h.dose_id.is_none_or(|d| d == *dose))
     }
 
-    /// Signatures owed for a step of the manufacture of this unit: its lot's, or its own thaw and preparation. What was done to
-    /// another unit does not stop this one, and a nurse's missing signature at one bedside stops no unit.
+    /// Signatures owed for a step of this unit: its lot's manufacture, or its own thaw, preparation, return or destruction, whoever owes
+    /// them. What was done to another unit does not stop this one, and a nurse's missing signature at one bedside stops no unit.
     pub fn owed_on_unit(&self, unit: &Id16) -> impl Iterator<Item = &Owed> {
-        self.owed_in_manufacture().filter(move |o| o.unit_ids.is_empty() || o.unit_ids.contains(unit))
+        let is_manufacture = |o: &Owed| matches!(o.role, Role::Operator | Role::VerifyingOperator);
+        self.owed.iter().filter(move |o| if o.unit_ids.is_empty() { is_manufacture(o) } else { o.unit_ids.contains(unit) })
     }
 
     /// Signatures of operators that are owed.
@@ -214,7 +215,9 @@ impl Upkeep {
 
     fn hold_by_rule(&mut self, entry: &Entry, code: &'static Code) {
         let reason = format!("not met: {}", code.demands);
-        self.hold(entry, code.name, &reason, Vec::new(), None);
+        // A record that names a dose and no unit holds the whole stream.
+        let units = entry.record.event.as_ref().filter(|_| code.effect.of_units).map_or_else(Vec::new, units_of);
+        self.hold(entry, code.name, &reason, units, None);
     }
 
     fn open(&mut self, entry: &Entry, code: &'static str, severity: Severity, description: &str) {
@@ -276,6 +279,14 @@ fn units_of(event: &Event) -> Vec<Id16> {
     match event {
         Event::UnitsThawed(e) => e.units.iter().map(|unit| Id16(id16(&unit.unit_id))).collect(),
         Event::DosePrepared(e) => e.contributions.iter().map(|part| Id16(id16(&part.unit_id))).collect(),
+        Event::CustodyRefused(e) => ids(&e.unit_ids),
+        Event::ContainerEvent(e) => ids(&e.unit_ids),
+        Event::UnitsReturned(e) => ids(&e.unit_ids),
+        Event::UnitsDestroyed(e) => ids(&e.unit_ids),
         _ => Vec::new(),
     }
+}
+
+fn ids(units: &[Vec<u8>]) -> Vec<Id16> {
+    units.iter().map(|unit| Id16(id16(unit))).collect()
 }

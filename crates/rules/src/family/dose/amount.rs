@@ -174,7 +174,7 @@ fn endotoxin_results(seen: &SeenUnit) -> Vec<(String, RecordId)> {
     seen.lot
         .results
         .iter()
-        .filter(|result| is_endotoxin(&result.test_code) && reviewed(&result.review))
+        .filter(|result| is_endotoxin(&result.test_code) && reviewed(&result.review) && result.invalidated.is_none())
         .filter_map(|result| Some((upper_bound(result.event.result.as_ref()?)?.to_owned(), result.record_id)))
         .collect()
 }

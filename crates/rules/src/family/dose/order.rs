@@ -94,7 +94,11 @@ pub(in crate::family) fn units_allocated(c: &mut Context<'_>, e: &pb::UnitsAlloc
     // Units that the order has already count: what is prepared from it may come from any of them.
     let before: Vec<Sight> =
         order.map(|order| order.allocated.iter().map(|(unit, _)| Sight::of(c.view, *unit)).collect()).unwrap_or_default();
-    let all: Vec<&SeenUnit> = sights.iter().chain(&before).filter_map(Sight::seen).collect();
+    // A unit that was returned is the order's no more.
+    let still =
+        |seen: &&SeenUnit| seen.unit.allocation.is_some_and(|allocation| order.is_some_and(|o| o.id == allocation.order_id));
+    let before = before.iter().filter_map(Sight::seen).filter(still);
+    let all: Vec<&SeenUnit> = sights.iter().filter_map(Sight::seen).chain(before).collect();
     portions::donors(&mut f, all.iter().copied());
     f.into_context(c);
 }

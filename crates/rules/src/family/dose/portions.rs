@@ -6,6 +6,7 @@ use marrowline_record::id::Id16;
 use marrowline_record::pb::StreamKind;
 
 use crate::codes::dose as code;
+use crate::codes::lot::UNIT_DESTROYED;
 use crate::context::Context;
 use crate::family::dose::case::{Case, SeenUnit, Sight};
 use crate::family::dose::findings::{Findings, record, thing};
@@ -138,6 +139,17 @@ pub(in crate::family) fn held_by(f: &mut Findings, unit: &Unit, facility_id: &Id
     );
 }
 
+/// The unit was not destroyed.
+pub(in crate::family) fn exists(f: &mut Findings, unit: &Unit) {
+    f.demand(
+        unit.processing != Processing::Destroyed,
+        &UNIT_DESTROYED,
+        || format!("unit `{}`, destroyed", unit.code),
+        || "a unit that was not destroyed".to_owned(),
+        || vec![thing("unit", &unit.id)],
+    );
+}
+
 /// The unit was not thawed before.
 pub(in crate::family) fn frozen(f: &mut Findings, unit: &Unit) {
     let thaw = unit.thaw;
@@ -224,6 +236,8 @@ fn processing_in_words(processing: Processing) -> &'static str {
         Processing::Dispensed => "dispensed",
         Processing::Infused => "infused",
         Processing::Sampled => "used up for testing",
+        Processing::Returned => "returned for destruction",
+        Processing::Destroyed => "destroyed",
     }
 }
 

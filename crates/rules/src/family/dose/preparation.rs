@@ -24,6 +24,10 @@ pub(in crate::family) fn prepared(c: &mut Context<'_>, e: &pb::DosePrepared) {
     order::known_and_open(&mut f, &subject, &dose.order_id, None);
     let case = Case::of(c.view, &subject, &dose, c.occurred_at_ms);
     portions::lots_extended(c, &mut f, case.parts.iter().map(|(_, sight)| sight));
+    // The dose check says so of every unit that it finds unfit.
+    for (_, seen) in case.seen() {
+        portions::exists(&mut f, &seen.unit);
+    }
     made_of(&mut f, &case, false);
     f.into_context(c);
 }

@@ -150,7 +150,7 @@ fn an_allocation_is_refused_for_each_reason() {
         (&["WEIGHT_CHANGED"], |w| w.subject().weighings.push(weighing(36, 77_001))),
         (&["ARM_WITHOUT_CELLS"], |w| w.subject().randomised.as_mut().unwrap().arm = 1),
         (&["UNIT_NOT_STORED"], |w| w.unit().processing = Processing::Filled),
-        (&["UNIT_NOT_STORED"], |w| w.unit().processing = Processing::Sampled),
+        (&["UNIT_USED_FOR_TESTING", "UNIT_NOT_STORED"], |w| w.unit().processing = Processing::Sampled),
         (&["LOT_NOT_RELEASED"], |w| w.lot().disposition = None),
         (&["UNIT_HELD"], |w| w.lot().upkeep.holds.push(hold(vec![UNIT], None))),
         (&["TOO_MANY_DONORS"], |w| w.product.max_donors_per_dose = 0),

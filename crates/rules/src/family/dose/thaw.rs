@@ -37,7 +37,10 @@ pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) 
                 portions::fit_for_use(&mut f, c.view, seen, at_ms);
                 subjects.extend(seen.unit.allocation.filter(|a| a.order_id == *order_id).map(|a| a.subject_id));
             }
-            _ => portions::unallocated(&mut f, &seen.unit),
+            _ => {
+                portions::exists(&mut f, &seen.unit);
+                portions::unallocated(&mut f, &seen.unit);
+            }
         }
     }
     for subject in subjects.iter().filter_map(|id| c.view.subject(id)) {
@@ -89,6 +92,7 @@ pub(in crate::family) fn units_thawed(c: &mut Context<'_>, e: &pb::UnitsThawed) 
     portions::lots_extended(c, &mut f, &sights);
     for (thawed, sight) in e.units.iter().zip(&sights) {
         let Some(seen) = sight.seen() else { continue };
+        portions::exists(&mut f, &seen.unit);
         portions::frozen(&mut f, &seen.unit);
         f.demand(
             seen.unit.thaw_order.is_some(),

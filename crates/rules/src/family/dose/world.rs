@@ -146,6 +146,7 @@ pub(in crate::family) fn unit() -> Unit {
             viability_basis_points: 9_000,
         }),
         dose_id: Some(DOSE),
+        container: crate::state::lot::container::Container::default(),
     }
 }
 
@@ -165,6 +166,7 @@ pub(in crate::family) fn endotoxin() -> ReportedResult {
         },
         analysts: Vec::new(),
         review: Some((record_id(25), pb::ReviewDecision::Accepted)),
+        invalidated: None,
     }
 }
 

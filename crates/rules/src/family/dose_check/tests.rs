@@ -30,7 +30,35 @@ fn everything_holds_is_green_and_says_what_it_rests_on() {
     }
 }
 
+#[test]
+fn a_dose_is_returned_or_destroyed_with_its_last_unit() {
+    let state = |processing, begun: bool| {
+        let mut world = world();
+        world.unit().processing = processing;
+        if begun {
+            world.dose().infusion = Some(Infusion { record_id: record_id(71), started_at_ms: NOW_MS, end: None });
+        }
+        let dose = world.dose().clone();
+        state_of(&world, &dose)
+    };
+    assert_eq!(state(Processing::Prepared, false), DoseState::Prepared);
+    assert_eq!(state(Processing::Sampled, false), DoseState::Prepared);
+    assert_eq!(state(Processing::Returned, false), DoseState::Returned);
+    assert_eq!(state(Processing::Destroyed, false), DoseState::Destroyed);
+    assert_eq!(state(Processing::Destroyed, true), DoseState::Started, "an empty bag is destroyed after its infusion");
+    let dose = world().dose().clone();
+    assert_eq!(dose.state_with(&[Processing::Destroyed, Processing::Prepared]), DoseState::Prepared, "one unit is left");
+    assert_eq!(dose.state_with(&[Processing::Destroyed, Processing::Returned]), DoseState::Returned);
+}
+
 const SPOILED: &[Spoil<World>] = &[
+    (&["UNIT_CONTAINER_UNSOUND"], |w| w.unit().container.damaged_by = Some(record_id(73))),
+    (&["UNIT_CONTAINER_UNSOUND"], |w| w.unit().container.lost_by = Some(record_id(73))),
+    (&["UNIT_DESTROYED"], |w| w.unit().processing = Processing::Destroyed),
+    (&["UNIT_FOR_DESTRUCTION"], |w| w.unit().processing = Processing::Returned),
+    (&["UNIT_USED_FOR_TESTING"], |w| w.unit().processing = Processing::Sampled),
+    (&["DOSE_ALREADY_USED"], |w| w.unit().processing = Processing::Infused),
+    (&["ENDOTOXIN_UNKNOWN"], |w| w.lot().results[0].invalidated = Some(record_id(74))),
     (&["TRIAL_NOT_OPEN"], |w| w.subject().consents[0].event.protocol.as_mut().unwrap().version = 2),
     (&["CONSENT_NOT_IN_FORCE"], |w| w.subject().consents[0].event.kind = pb::ConsentKind::Representative.into()),
     (&["SUBJECT_HELD"], |w| w.subject().upkeep.holds.push(hold(vec![], None))),
@@ -91,7 +119,7 @@ const SPOILED: &[Spoil<World>] = &[
     (&["INTERVAL_TOO_SHORT"], |w| w.earlier(NOW_MS - 12 * HOUR_MS + 1, 1)),
     (&["UNIT_NOT_IN_CUSTODY"], |w| w.unit().custody = Custody::Held { facility_id: OTHER }),
     (&["UNIT_CUSTODY_OPEN", "UNIT_NOT_IN_CUSTODY"], |w| {
-        w.unit().custody = Custody::Disputed { facility_id: HOSPITAL, record_id: record_id(72) };
+        w.unit().custody = Custody::Disputed { facility_id: HOSPITAL, record_id: record_id(72), taking_back: None };
     }),
     (&["LOT_NOT_RELEASED"], |w| w.lot().disposition = None),
     (&["LOT_NOT_RELEASED"], |w| w.lot().disposition = Some((record_id(26), pb::Disposition::Rejected))),

@@ -5,7 +5,7 @@ use marrowline_record::id::Id16;
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, SampleSource, StreamKind};
 
-use super::{Allocation, Culture, Harvest, Lot, Processing, ReportedResult, Sample, Thaw, ThawOrder, Unit};
+use super::{Allocation, Culture, Harvest, Lot, Processing, ReportedResult, Sample, Thaw, ThawOrder, Unit, container, labels};
 use crate::index::id16;
 use crate::state::custody::Custody;
 
@@ -50,12 +50,24 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
             event: e.clone(),
             analysts: entry.signings.iter().map(|s| s.key_id).collect(),
             review: None,
+            invalidated: None,
         }),
         Event::TestResultReviewed(e) => {
             let reported = id16(&e.reported_record_id);
             for result in lot.results.iter_mut().filter(|r| r.record_id.0 == reported) {
                 result.review.get_or_insert((entry.record_id(), e.decision()));
             }
+        }
+        Event::ResultInvalidated(e) => {
+            let reported = id16(&e.reported_record_id);
+            for result in lot.results.iter_mut().filter(|r| r.record_id.0 == reported) {
+                result.invalidated.get_or_insert(entry.record_id());
+            }
+        }
+        Event::MediumChanged(_) => operated(lot, entry),
+        Event::LabelsPrinted(_) | Event::LabelsApplied(_) | Event::LabelsReconciled(_) => {
+            labels::fold(lot, entry, event);
+            operated(lot, entry);
         }
         Event::LotDispositionDecided(e) => lot.disposition = Some((entry.record_id(), e.disposition())),
         _ => units(lot, entry, event),
@@ -86,7 +98,9 @@ fn manufacture(lot: &mut Lot, entry: &Entry, event: &Event) {
                 passage: 0,
                 seeded_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
                 milli_doublings: 0,
+                seeded_at_ms: entry.occurred_at_ms(),
                 consumed_by: None,
+                consumed_at_ms: None,
             });
         }
         Event::Passaged(e) => {
@@ -97,7 +111,9 @@ fn manufacture(lot: &mut Lot, entry: &Entry, event: &Event) {
                 passage: e.passage,
                 seeded_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
                 milli_doublings: before.saturating_add(i64::from(e.milli_doublings.unwrap_or(0))),
+                seeded_at_ms: entry.occurred_at_ms(),
                 consumed_by: None,
+                consumed_at_ms: None,
             });
         }
         Event::Harvested(e) => {
@@ -119,6 +135,7 @@ fn manufacture(lot: &mut Lot, entry: &Entry, event: &Event) {
 fn consume(lot: &mut Lot, parent: &Id16, entry: &Entry) -> i64 {
     lot.cultures.get_mut(parent).map_or(0, |culture| {
         culture.consumed_by.get_or_insert(entry.record_id());
+        culture.consumed_at_ms.get_or_insert(entry.occurred_at_ms());
         culture.milli_doublings
     })
 }
@@ -145,6 +162,7 @@ fn filled(lot: &mut Lot, entry: &Entry, e: &pb::UnitsFilled) {
             thaw_order: None,
             thaw: None,
             dose_id: None,
+            container: container::Container::default(),
         });
     }
 }
@@ -156,9 +174,9 @@ fn sampled(lot: &mut Lot, entry: &Entry, e: &pb::SampleTaken) {
         taken_at_ms: entry.occurred_at_ms(),
     });
     if e.source() == SampleSource::Unit
-        && let Some(unit) = e.source_id.as_deref().and_then(|source| lot.units.get_mut(&id(source)))
+        && let Some(unit) = e.source_id.as_deref().and_then(|source| existing(lot, source))
     {
-        unit.processing = Processing::Sampled;
+        advance(unit, Processing::Sampled);
         unit.location = None;
     }
 }
@@ -191,7 +209,7 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
         Event::UnitsThawed(e) => thawed(lot, entry, e),
         Event::DosePrepared(e) => {
             for contribution in &e.contributions {
-                if let Some(unit) = lot.units.get_mut(&id(&contribution.unit_id)) {
+                if let Some(unit) = existing(lot, &contribution.unit_id) {
                     unit.dose_id = Some(id(&e.dose_id));
                     advance(unit, Processing::Prepared);
                 }
@@ -200,17 +218,27 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
         Event::DoseDispensed(e) => of_dose(lot, &e.dose_id, Processing::Dispensed),
         Event::InfusionStarted(e) => of_dose(lot, &e.dose_id, Processing::Infused),
         Event::InfusionEnded(e) => of_dose(lot, &e.dose_id, Processing::Infused),
+        Event::CustodyRefused(e) => container::refused(each(lot, &e.unit_ids), entry, e),
+        Event::ContainerEvent(e) => container::happened(each(lot, &e.unit_ids), entry, e),
+        Event::UnitsReturned(e) => container::returned(each(lot, &e.unit_ids), entry, e),
+        Event::UnitsDestroyed(e) => container::destroyed(each(lot, &e.unit_ids)),
         _ => {}
     }
 }
 
-fn each<'l>(lot: &'l mut Lot, ids: &[Vec<u8>]) -> impl Iterator<Item = &'l mut Unit> {
+/// The units named that still exist: nothing that people record changes a unit that was destroyed.
+fn each<'l>(lot: &'l mut Lot, ids: &[Vec<u8>]) -> impl Iterator<Item = &'l mut Unit> + use<'l> {
     let wanted: Vec<Id16> = ids.iter().map(|i| id(i)).collect();
-    lot.units.values_mut().filter(move |u| wanted.contains(&u.id))
+    lot.units.values_mut().filter(move |u| wanted.contains(&u.id) && u.processing != Processing::Destroyed)
+}
+
+/// A unit, unless it was destroyed.
+fn existing<'l>(lot: &'l mut Lot, unit_id: &[u8]) -> Option<&'l mut Unit> {
+    lot.units.get_mut(&id(unit_id)).filter(|unit| unit.processing != Processing::Destroyed)
 }
 
 /// A unit never goes back: thawed stays thawed, used up stays used up.
-fn advance(unit: &mut Unit, to: Processing) {
+pub(super) fn advance(unit: &mut Unit, to: Processing) {
     if to > unit.processing {
         unit.processing = to;
     }
@@ -225,7 +253,7 @@ fn of_dose(lot: &mut Lot, dose_id: &[u8], to: Processing) {
 
 fn moved(lot: &mut Lot, e: &pb::UnitsMoved) {
     for place in &e.places {
-        if let Some(unit) = lot.units.get_mut(&id(&place.unit_id)) {
+        if let Some(unit) = existing(lot, &place.unit_id) {
             unit.location = place.location.clone();
             advance(unit, Processing::Stored);
         }
@@ -234,7 +262,7 @@ fn moved(lot: &mut Lot, e: &pb::UnitsMoved) {
 
 fn thawed(lot: &mut Lot, entry: &Entry, e: &pb::UnitsThawed) {
     for thawed in &e.units {
-        if let Some(unit) = lot.units.get_mut(&id(&thawed.unit_id)) {
+        if let Some(unit) = existing(lot, &thawed.unit_id) {
             // The first thaw counts: its clock runs.
             unit.thaw.get_or_insert(Thaw {
                 record_id: entry.record_id(),
@@ -248,8 +276,8 @@ fn thawed(lot: &mut Lot, entry: &Entry, e: &pb::UnitsThawed) {
     }
 }
 
-fn disputed(entry: &Entry, facility: Option<Id16>) -> Custody {
-    Custody::Disputed { facility_id: facility.unwrap_or(Id16([0; 16])), record_id: entry.record_id() }
+pub(super) fn disputed(entry: &Entry, facility: Option<Id16>) -> Custody {
+    Custody::Disputed { facility_id: facility.unwrap_or(Id16([0; 16])), record_id: entry.record_id(), taking_back: None }
 }
 
 fn relinquished(lot: &mut Lot, entry: &Entry, e: &pb::CustodyRelinquished) {
@@ -272,19 +300,17 @@ fn accepted(lot: &mut Lot, entry: &Entry, e: &pb::CustodyAccepted) {
     let at = signing_facility(entry);
     let transfer = id(&e.transfer_id);
     let counted: Vec<Id16> = e.unit_ids.iter().map(|u| id(u)).collect();
-    let sent: Vec<Id16> = lot
-        .units
-        .values()
-        .filter(|u| matches!(&u.custody, Custody::InTransit { transfer_id, .. } if *transfer_id == transfer))
-        .map(|u| u.id)
-        .collect();
-    for unit in lot.units.values_mut().filter(|u| counted.contains(&u.id) || sent.contains(&u.id)) {
-        let agrees = counted.contains(&unit.id)
-            && e.seal_intact
-            && matches!(&unit.custody, Custody::InTransit { transfer_id, to_facility_id, seal, .. }
-                if *transfer_id == transfer && Some(*to_facility_id) == at && *seal == e.seal);
-        unit.custody = match at {
-            Some(facility_id) if agrees => Custody::Held { facility_id },
+    for unit in lot.units.values_mut().filter(|u| u.processing != Processing::Destroyed) {
+        let seal = at.as_ref().and_then(|at| unit.custody.expected_seal(&transfer, at));
+        let is_counted = counted.contains(&unit.id);
+        if !is_counted && seal.is_none() {
+            continue;
+        }
+        let agrees = is_counted && e.seal_intact && seal == Some(e.seal.as_str());
+        unit.custody = match (at, &unit.custody) {
+            (Some(facility_id), _) if agrees => Custody::Held { facility_id },
+            // What was refused waits for the one who takes it back, however often that does not agree.
+            (_, refused @ Custody::Disputed { taking_back: Some(_), .. }) => refused.clone(),
             _ => disputed(entry, at),
         };
     }

@@ -6,6 +6,7 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, BedsideResult};
 
 use crate::index::id16;
+use crate::state::lot::Processing;
 
 /// What became of a dose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,10 @@ pub enum DoseState {
     Ended,
     /// Infused in part.
     Stopped,
+    /// Never begun, and all its units came back for destruction.
+    Returned,
+    /// Never begun, and all its units were destroyed.
+    Destroyed,
 }
 
 /// What a unit gave to a dose.
@@ -176,6 +181,15 @@ impl Dose {
             (None, Some(_)) if self.checks.is_empty() => DoseState::Dispensed,
             (None, Some(_)) => DoseState::AtWard,
             (None, None) => DoseState::Prepared,
+        }
+    }
+
+    /// The same with what became of its units, which their lots know.
+    pub fn state_with(&self, units: &[Processing]) -> DoseState {
+        match units.iter().min() {
+            Some(Processing::Destroyed) if self.infusion.is_none() => DoseState::Destroyed,
+            Some(Processing::Returned) if self.infusion.is_none() => DoseState::Returned,
+            _ => self.state(),
         }
     }
 
