@@ -94,6 +94,17 @@ pub fn busy(busy: &Busy) -> Status {
     Status::with_error_details(Code::ResourceExhausted, busy.to_string(), details)
 }
 
+/// No answer in time. The record may be in the log, or may still get there.
+pub fn too_late(limit: Duration) -> Status {
+    let words = Words {
+        code: "DEADLINE_EXCEEDED",
+        found: format!("no answer within {limit:?}; the record may be in the log or not"),
+        allowed: "an answer in time".to_owned(),
+        next: "send the same record again: it is appended once, and the answer is its receipt",
+    };
+    status(Code::DeadlineExceeded, &words)
+}
+
 /// A record that the ledger refuses.
 pub fn refusal(refusal: &Refusal) -> Status {
     match refusal {

@@ -37,19 +37,21 @@ pub enum Command {
     /// Make and show keys.
     Key(Key),
     /// Append any event.
-    Append(Append),
-    /// Show a lot.
-    Lot(Show),
-    /// Show a unit.
-    Unit(Show),
+    Append(Box<Append>),
+    /// Show a lot, or list lots.
+    Lot(ShowOrList),
+    /// Show a unit, or list units.
+    Unit(ShowOrList),
     /// Show a dose.
     Dose(Show),
     /// Show a trial subject.
     Subject(Show),
     /// Show a donor.
     Donor(Show),
-    /// Trace a dose back to its donor.
+    /// Trace a dose back to its donor, or a donor, lot or unit forward to its subjects.
     Trace(Trace),
+    /// What is owed: signatures, open deviations and holds, sterility readings.
+    Owed(Owed),
     /// May this dose be released?
     Check(Check),
     /// Compute everything again from the journal of a ledger that nobody serves.
@@ -155,16 +157,22 @@ pub struct Append {
     /// Print this event's fields and end.
     #[arg(long, value_name = "EVENT", num_args = 0..=1, default_missing_value = "")]
     pub template: Option<String>,
+    /// The event's name, e.g. `subject_weighed`; its fields with --set.
+    #[arg(required_unless_present_any = ["template", "event"], conflicts_with = "event")]
+    pub name: Option<String>,
+    /// A field, e.g. `weight_grams=70000` or `units[0].total_cells=50000000`; repeat for more.
+    #[arg(long, value_name = "FIELD=VALUE", requires = "name")]
+    pub set: Vec<String>,
     /// The event, JSON: `{"subject_weighed": {"weight_grams": 70000, "method": "MEASURED"}}`; `-` reads stdin.
-    #[arg(long, required_unless_present = "template")]
+    #[arg(long, value_name = "FILE")]
     pub event: Option<PathBuf>,
-    /// A stream that it extends, `KIND:UUID`, e.g. `lot:0197…`; repeat for more.
+    /// A stream that it extends, e.g. `lot:L-2026-01`, `subject:new`, `protocol:UUID`, `authority:`; repeat for more.
     #[arg(long = "on", value_name = "KIND:ID")]
     pub on: Vec<String>,
     /// A signatory beside the connection's key, in slot order: a key file.
     #[arg(long = "sign", value_name = "KEYFILE")]
     pub sign: Vec<PathBuf>,
-    /// Facility that the signatures are for, UUID.
+    /// Facility that the signatures are for: its code or UUID.
     #[arg(long)]
     pub facility: Option<String>,
     /// When it happened, `2026-11-23 09:10 +03:00`; now otherwise.
@@ -228,6 +236,47 @@ pub enum ShowCommand {
     },
 }
 
+/// `lot show`, `lot list`, …
+#[derive(Args)]
+pub struct ShowOrList {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ShowOrListCommand,
+}
+
+/// `show` or `list`
+#[derive(Subcommand)]
+pub enum ShowOrListCommand {
+    /// Show one.
+    Show {
+        /// Code or UUID.
+        id: String,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List all that you may see.
+    List {
+        /// Only those under a hold.
+        #[arg(long)]
+        held: bool,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// `owed`
+#[derive(Args)]
+pub struct Owed {
+    /// Only what this role owes, e.g. QUALITY_ASSURANCE.
+    #[arg(long)]
+    pub role: Option<String>,
+    /// Which ledger, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
 /// `trace`
 #[derive(Args)]
 pub struct Trace {
@@ -239,6 +288,14 @@ pub struct Trace {
 /// `trace back`
 #[derive(Subcommand)]
 pub enum TraceCommand {
+    /// From a donor, lot or unit to every unit, dose and subject.
+    Forward {
+        /// `donor:CODE`, `lot:CODE` or `unit:CODE`; UUIDs do as well.
+        from: String,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// From a dose back to its donor.
     Back {
         /// Code or UUID of the dose.

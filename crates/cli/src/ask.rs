@@ -15,7 +15,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use crate::args::{Check, Connection, Output, Show, ShowCommand, Trace, TraceCommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::{json, keys};
+use crate::{json, keys, lists};
 
 /// Validity of the token that a command makes for itself, s.
 pub const TOKEN_SECONDS: i64 = 600;
@@ -50,7 +50,7 @@ pub fn trust(ca: &std::path::Path, log: &std::path::Path) -> Result<Trust, Failu
 }
 
 /// A message of the service as JSON.
-fn to_json(name: &str, message: &impl Message) -> Result<serde_json::Value, Failure> {
+pub fn to_json(name: &str, message: &impl Message) -> Result<serde_json::Value, Failure> {
     let pool = DescriptorPool::decode(marrowline_api::FILE_DESCRIPTOR_SET).map_err(Failure::unexpected)?;
     let descriptor =
         pool.get_message_by_name(&format!("marrowline.v1.{name}")).ok_or_else(|| Failure::unexpected("no descriptor"))?;
@@ -63,28 +63,34 @@ pub async fn show(thing: Thing, show: Show, output: Output) -> Result<Exit, Fail
     let ShowCommand::Show { id, connection } = show.command;
     let client = connect(&connection).await?;
     let mut custody = client.custody();
-    let (value, steps) = match thing {
+    let (checkpoint, value, steps) = match thing {
         Thing::Lot => {
-            let lot = custody.get_lot(GetLotRequest { lot: id }).await?.into_inner().lot.unwrap_or_default();
-            (to_json("LotView", &lot)?, lot.stream.map(|s| s.steps))
+            let answer = custody.get_lot(GetLotRequest { lot: id }).await?.into_inner();
+            let lot = answer.lot.unwrap_or_default();
+            (answer.checkpoint, to_json("LotView", &lot)?, lot.stream.map(|s| s.steps))
         }
         Thing::Unit => {
-            let unit = custody.get_unit(GetUnitRequest { unit: id }).await?.into_inner().unit.unwrap_or_default();
-            (to_json("UnitView", &unit)?, None)
+            let answer = custody.get_unit(GetUnitRequest { unit: id }).await?.into_inner();
+            let unit = answer.unit.unwrap_or_default();
+            (answer.checkpoint, to_json("UnitView", &unit)?, None)
         }
         Thing::Dose => {
-            let dose = custody.get_dose(GetDoseRequest { dose: id }).await?.into_inner().dose.unwrap_or_default();
-            (to_json("DoseView", &dose)?, None)
+            let answer = custody.get_dose(GetDoseRequest { dose: id }).await?.into_inner();
+            let dose = answer.dose.unwrap_or_default();
+            (answer.checkpoint, to_json("DoseView", &dose)?, None)
         }
         Thing::Subject => {
-            let subject = custody.get_subject(GetSubjectRequest { subject: id }).await?.into_inner().subject.unwrap_or_default();
-            (to_json("SubjectView", &subject)?, subject.stream.map(|s| s.steps))
+            let answer = custody.get_subject(GetSubjectRequest { subject: id }).await?.into_inner();
+            let subject = answer.subject.unwrap_or_default();
+            (answer.checkpoint, to_json("SubjectView", &subject)?, subject.stream.map(|s| s.steps))
         }
         Thing::Donor => {
-            let donor = custody.get_donor(GetDonorRequest { donor: id }).await?.into_inner().donor.unwrap_or_default();
-            (to_json("DonorView", &donor)?, donor.stream.map(|s| s.steps))
+            let answer = custody.get_donor(GetDonorRequest { donor: id }).await?.into_inner();
+            let donor = answer.donor.unwrap_or_default();
+            (answer.checkpoint, to_json("DonorView", &donor)?, donor.stream.map(|s| s.steps))
         }
     };
+    client.follow(&checkpoint).await?;
     match output {
         Output::Json => println!("{value:#}"),
         Output::Table => {
@@ -126,9 +132,13 @@ pub fn step_line(step: &StepView) -> String {
 
 /// `trace back`.
 pub async fn trace(trace: Trace, output: Output) -> Result<Exit, Failure> {
-    let TraceCommand::Back { dose, connection } = trace.command;
+    let (dose, connection) = match trace.command {
+        TraceCommand::Back { dose, connection } => (dose, connection),
+        TraceCommand::Forward { from, connection } => return lists::forward(&from, &connection, output).await,
+    };
     let client = connect(&connection).await?;
     let response = client.custody().trace_back(TraceBackRequest { dose }).await?.into_inner();
+    client.follow(&response.checkpoint).await?;
     match output {
         Output::Json => println!("{:#}", to_json("TraceBackResponse", &response)?),
         Output::Table => {
@@ -144,6 +154,7 @@ pub async fn trace(trace: Trace, output: Output) -> Result<Exit, Failure> {
 pub async fn check(check: Check, output: Output) -> Result<Exit, Failure> {
     let client = connect(&check.connection).await?;
     let response = client.custody().check_dose(CheckDoseRequest { dose: check.dose }).await?.into_inner();
+    client.follow(&response.checkpoint).await?;
     match output {
         Output::Json => println!("{:#}", to_json("CheckDoseResponse", &response)?),
         Output::Table => println!("{}", answer(&response)),
@@ -164,11 +175,14 @@ pub fn answer(response: &CheckDoseResponse) -> String {
     };
     let dose = response.dose.clone().unwrap_or_default();
     let training = if response.training { "  TRAINING" } else { "" };
+    let per_kg = match dose.viable_cells_per_kg {
+        0 => "cells per kg not shown".to_owned(),
+        number => format!("{number} viable cells per kg"),
+    };
     let mut text = format!(
-        "{word}{training}\n  dose {}, {}, {} viable cells per kg, as of {}, valid for 60 s",
+        "{word}{training}\n  dose {}, {}, {per_kg}, as of {}, valid for 60 s",
         dose.dose_code,
         dose.state,
-        dose.viable_cells_per_kg,
         instant::format(response.as_of_ms, 0)
     );
     for reason in &response.reasons {

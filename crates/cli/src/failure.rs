@@ -103,6 +103,7 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::Refused(problem) => Failure::problem(*problem),
             ClientError::Transport(_) | ClientError::Incomplete(_) => Failure::new(Exit::NoAnswer, error),
+            ClientError::Randomness(_) => Failure::unexpected(error),
             ClientError::Receipt(_) | ClientError::History(_) => Failure::integrity(error),
         }
     }

@@ -8,7 +8,7 @@ use marrowline_ledger::index_values;
 use marrowline_ledger::store::Store as _;
 use marrowline_merkle::{Note, SignedCheckpoint, VerifierKey};
 use marrowline_record::leaf::Leaf;
-use marrowline_store::{LocalStore, published_checkpoint, read_journal};
+use marrowline_store::{LocalStore, check_notes, published_checkpoint, read_journal};
 
 use crate::failure::Failure;
 use crate::home::Home;
@@ -19,10 +19,11 @@ pub fn run(folder: &Path) -> Result<(), Failure> {
     let log = VerifierKey::parse(home.read("log.vkey")?.trim()).map_err(Failure::integrity)?;
     let bar = ProgressBar::new_spinner();
     let (report, size) = audit(&home, &log, &bar)?;
+    let notes = check_notes(&home.store()).map_err(|e| Failure::store(&e))?;
     let compared = compare_projection(&home, &bar)?;
     bar.finish_and_clear();
     println!(
-        "fsck: {} records, {} signatures, every leaf, link, flag and root computed again; {compared} values of the projection compared",
+        "fsck: {} records, {} signatures, every leaf, link, flag and root computed again; {notes} notes; {compared} values of the projection compared",
         report.records, report.signatures
     );
     if report.problems.is_empty() {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use marrowline_client::Draft;
+use marrowline_ledger::memory::MemoryStore;
 use marrowline_ledger::{Ledger, SystemTimeSource};
 use marrowline_merkle::VerifierKey;
 use marrowline_record::pb::record::Event;
@@ -63,8 +64,9 @@ impl Home {
         if self.path("log.key").exists() {
             return Err(Failure::usage(format!("{} holds a ledger already", self.folder.display())));
         }
-        fs::create_dir_all(&self.folder).map_err(|e| Failure::file(&self.folder, &e))?;
         let log_key = marrowline_client::generate().map_err(Failure::unexpected)?;
+        rehearse(&log_key, founding)?;
+        fs::create_dir_all(&self.folder).map_err(|e| Failure::file(&self.folder, &e))?;
         let pem = log_key.to_pkcs8_pem(pkcs8_line_ending()).map_err(Failure::unexpected)?;
         self.write_secret("log.key", pem.as_str())?;
         let (authority, server) = pki::authority_and_server(&founding.name, &founding.hosts).map_err(Failure::unexpected)?;
@@ -113,7 +115,7 @@ impl Home {
 
     fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
         let path = self.path(name);
-        fs::write(&path, text).map_err(|e| Failure::file(&path, &e))
+        write_durably(&path, text, fs::OpenOptions::new().create(true).truncate(true).mode(0o644))
     }
 
     fn write_secret(&self, name: &str, text: &str) -> Result<(), Failure> {
@@ -123,20 +125,31 @@ impl Home {
 
 /// Writes a file that only its owner reads, and that was not there before.
 pub fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .map_err(|e| Failure::file(path, &e))
+    write_durably(path, text, fs::OpenOptions::new().create_new(true).mode(0o600))
+}
+
+/// A ledger whose certificates or public key are empty after a power cut cannot be served: file and folder are synced.
+fn write_durably(path: &Path, text: &str, options: &mut fs::OpenOptions) -> Result<(), Failure> {
+    let mut write = || {
+        let mut file = options.write(true).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+    };
+    write().map_err(|e| Failure::file(path, &e))
 }
 
 fn pkcs8_line_ending() -> ed25519_dalek::pkcs8::spki::der::pem::LineEnding {
     ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF
+}
+
+/// Founds a ledger in memory first: a founding that is refused must leave no half-made folder behind.
+fn rehearse(log_key: &SigningKey, founding: &Founding) -> Result<(), Failure> {
+    let time = Box::new(SystemTimeSource::default());
+    let ledger = Ledger::open(Box::new(MemoryStore::default()), log_key.clone(), time).map_err(Failure::integrity)?;
+    let result = append_founding(&ledger, log_key, founding);
+    ledger.shutdown();
+    result
 }
 
 fn append_founding(ledger: &Ledger, log_key: &SigningKey, founding: &Founding) -> Result<(), Failure> {
@@ -149,7 +162,7 @@ fn append_founding(ledger: &Ledger, log_key: &SigningKey, founding: &Founding) -
         grants: founding.founders.iter().map(|f| f.grant.clone()).collect(),
     });
     let facility = founding.facility.facility_id.as_slice().try_into().unwrap_or([0; 16]);
-    let draft = Draft::new(&founding.name, event, founding.at)
+    let draft = Draft::new(&founding.name, event, founding.at)?
         .slot(Role::KeyAdministrator, Meaning::Approved, facility)
         .slot(Role::QualityAssurance, Meaning::Approved, facility)
         .stream(StreamKind::Authority, AUTHORITY_ID, None);

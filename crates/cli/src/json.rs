@@ -1,8 +1,8 @@
 //! Events as JSON that a person can read and write.
 //!
 //! Names are those of the proto. UUIDs are written with hyphens, other bytes as lower-case hex, enum values without their prefix
-//! (`ELIGIBLE`), instants as `2026-11-23 09:10:00 +03:00`, 64-bit numbers as numbers. Reading takes the same forms, and `new` for a
-//! UUID that is to be made.
+//! (`ELIGIBLE`), instants as `2026-11-23 09:10:00 +03:00`, 64-bit numbers as numbers. Reading takes the same forms, `new` for a UUID
+//! that is to be made, and numbers and yes or no as text, since options are text.
 
 use std::sync::OnceLock;
 
@@ -181,21 +181,31 @@ fn value_from_json(
             .map(|b| Value::Bytes(b.into()))
             .ok_or_else(|| error(path, json, "a UUID, `new`, or hex")),
         Kind::String => text.map(|t| Value::String(t.to_owned())).ok_or_else(|| error(path, json, "text in quotes")),
-        Kind::Bool => json.as_bool().map(Value::Bool).ok_or_else(|| error(path, json, "true or false")),
+        Kind::Bool => {
+            json.as_bool().or_else(|| text?.parse().ok()).map(Value::Bool).ok_or_else(|| error(path, json, "true or false"))
+        }
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => json
             .as_i64()
+            .or_else(|| text?.replace('_', "").parse().ok())
             .and_then(|n| i32::try_from(n).ok())
             .map(Value::I32)
             .ok_or_else(|| error(path, json, "a whole number of 32 bits")),
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
-            json.as_i64().map(Value::I64).ok_or_else(|| error(path, json, "a whole number"))
-        }
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => json
+            .as_i64()
+            .or_else(|| text?.replace('_', "").parse().ok())
+            .map(Value::I64)
+            .ok_or_else(|| error(path, json, "a whole number")),
         Kind::Uint32 | Kind::Fixed32 => json
             .as_u64()
+            .or_else(|| text?.replace('_', "").parse().ok())
             .and_then(|n| u32::try_from(n).ok())
             .map(Value::U32)
             .ok_or_else(|| error(path, json, "a whole number from 0, of 32 bits")),
-        Kind::Uint64 | Kind::Fixed64 => json.as_u64().map(Value::U64).ok_or_else(|| error(path, json, "a whole number from 0")),
+        Kind::Uint64 | Kind::Fixed64 => json
+            .as_u64()
+            .or_else(|| text?.replace('_', "").parse().ok())
+            .map(Value::U64)
+            .ok_or_else(|| error(path, json, "a whole number from 0")),
         Kind::Float | Kind::Double => Err(error(path, json, "no floating point in records")),
     }
 }

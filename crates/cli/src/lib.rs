@@ -7,10 +7,13 @@ mod ask;
 mod demo;
 mod exit;
 mod failure;
+mod fields;
 mod fsck;
 mod home;
 mod json;
 mod keys;
+mod lists;
+mod names;
 mod pki;
 mod serve;
 mod write;
@@ -46,9 +49,10 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Serve(options) => serve::run(&options).map(|()| Exit::Done),
         Command::Key(key) => keys::run(&key).map(|()| Exit::Done),
         Command::Fsck { data } => fsck::run(&data).map(|()| Exit::Done),
-        Command::Append(append) => runtime()?.block_on(write::run(append, arguments.output)),
-        Command::Lot(show) => runtime()?.block_on(ask::show(ask::Thing::Lot, show, arguments.output)),
-        Command::Unit(show) => runtime()?.block_on(ask::show(ask::Thing::Unit, show, arguments.output)),
+        Command::Append(append) => runtime()?.block_on(write::run(*append, arguments.output)),
+        Command::Lot(lot) => runtime()?.block_on(lists::show_or_list(ask::Thing::Lot, lot, arguments.output)),
+        Command::Unit(unit) => runtime()?.block_on(lists::show_or_list(ask::Thing::Unit, unit, arguments.output)),
+        Command::Owed(owed) => runtime()?.block_on(lists::owed(owed, arguments.output)),
         Command::Dose(show) => runtime()?.block_on(ask::show(ask::Thing::Dose, show, arguments.output)),
         Command::Subject(show) => runtime()?.block_on(ask::show(ask::Thing::Subject, show, arguments.output)),
         Command::Donor(show) => runtime()?.block_on(ask::show(ask::Thing::Donor, show, arguments.output)),

@@ -113,8 +113,11 @@ pub fn run(options: &Serve) -> Result<(), Failure> {
     if let Some(reason) = &report.rebuilt {
         tracing::warn!(reason, "the projection was set aside and rebuilt from the journal");
     }
-    if let Some(torn) = &report.torn {
-        tracing::warn!(kept = %torn.kept.display(), bytes = torn.bytes, "the journal's torn end was cut off; it was never acknowledged");
+    for torn in report.torn.iter().chain(&report.torn_notes) {
+        tracing::warn!(kept = %torn.kept.display(), bytes = torn.bytes, "a journal's torn end was cut off; it was never acknowledged");
+    }
+    for healed in &report.healed {
+        tracing::warn!(healed, "put right");
     }
     let tls = home.tls()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unexpected)?;

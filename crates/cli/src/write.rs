@@ -1,11 +1,10 @@
-//! `append`: any event, from a JSON file.
+//! `append`: any event, from options or a JSON file.
 
 use std::io::Read as _;
 use std::path::Path;
 
 use marrowline_client::{Client, Draft};
-use marrowline_record::pb::{self, Role, StreamKind};
-use marrowline_record::stream::AUTHORITY_ID;
+use marrowline_record::pb::{self, Role};
 use marrowline_record::{EventKind, instant};
 use marrowline_rules::table;
 use serde_json::json as object;
@@ -14,7 +13,7 @@ use crate::args::{Append, Output};
 use crate::ask::{TOKEN_SECONDS, trust};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::{json, keys};
+use crate::{fields, json, keys, names};
 
 /// Runs `append`.
 pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
@@ -89,14 +88,16 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
-    let path = append.event.as_deref().ok_or_else(|| Failure::usage("give --event"))?;
-    let value: serde_json::Value =
-        serde_json::from_str(&read(path)?).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+    let value = match (&append.event, &append.name) {
+        (Some(path), None) => {
+            serde_json::from_str(&read(path)?).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?
+        }
+        (None, Some(name)) => fields::event(name, &append.set)?,
+        _ => return Err(Failure::usage("give an event's name with --set, or --event FILE")),
+    };
     let event = json::event_from_json(&value, &mut marrowline_client::new_id).map_err(Failure::usage)?;
     let at = match &append.at {
-        Some(text) => {
-            instant::parse(text).map_err(|_| Failure::usage(format!("`{text}` is no time; write 2026-11-23 09:10 +03:00")))?
-        }
+        Some(text) => time(text).ok_or_else(|| Failure::usage(format!("`{text}` is no time; write 2026-11-23 09:10 +03:00")))?,
         // A TRAINING ledger has a clock of its own.
         None => {
             let clock = client.clock().await?;
@@ -104,9 +105,9 @@ async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
         }
     };
     let facility = append.facility.as_deref().ok_or_else(|| Failure::usage("give --facility"))?;
-    let facility = uuid(facility)?;
+    let facility = names::facility(client, facility).await?;
     let row = table::row_of(&event);
-    let mut draft = Draft::new(client.origin(), event, at);
+    let mut draft = Draft::new(client.origin(), event, at)?;
     for (number, slot) in row.slots.iter().enumerate() {
         let role = match append.role.get(number) {
             Some(name) => {
@@ -117,19 +118,12 @@ async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
         draft = draft.slot(role, slot.meaning, facility);
     }
     for stream in &append.on {
-        let (kind, id) = stream.split_once(':').ok_or_else(|| Failure::usage(format!("`{stream}` is no KIND:ID")))?;
-        let kind = StreamKind::from_str_name(&format!("STREAM_KIND_{}", kind.to_uppercase()))
-            .ok_or_else(|| Failure::usage(format!("no kind of stream `{kind}`")))?;
-        let id = match id {
-            "" if kind == StreamKind::Authority => AUTHORITY_ID,
-            "new" => marrowline_client::new_id(),
-            id => uuid(id)?,
-        };
+        let (kind, id) = names::stream(client, stream).await?;
         let head = client.head(kind, id).await?;
         draft = draft.stream(kind, id, head);
     }
     for cite in &append.cite {
-        let id = uuid(cite)?;
+        let id = names::uuid(cite)?;
         let digest = client.digest_of(id).await?;
         draft = draft.cite(id, digest);
     }
@@ -139,6 +133,26 @@ async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
     })
 }
 
-fn uuid(text: &str) -> Result<[u8; 16], Failure> {
-    uuid::Uuid::parse_str(text).map(uuid::Uuid::into_bytes).map_err(|_| Failure::usage(format!("`{text}` is no UUID")))
+/// A time as people write it: the seconds may be left out.
+fn time(text: &str) -> Option<pb::Instant> {
+    let to_the_minute = || {
+        let (minutes, offset) = text.split_at_checked("2026-11-23 09:10".len())?;
+        instant::parse(&format!("{minutes}:00{offset}")).ok()
+    };
+    instant::parse(text).ok().or_else(to_the_minute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_may_be_left_out() {
+        let whole = instant::parse("2026-11-23 09:10:00 +03:00").unwrap();
+        assert_eq!(time("2026-11-23 09:10 +03:00"), Some(whole));
+        assert_eq!(time("2026-11-23 09:10:00 +03:00"), Some(whole));
+        for wrong in ["", "2026-11-23", "2026-11-23 09:10", "2026-11-23 09: +03:00", "2026-11-23 09:1 +03:00", "soon"] {
+            assert_eq!(time(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -8,19 +8,19 @@ use marrowline_record::pb::{self, Meaning, Role, StreamKind};
 use marrowline_record::signing::{self, Signing, Statement};
 use marrowline_record::{digest, encode};
 
+use crate::ClientError;
+
 /// A record before it is encoded.
 #[derive(Clone, Debug)]
 pub struct Draft {
     record: pb::Record,
 }
 
-fn random_16() -> [u8; 16] {
+/// Without randomness nothing can be built: the salt would not hide a withheld record.
+fn random_16() -> Result<[u8; 16], ClientError> {
     let mut bytes = [0; 16];
-    // Without randomness nothing can be built: the salt would not hide a withheld record.
-    if getrandom::fill(&mut bytes).is_err() {
-        return *uuid::Uuid::now_v7().as_bytes();
-    }
-    bytes
+    getrandom::fill(&mut bytes).map_err(|e| ClientError::Randomness(e.to_string()))?;
+    Ok(bytes)
 }
 
 /// A new UUIDv7.
@@ -36,12 +36,12 @@ pub fn now(offset_minutes: i32) -> pb::Instant {
 
 impl Draft {
     /// A record about an event, for the ledger of this origin (or name, for a founding).
-    pub fn new(origin: &str, event: Event, occurred_at: pb::Instant) -> Draft {
-        Draft {
+    pub fn new(origin: &str, event: Event, occurred_at: pb::Instant) -> Result<Draft, ClientError> {
+        Ok(Draft {
             record: pb::Record {
                 origin: origin.to_owned(),
                 record_id: new_id().to_vec(),
-                salt: random_16().to_vec(),
+                salt: random_16()?.to_vec(),
                 slots: Vec::new(),
                 occurred_at: Some(occurred_at),
                 streams: Vec::new(),
@@ -49,7 +49,7 @@ impl Draft {
                 note: None,
                 event: Some(event),
             },
-        }
+        })
     }
 
     /// Adds a signature slot.

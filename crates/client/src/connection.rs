@@ -9,7 +9,7 @@ use marrowline_api::v1::custody_service_client::CustodyServiceClient;
 use marrowline_api::v1::ledger_service_client::LedgerServiceClient;
 use marrowline_api::v1::transparency_service_client::TransparencyServiceClient;
 use marrowline_api::{Problem, token, v1};
-use marrowline_merkle::{SignedCheckpoint, VerifierKey, hash_from_slice, verify_consistency};
+use marrowline_merkle::{Checkpoint, SignedCheckpoint, VerifierKey, hash_from_slice, verify_consistency};
 use marrowline_proof::{Receipt, ReceiptError, VerifiedReceipt};
 use marrowline_record::digest;
 use marrowline_record::pb::{Head, StreamKind};
@@ -47,6 +47,9 @@ pub enum ClientError {
     /// An answer lacks what it must have.
     #[error("the server's answer lacks {0}")]
     Incomplete(&'static str),
+    /// The machine gives no random bytes, so no record can be built.
+    #[error("the machine gives no random bytes: {0}")]
+    Randomness(String),
 }
 
 impl From<Status> for ClientError {
@@ -122,7 +125,7 @@ impl Client {
         self.trust.log.name()
     }
 
-    /// The services, for calls that need no verification.
+    /// The services as they are. Hand the checkpoint that an answer rests on to [`Client::follow`] before relying on it.
     pub fn custody(&self) -> CustodyServiceClient<InterceptedService<Channel, impl Interceptor + Clone + use<>>> {
         self.custody.clone()
     }
@@ -179,8 +182,9 @@ impl Client {
         Ok(verified)
     }
 
-    /// Checks that a checkpoint continues, or is continued by, the newest one that was seen.
-    async fn follow(&self, note: &str) -> Result<(), ClientError> {
+    /// Checks that a checkpoint (a receipt's, or the one that an answer rests on) is signed by the log's key, and that it continues, or is
+    /// continued by, the newest one that was seen.
+    pub async fn follow(&self, note: &str) -> Result<(), ClientError> {
         let history = |e: &dyn std::fmt::Display| ClientError::History(e.to_string());
         let next = SignedCheckpoint::open(note, &self.trust.log).map_err(|e| history(&e))?;
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -204,6 +208,14 @@ impl Client {
             *newest = Some(next);
         }
         Ok(())
+    }
+
+    /// The log's present checkpoint, verified and followed from the newest one that was seen.
+    pub async fn checkpoint(&self) -> Result<Checkpoint, ClientError> {
+        let note = self.transparency.clone().get_checkpoint(v1::GetCheckpointRequest {}).await?.into_inner().checkpoint;
+        self.follow(&note).await?;
+        let signed = SignedCheckpoint::open(&note, &self.trust.log).map_err(|e| ClientError::History(e.to_string()))?;
+        Ok(signed.checkpoint().clone())
     }
 
     fn last_note(&self) -> String {

@@ -4,7 +4,9 @@
 //! ledger goes on counting by itself and says that its clock is not trusted: facts go on, authorisations wait. A TRAINING ledger has a
 //! simulated clock that moves only when a key administrator moves it.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// How far the wall clock may be from what is expected of it, ms.
 pub const AGREEMENT_MS: i64 = 5_000;
@@ -13,20 +15,21 @@ pub const AGREEMENT_MS: i64 = 5_000;
 pub trait TimeSource: Send + Sync {
     /// The wall clock, Unix ms.
     fn wall_ms(&self) -> i64;
-    /// Time that has passed since some fixed point of this process, ms. Never goes back.
+    /// Time that has passed since the machine was started, ms, its sleep included. Never goes back.
     fn elapsed_ms(&self) -> i64;
 }
 
-/// The machine's clocks.
-#[derive(Debug)]
-pub struct SystemTimeSource {
-    start: Instant,
-}
+/// Not `Instant`: that stands still while a machine sleeps, and the wall clock would seem to jump when it wakes.
+#[cfg(target_os = "linux")]
+const SINCE_BOOT: ClockId = ClockId::Boottime;
+/// Counts the time of sleep on most of the others.
+#[cfg(not(target_os = "linux"))]
+const SINCE_BOOT: ClockId = ClockId::Monotonic;
 
-impl Default for SystemTimeSource {
-    fn default() -> Self {
-        SystemTimeSource { start: Instant::now() }
-    }
+/// The machine's clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemTimeSource {
+    _made_by_default: (),
 }
 
 impl TimeSource for SystemTimeSource {
@@ -36,7 +39,8 @@ impl TimeSource for SystemTimeSource {
     }
 
     fn elapsed_ms(&self) -> i64 {
-        i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX)
+        let since_boot = clock_gettime(SINCE_BOOT);
+        since_boot.tv_sec.saturating_mul(1_000).saturating_add(since_boot.tv_nsec / 1_000_000)
     }
 }
 
@@ -150,6 +154,25 @@ mod tests {
         assert!(!clock.read(&fake).trusted);
         fake.pass(500, 500);
         assert!(clock.read(&fake).trusted);
+    }
+
+    #[test]
+    fn a_machine_that_slept_wakes_with_a_trusted_clock() {
+        let fake = Fake::default();
+        fake.pass(1_000_000, 0);
+        let mut clock = Clock::wall(&fake, 0);
+        fake.pass(28_800_000, 28_800_000);
+        assert_eq!(clock.read(&fake), Reading { now_ms: 29_800_000, trusted: true });
+    }
+
+    #[test]
+    fn the_machines_own_clocks_move_on_together() {
+        let source = SystemTimeSource::default();
+        let mut clock = Clock::wall(&source, 0);
+        let before = source.elapsed_ms();
+        let reading = clock.read(&source);
+        assert!(reading.trusted && reading.now_ms > 1_500_000_000_000);
+        assert!(before > 0 && source.elapsed_ms() >= before);
     }
 
     #[test]

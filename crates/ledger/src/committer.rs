@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use marrowline_merkle::{Edge, TreeReader, inclusion_proof};
+use marrowline_record::origin::Origin;
 use marrowline_record::stream::{AUTHORITY_ID, stream_key};
 use marrowline_rules::Finding;
 use marrowline_rules::state::Stream;
@@ -21,9 +22,10 @@ use crate::store::{Batch, Epoch, NoteKind, Store, StoreError};
 /// How often the checkpoint file is renewed.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
-/// What a caller is told when its records are durable: index, flags, whether it was there before.
+/// What a caller is told when the batch is durable.
 pub(crate) struct Answer {
-    pub results: Vec<(u64, Vec<Finding>, bool)>,
+    /// Of each record: index, flags, whether it was there before. Or why there are none.
+    pub outcome: Result<Vec<(u64, Vec<Finding>, bool)>, Refusal>,
     pub reply: Reply,
 }
 
@@ -33,6 +35,8 @@ pub(crate) struct Staged {
     pub edge: Edge,
     pub overlay: Arc<Overlay>,
     pub answers: Vec<Answer>,
+    /// The ledger's origin, if this batch founds it.
+    pub founded: Option<Origin>,
     pub generation: u64,
 }
 
@@ -133,6 +137,9 @@ impl Committer {
             return self.fail(staged, refusal);
         }
         // Durable from here on.
+        if let Some(origin) = &staged.founded {
+            *write(&self.shared.origin) = Some(origin.clone());
+        }
         match self.shared.sign(&staged.edge) {
             Ok(checkpoint) => self.show(staged, Arc::new(checkpoint)),
             Err(reason) => {
@@ -168,19 +175,18 @@ impl Committer {
     fn answer(&self, answers: Vec<Answer>, edge: &Edge, checkpoint: &Arc<PublishedCheckpoint>) {
         let tiles = StoredTiles(self.shared.reader.as_ref());
         let mut tree = TreeReader::new(edge, &tiles);
-        for answer in answers {
-            let appended = answer
-                .results
-                .into_iter()
-                .map(|(index, flags, duplicate)| Appended {
+        for Answer { outcome, reply } in answers {
+            let appended = outcome.map(|results| {
+                let appended = results.into_iter().map(|(index, flags, duplicate)| Appended {
                     index,
                     flags,
                     checkpoint: Arc::clone(checkpoint),
                     duplicate,
                     inclusion: inclusion_proof(index, checkpoint.size, &mut tree).ok(),
-                })
-                .collect();
-            let _ = answer.reply.send(Ok(appended));
+                });
+                appended.collect()
+            });
+            let _ = reply.send(appended);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 use std::time::Instant;
@@ -19,6 +19,7 @@ use marrowline_record::origin::Origin;
 use marrowline_record::pb::StreamKind;
 use marrowline_record::pb::record::Event;
 use marrowline_record::stream::{AUTHORITY_ID, stream_key};
+use marrowline_rules::index::IndexKey;
 use marrowline_rules::state::Stream;
 use marrowline_rules::{At, Verdict, View};
 use tokio::sync::{oneshot, watch};
@@ -33,6 +34,8 @@ use crate::store::{NoteKind, Reader, Store, StoreError, Verbatim};
 
 /// Requests that may wait for the sequencer.
 const QUEUE: usize = 4_096;
+/// Records that may wait for it. A request holds up to 256, so requests alone would not bound memory: these are at most 128 MiB.
+const QUEUE_RECORDS: u64 = 16_384;
 
 /// The queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,16 +137,17 @@ impl Ledger {
     /// Hands records to the sequencer: all are appended in order, or none.
     pub fn submit(&self, records: Vec<OpenedRecord>) -> Result<oneshot::Receiver<Result<Vec<Appended>, Refusal>>, Busy> {
         let (reply, answer) = oneshot::channel();
-        let waiting = self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        match self.jobs.try_send(Job { records, reply }) {
-            Ok(()) => Ok(answer),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-                // About 10 000 records a second pass.
-                let retry_after_ms = (waiting / 10).clamp(50, 5_000);
-                Err(Busy { retry_after_ms })
-            }
+        let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        let waiting = self.shared.waiting.fetch_add(count, Ordering::Relaxed);
+        let is_full = waiting > 0 && waiting.saturating_add(count) > QUEUE_RECORDS;
+        let sent = if is_full { None } else { self.jobs.try_send(Job { records, reply }).ok() };
+        if sent.is_some() {
+            return Ok(answer);
         }
+        self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+        // About 10 000 records a second pass.
+        let retry_after_ms = (waiting / 10).clamp(50, 5_000);
+        Err(Busy { retry_after_ms })
     }
 
     /// What [`Ledger::submit`] would say now; nothing is kept.
@@ -238,6 +242,16 @@ impl Ledger {
         let key = stream_key(kind as u8, &id.0);
         let length = self.shared.length_at(&key, self.size())?;
         (from_seq.max(1)..=length).take(limit).map(|seq| self.shared.stream_entry(&key, seq)).collect()
+    }
+
+    /// Streams of a kind in the order of their ids, from this one on, at most `limit`.
+    pub fn streams(&self, kind: StreamKind, from: Option<&Id16>, limit: usize) -> Result<Vec<Id16>, StoreError> {
+        let kind = kind as u8;
+        let first = from.map(|id| IndexKey::Stream { kind, id: id.0 }.to_bytes()).unwrap_or_default();
+        let mut prefix = IndexKey::Stream { kind, id: [0; 16] }.to_bytes();
+        prefix.truncate(2);
+        let found = self.shared.reader.scan(&prefix, &first, limit)?;
+        Ok(found.into_iter().map(|(_, id)| Id16(id)).collect())
     }
 
     /// Notified with the committed size after each commit.

@@ -7,6 +7,8 @@
 pub mod audit;
 pub mod clock;
 mod committer;
+#[cfg(feature = "testing")]
+pub mod conformance;
 mod handle;
 pub mod memory;
 mod overlay;

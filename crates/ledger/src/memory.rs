@@ -132,11 +132,11 @@ impl Reader for MemoryStore {
         Ok(self.read().index.get(key).copied())
     }
 
-    fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, [u8; 16])>, StoreError> {
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, [u8; 16])>, StoreError> {
         Ok(self
             .read()
             .index
-            .range(prefix.to_vec()..)
+            .range(prefix.max(from).to_vec()..)
             .take_while(|(key, _)| key.starts_with(prefix))
             .take(limit)
             .map(|(key, value)| (key.clone(), *value))

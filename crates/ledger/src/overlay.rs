@@ -60,8 +60,8 @@ pub(crate) struct Overlay {
     pub streams: HashMap<StreamKey, Arc<Stream>>,
     /// Length and signed hash of each extended stream.
     pub heads: HashMap<StreamKey, (u64, [u8; 32])>,
-    /// Signed hash of each new link.
-    pub links: HashMap<(StreamKey, u64), [u8; 32]>,
+    /// Signed hash and record of each new link.
+    pub links: HashMap<(StreamKey, u64), ([u8; 32], RecordId)>,
     /// The records.
     pub entries: HashMap<RecordId, Arc<Entry>>,
     /// Index values.

@@ -41,6 +41,9 @@ pub(crate) struct Job {
     pub reply: Reply,
 }
 
+/// Most requests that are answered with one commit, so that refusals do not hold it up for ever.
+const MAX_ANSWERS: usize = MAX_BATCH * 2;
+
 /// How long the sequencer waits for work before it looks around.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -67,6 +70,7 @@ struct Building {
     records: Vec<StagedRecord>,
     tiles: Vec<marrowline_merkle::CompletedTile>,
     answers: Vec<Answer>,
+    founded: Option<Origin>,
 }
 
 impl Sequencer {
@@ -113,14 +117,14 @@ impl Sequencer {
         let mut building = Building::default();
         let mut next = Some(first);
         while let Some(job) = next.take() {
-            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             let count = job.records.len();
+            self.shared.waiting.fetch_sub(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
             if building.records.len().saturating_add(count) > MAX_BATCH {
                 self.hand_over(std::mem::take(&mut building));
                 self.settle();
             }
             self.judge_job(&mut building, job);
-            let full = building.records.len() >= MAX_BATCH;
+            let full = building.records.len() >= MAX_BATCH || building.answers.len() >= MAX_ANSWERS;
             next = (if full { Err(TryRecvError::Empty) } else { self.jobs.try_recv() }).ok();
         }
         self.hand_over(building);
@@ -143,6 +147,7 @@ impl Sequencer {
             edge: self.edge.clone(),
             overlay,
             answers: building.answers,
+            founded: building.founded,
             generation: self.generation,
         };
         // Blocks while one batch is being written and one waits: that is the pace of the disk.
@@ -161,9 +166,9 @@ impl Sequencer {
         let edge_before = self.edge.clone();
         let mut base: Vec<Arc<Overlay>> = self.in_flight.iter().cloned().collect();
         base.push(Arc::clone(&building.overlay));
-        let mut attempt = Attempt { base, own: Arc::default(), records: Vec::new(), tiles: Vec::new(), results: Vec::new() };
+        let mut attempt = Attempt { base, ..Attempt::default() };
         let outcome = job.records.iter().try_for_each(|record| self.judge_record(&mut attempt, record));
-        let Attempt { base, own, records, tiles, results } = attempt;
+        let Attempt { base, own, records, tiles, results, founded } = attempt;
         drop(base);
         match outcome {
             Ok(()) => {
@@ -174,11 +179,18 @@ impl Sequencer {
                 Arc::make_mut(&mut building.overlay).absorb(Arc::unwrap_or_clone(own));
                 building.records.extend(records);
                 building.tiles.extend(tiles);
-                building.answers.push(Answer { results, reply: job.reply });
+                building.founded = building.founded.take().or(founded);
+                building.answers.push(Answer { outcome: Ok(results), reply: job.reply });
             }
             Err(refusal) => {
                 self.edge = edge_before;
-                let _ = job.reply.send(Err(refusal));
+                let rests_on_nothing = self.in_flight.is_empty() && building.overlay.entries.is_empty();
+                if rests_on_nothing {
+                    let _ = job.reply.send(Err(refusal));
+                } else {
+                    // It may be refused because of a record that is not durable yet: nobody hears of that before it is.
+                    building.answers.push(Answer { outcome: Err(refusal), reply: job.reply });
+                }
             }
         }
     }
@@ -219,9 +231,7 @@ impl Sequencer {
             verdict.ok_or_else(|| Refusal::CannotJudge { reason: format!("this software does not know rule set {rule_set}") })?;
         let numbers = verdict.flag_numbers();
         match verdict {
-            Verdict::Refused { violations } => {
-                Err(Refusal::Violations { moved: moved(&view, &self.shared, opened, &violations), violations })
-            }
+            Verdict::Refused { violations } => Err(Refusal::Violations { moved: moved(&view, opened, &violations), violations }),
             Verdict::Accepted { flags } => {
                 let result = self.stage(attempt, view, opened, (at, rule_set, numbers), flags)?;
                 attempt.results.push(result);
@@ -267,15 +277,14 @@ impl Sequencer {
         drop(view);
         let existing: Vec<bool> = index_writes.iter().map(|w| attempt.has_index(&self.shared, &w.key)).collect();
         if let Some(Event::LedgerFounded(e)) = entry.event() {
-            let origin = Origin::new(&e.name, &entry.digest).map_err(|e| cannot(e.to_string()))?;
-            *crate::shared::write(&self.shared.origin) = Some(origin);
+            attempt.founded = Some(Origin::new(&e.name, &entry.digest).map_err(|e| cannot(e.to_string()))?);
         }
         self.edge.append(marrowline_merkle::leaf_hash(&bytes), &mut attempt.tiles);
         self.shared.last_recorded_ms.store(at.recorded_at_ms, Ordering::SeqCst);
         let own = Arc::make_mut(&mut attempt.own);
         for link in &links {
             own.heads.insert(link.stream_key, (link.seq, signed_hash));
-            own.links.insert((link.stream_key, link.seq), signed_hash);
+            own.links.insert((link.stream_key, link.seq), (signed_hash, opened.record_id()));
         }
         own.streams.extend(folded);
         for (write, existing) in index_writes.iter().zip(existing) {
@@ -296,12 +305,14 @@ impl Sequencer {
 }
 
 /// One job on its way: what was accepted before it, and what it adds.
+#[derive(Default)]
 struct Attempt {
     base: Vec<Arc<Overlay>>,
     own: Arc<Overlay>,
     records: Vec<StagedRecord>,
     tiles: Vec<marrowline_merkle::CompletedTile>,
     results: Vec<(u64, Vec<Finding>, bool)>,
+    founded: Option<Origin>,
 }
 
 impl Attempt {
@@ -368,8 +379,11 @@ fn rule_set(view: &Snapshot, event: &Event) -> u32 {
     }
 }
 
+/// Most records of one stream that a refusal names: the newest.
+const MOST_MOVED: u64 = 16;
+
 /// What came after the heads that a record has seen.
-fn moved(view: &Snapshot, shared: &Shared, opened: &OpenedRecord, violations: &[Finding]) -> Vec<Moved> {
+fn moved(view: &Snapshot, opened: &OpenedRecord, violations: &[Finding]) -> Vec<Moved> {
     if !violations.iter().any(|f| f.code.name == "HEAD_MOVED") {
         return Vec::new();
     }
@@ -381,8 +395,8 @@ fn moved(view: &Snapshot, shared: &Shared, opened: &OpenedRecord, violations: &[
         let Some((length, _)) = view.head(&key) else {
             continue;
         };
-        for seq in seen.saturating_add(1)..=length {
-            let Ok(entry) = shared.stream_entry(&key, seq) else {
+        for seq in seen.max(length.saturating_sub(MOST_MOVED)).saturating_add(1)..=length {
+            let Some(entry) = view.stream_record(&key, seq) else {
                 continue;
             };
             since.push(Moved {

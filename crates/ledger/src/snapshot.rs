@@ -86,6 +86,14 @@ impl Snapshot {
         Some(state)
     }
 
+    /// Record number `seq` of a stream, on its way or committed.
+    pub(crate) fn stream_record(&self, key: &StreamKey, seq: u64) -> Option<Arc<Entry>> {
+        match self.overlays.iter().rev().find_map(|o| o.links.get(&(*key, seq))) {
+            Some((_, record_id)) => self.entry(record_id),
+            None => self.or_fail(self.shared.stream_entry(key, seq)).map(Arc::new),
+        }
+    }
+
     fn stored_head(&self, key: &StreamKey) -> Option<(u64, [u8; 32])> {
         let length = self.or_fail(self.shared.length_at(key, self.size))?;
         let (_, hash) = self.or_fail(self.shared.reader.link(key, length))??;
@@ -139,7 +147,7 @@ impl View for Snapshot {
     }
 
     fn hash_at(&self, stream: &StreamKey, seq: u64) -> Option<[u8; 32]> {
-        if let Some(hash) = self.overlays.iter().rev().find_map(|o| o.links.get(&(*stream, seq))) {
+        if let Some((hash, _)) = self.overlays.iter().rev().find_map(|o| o.links.get(&(*stream, seq))) {
             return Some(*hash);
         }
         if let Some(known) = self.recent.as_ref().and_then(|r| r.get(stream)).filter(|known| known.length == seq) {

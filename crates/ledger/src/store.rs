@@ -138,8 +138,8 @@ pub trait Reader: Send + Sync {
     fn link(&self, stream: &StreamKey, seq: u64) -> Result<Option<(u64, [u8; 32])>, StoreError>;
     /// A value of an index.
     fn lookup(&self, key: &[u8]) -> Result<Option<[u8; 16]>, StoreError>;
-    /// Values of an index whose keys start with this prefix, ascending, at most `limit`.
-    fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError>;
+    /// Values of an index whose keys start with this prefix and are not below `from`, ascending, at most `limit`.
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StoreError>;
     /// The second journal's entries of a kind, from entry number `from`, at most `limit`; each with its number.
     fn notes(&self, kind: NoteKind, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
     /// The last published checkpoint (a signed note), if any.

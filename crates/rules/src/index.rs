@@ -28,6 +28,13 @@ pub enum IndexKey {
         /// The position.
         position: String,
     },
+    /// A stream; value: its id. Its first record writes it, so that all streams of a kind can be listed.
+    Stream {
+        /// Number of the kind.
+        kind: u8,
+        /// The id.
+        id: [u8; 16],
+    },
     /// A human code of a kind of thing (donor, lot, subject, unit, dose, facility, trial registration); value: the thing's id.
     Code {
         /// One of the `CODE_*` constants.
@@ -84,6 +91,11 @@ impl IndexKey {
                 out.push(0);
                 out.extend_from_slice(position.as_bytes());
             }
+            IndexKey::Stream { kind, id } => {
+                out.push(8);
+                out.push(*kind);
+                out.extend_from_slice(id);
+            }
             IndexKey::Code { kind, code } => {
                 out.push(6);
                 out.push(*kind);
@@ -108,6 +120,12 @@ pub struct IndexWrite {
 /// The index changes that an accepted record brings.
 pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
     let mut out = vec![IndexWrite { key: IndexKey::Digest(entry.digest.0), value: entry.record_id().0, first_wins: true }];
+    // Who has seen no head of a stream opened it, or knew no better: the first one stays.
+    for stream in entry.record.streams.iter().filter(|stream| stream.head.is_none()) {
+        let id = id16(&stream.id);
+        let key = IndexKey::Stream { kind: u8::try_from(stream.kind).unwrap_or(0), id };
+        out.push(IndexWrite { key, value: id, first_wins: true });
+    }
     let Some(event) = &entry.record.event else {
         return out;
     };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use marrowline_api::{errors, token};
-use marrowline_ledger::Ledger;
+use marrowline_ledger::{Ledger, Snapshot};
 use marrowline_record::id::{Id16, KeyId};
 use marrowline_record::pb::Role;
 use marrowline_rules::View;
@@ -77,6 +77,12 @@ impl Auth {
         let key_id = self.key(metadata)?;
         let snapshot = self.ledger.snapshot();
         person(&snapshot.authority(), key_id, snapshot.now_ms())
+    }
+
+    /// The person behind a key, for deciding what of an answer they may read; without any role if the key was revoked.
+    pub fn reader(&self, key_id: KeyId, snapshot: &Snapshot) -> Person {
+        let nobody = Person { key_id, roles: Vec::new() };
+        person(&snapshot.authority(), key_id, snapshot.now_ms()).unwrap_or(nobody)
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use marrowline_api::errors;
 use marrowline_api::v1::custody_service_server::CustodyService;
+use marrowline_api::v1::trace_forward_request::From;
 use marrowline_api::v1::{
     Answer, CheckDoseRequest, CheckDoseResponse, Finding, GetDonorRequest, GetDonorResponse, GetDoseRequest, GetDoseResponse,
-    GetLotRequest, GetLotResponse, GetSubjectRequest, GetSubjectResponse, GetUnitRequest, GetUnitResponse, TraceBackRequest,
-    TraceBackResponse, TraceStep,
+    GetLotRequest, GetLotResponse, GetSubjectRequest, GetSubjectResponse, GetUnitRequest, GetUnitResponse, ListLotsRequest,
+    ListLotsResponse, ListObligationsRequest, ListObligationsResponse, ListUnitsRequest, ListUnitsResponse, TraceBackRequest,
+    TraceBackResponse, TraceForwardRequest, TraceForwardResponse, TraceStep,
 };
 use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Ledger, Snapshot};
@@ -21,6 +23,7 @@ use marrowline_rules::state::{Lot, Subject};
 use tonic::{Request, Response, Status};
 
 use crate::auth::{Auth, Person};
+use crate::overview::{self, Start};
 use crate::trace::Chain;
 use crate::{reading, views};
 
@@ -191,7 +194,14 @@ impl CustodyService for Service {
             let snapshot = self.ledger.snapshot();
             let (id, subject) = self.subject_of_dose(&snapshot, &request.get_ref().dose)?;
             self.check_dose_reader(&person, &snapshot, &subject, &id)?;
-            let checked = self.check(&snapshot, &id);
+            let mut checked = self.check(&snapshot, &id);
+            let sees_subject = reading::may_read(&person, StreamKind::Subject, &subject.upkeep);
+            if let Ok(check) = &mut checked
+                && !sees_subject
+            {
+                reading::withhold(&mut check.findings, &[StreamKind::Subject]);
+                check.records.retain(|r| snapshot.entry(r).is_some_and(|e| reading::may_read_entry(&person, &snapshot, &e)));
+            }
             let answer = match &checked {
                 Ok(check) if snapshot.clock_trusted() => match check.answer {
                     dose_check::Answer::Green => Answer::Green,
@@ -234,9 +244,66 @@ impl CustodyService for Service {
         self.note_subject(&person, &subject_id, "TraceBack").await;
         Ok(Response::new(response))
     }
+
+    async fn trace_forward(&self, request: Request<TraceForwardRequest>) -> Result<Response<TraceForwardResponse>, Status> {
+        let person = self.auth.person(request.metadata())?;
+        let (response, subjects) = {
+            let snapshot = self.ledger.snapshot();
+            let lots = self.lots_from(&person, &snapshot, request.get_ref())?;
+            overview::trace_forward(&snapshot, &person, &lots)?
+        };
+        for subject_id in &subjects {
+            self.note_subject(&person, subject_id, "TraceForward").await;
+        }
+        Ok(Response::new(response))
+    }
+
+    async fn list_lots(&self, request: Request<ListLotsRequest>) -> Result<Response<ListLotsResponse>, Status> {
+        let person = self.auth.person(request.metadata())?;
+        overview::list_lots(&self.ledger, &person, request.get_ref()).map(Response::new)
+    }
+
+    async fn list_units(&self, request: Request<ListUnitsRequest>) -> Result<Response<ListUnitsResponse>, Status> {
+        let person = self.auth.person(request.metadata())?;
+        overview::list_units(&self.ledger, &person, request.get_ref()).map(Response::new)
+    }
+
+    async fn list_obligations(
+        &self,
+        request: Request<ListObligationsRequest>,
+    ) -> Result<Response<ListObligationsResponse>, Status> {
+        let person = self.auth.person(request.metadata())?;
+        overview::list_obligations(&self.ledger, &person, request.get_ref()).map(Response::new)
+    }
 }
 
 impl Service {
+    /// The lots, and of a single unit only that one, that a forward trace begins with.
+    fn lots_from(&self, person: &Person, snapshot: &Snapshot, request: &TraceForwardRequest) -> Result<Start, Status> {
+        let lot_of = |id: &Id16| snapshot.lot(id).ok_or_else(|| errors::not_found("lot", &id.to_string()));
+        match &request.from {
+            Some(From::Donor(text)) => {
+                let id = resolve(snapshot, CODE_DONOR, "donor", text)?;
+                let donor = snapshot.donor(&id).ok_or_else(|| errors::not_found("donor", text))?;
+                reading::check(person, StreamKind::Donor, &donor.upkeep)?;
+                Ok(Start { lots: donor.lots.iter().map(lot_of).collect::<Result<_, _>>()?, unit_id: None })
+            }
+            Some(From::Lot(text)) => {
+                let lot = lot_of(&resolve(snapshot, CODE_LOT, "lot", text)?)?;
+                reading::check(person, StreamKind::Lot, &lot.upkeep)?;
+                Ok(Start { lots: vec![lot], unit_id: None })
+            }
+            Some(From::Unit(text)) => {
+                let id = resolve(snapshot, CODE_UNIT, "unit", text)?;
+                let lot = snapshot.lookup(&IndexKey::Unit(id.0)).and_then(|lot| snapshot.lot(&Id16(lot)));
+                let lot = lot.ok_or_else(|| errors::not_found("unit", text))?;
+                reading::check(person, StreamKind::Lot, &lot.upkeep)?;
+                Ok(Start { lots: vec![lot], unit_id: Some(id) })
+            }
+            None => Err(errors::bad_field("FIELD_MISSING", "from", "nothing", "a donor, a lot or a unit")),
+        }
+    }
+
     fn trace(
         &self,
         person: &Person,
@@ -288,6 +355,8 @@ fn without_subject(mut dose: marrowline_api::v1::DoseView, person: &Person, subj
     if !person.is(Role::Auditor) && !reading::may_read(person, StreamKind::Subject, &subject.upkeep) {
         dose.subject_id.clear();
         dose.order_id.clear();
+        // With the number of cells it would tell the subject's weight.
+        dose.viable_cells_per_kg = 0;
     }
     dose
 }

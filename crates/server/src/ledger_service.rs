@@ -1,6 +1,8 @@
 //! Appending and reading records.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use marrowline_api::errors;
 use marrowline_api::v1::ledger_service_server::LedgerService;
@@ -12,8 +14,8 @@ use marrowline_api::v1::{
 use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Appended, Ledger, Refusal};
 use marrowline_record::entry::Entry;
-use marrowline_record::id::{Id16, RecordId};
-use marrowline_record::pb::{Head, StreamKind};
+use marrowline_record::id::{Digest, Id16, KeyId, RecordId};
+use marrowline_record::pb::{Head, Record, StreamKind};
 use marrowline_record::stream::stream_key;
 use marrowline_record::{OpenedRecord, open};
 use marrowline_rules::{Verdict, View};
@@ -35,12 +37,14 @@ pub struct Service {
     auth: Auth,
     /// Becomes true when the server ends: streams end then.
     ended: watch::Receiver<bool>,
+    /// Longest wait for the sequencer.
+    deadline: Duration,
 }
 
 impl Service {
-    /// Of this ledger; streams end with `ended`.
-    pub fn new(ledger: Ledger, auth: Auth, ended: watch::Receiver<bool>) -> Service {
-        Service { ledger, auth, ended }
+    /// Of this ledger; streams end with `ended`, and an append is answered within `deadline`.
+    pub fn new(ledger: Ledger, auth: Auth, ended: watch::Receiver<bool>, deadline: Duration) -> Service {
+        Service { ledger, auth, ended, deadline }
     }
 
     /// Decodes a record and verifies every signature, on the thread of the request.
@@ -60,38 +64,57 @@ impl Service {
         open(signed.record.clone(), signings, keys.as_ref()).map_err(|e| errors::open(&e))
     }
 
-    async fn append(&self, records: Vec<OpenedRecord>) -> Result<Vec<AppendResponse>, Status> {
-        let attempts: Vec<(String, Vec<String>)> = records
-            .iter()
-            .map(|r| (r.digest().to_string(), r.signings().iter().map(|s| s.key_id.to_string()).collect()))
-            .collect();
+    async fn append(&self, sender: KeyId, records: Vec<OpenedRecord>) -> Result<Vec<AppendResponse>, Status> {
+        let attempts: Vec<Attempt> = records.iter().map(Attempt::of).collect();
         let answer = self.ledger.submit(records).map_err(|e| errors::busy(&e))?;
-        let result =
-            answer.await.map_err(|_| errors::refusal(&Refusal::Stopped { reason: "the sequencer has stopped".to_owned() }))?;
+        let answer = tokio::time::timeout(self.deadline, answer).await.map_err(|_| errors::too_late(self.deadline))?;
+        let result = answer.map_err(|_| errors::refusal(&Refusal::Stopped { reason: "the sequencer has stopped".to_owned() }))?;
         match result {
-            Ok(appended) => appended.iter().map(|a| self.response(a)).collect(),
-            Err(refusal) => {
+            Ok(appended) => {
+                appended.into_iter().zip(&attempts).map(|(one, attempt)| self.response(sender, one, attempt)).collect()
+            }
+            Err(mut refusal) => {
                 self.keep_refusal(&attempts, &refusal).await;
+                if let Refusal::Violations { violations, .. } = &mut refusal {
+                    for attempt in &attempts {
+                        self.withhold(sender, &attempt.record, violations);
+                    }
+                }
                 Err(errors::refusal(&refusal))
             }
         }
     }
 
+    /// Leaves in findings only what the sender may read.
+    fn withhold(&self, sender: KeyId, record: &Record, findings: &mut [marrowline_rules::Finding]) {
+        if findings.is_empty() {
+            return;
+        }
+        let snapshot = self.ledger.snapshot();
+        let person = self.auth.reader(sender, &snapshot);
+        reading::withhold(findings, &reading::hidden_kinds(&person, &snapshot, record));
+    }
+
     /// Refused attempts are kept, beside the log: an inspector asks for them.
-    async fn keep_refusal(&self, attempts: &[(String, Vec<String>)], refusal: &Refusal) {
+    async fn keep_refusal(&self, attempts: &[Attempt], refusal: &Refusal) {
         let Refusal::Violations { violations, .. } = refusal else {
             return;
         };
+        let records = attempts.iter().map(|attempt| {
+            let keys: Vec<String> = attempt.keys.iter().map(ToString::to_string).collect();
+            serde_json::json!({"digest": attempt.digest.to_string(), "keys": keys})
+        });
         let note = serde_json::json!({
             "at_ms": self.ledger.reading().now_ms,
-            "records": attempts.iter().map(|(digest, keys)| serde_json::json!({"digest": digest, "keys": keys})).collect::<Vec<_>>(),
+            "records": records.collect::<Vec<_>>(),
             "codes": violations.iter().map(|f| f.code.name).collect::<Vec<_>>(),
         });
         let _ = self.ledger.note(vec![(NoteKind::Refusal, note.to_string().into_bytes())]).await;
     }
 
-    fn response(&self, appended: &Appended) -> Result<AppendResponse, Status> {
-        let receipt = self.ledger.receipt_of(appended).map_err(|e| errors::store(&e))?;
+    fn response(&self, sender: KeyId, mut appended: Appended, attempt: &Attempt) -> Result<AppendResponse, Status> {
+        let receipt = self.ledger.receipt_of(&appended).map_err(|e| errors::store(&e))?;
+        self.withhold(sender, &attempt.record, &mut appended.flags);
         Ok(AppendResponse { receipt: Some(receipt.into()), flags: appended.flags.iter().map(Finding::from).collect() })
     }
 
@@ -176,23 +199,40 @@ impl Service {
     }
 }
 
+/// What is remembered of a record while the sequencer has it.
+struct Attempt {
+    record: Arc<Record>,
+    digest: Digest,
+    keys: Vec<KeyId>,
+}
+
+impl Attempt {
+    fn of(record: &OpenedRecord) -> Attempt {
+        Attempt {
+            record: record.shared_record(),
+            digest: record.digest(),
+            keys: record.signings().iter().map(|s| s.key_id).collect(),
+        }
+    }
+}
+
 type WatchStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl LedgerService for Service {
     async fn append(&self, request: Request<AppendRequest>) -> Result<Response<AppendResponse>, Status> {
-        self.auth.key(request.metadata())?;
+        let sender = self.auth.key(request.metadata())?;
         let request = request.into_inner();
         if !request.last_checkpoint.is_empty() {
             self.ledger.seen_checkpoint(&request.last_checkpoint);
         }
         let opened = self.open(request.record.as_ref())?;
-        let response = self.append(vec![opened]).await?.pop();
+        let response = self.append(sender, vec![opened]).await?.pop();
         response.map(Response::new).ok_or_else(|| Status::internal("an append without an answer"))
     }
 
     async fn append_batch(&self, request: Request<AppendBatchRequest>) -> Result<Response<AppendBatchResponse>, Status> {
-        self.auth.key(request.metadata())?;
+        let sender = self.auth.key(request.metadata())?;
         let request = request.into_inner();
         if !request.last_checkpoint.is_empty() {
             self.ledger.seen_checkpoint(&request.last_checkpoint);
@@ -202,18 +242,19 @@ impl LedgerService for Service {
             return Err(errors::bad_field("TOO_MANY_ITEMS", "records", &found, "1 to 256 records"));
         }
         let opened = request.records.iter().map(|r| self.open(Some(r))).collect::<Result<Vec<_>, _>>()?;
-        let responses = self.append(opened).await?;
+        let responses = self.append(sender, opened).await?;
         Ok(Response::new(AppendBatchResponse { responses }))
     }
 
     async fn judge(&self, request: Request<JudgeRequest>) -> Result<Response<JudgeResponse>, Status> {
-        self.auth.key(request.metadata())?;
+        let sender = self.auth.key(request.metadata())?;
         let opened = self.open(request.get_ref().record.as_ref())?;
         let (verdict, reading) = self.ledger.judge(&opened).map_err(|e| errors::refusal(&e))?;
-        let (accepted, findings) = match &verdict {
+        let (accepted, mut findings) = match verdict {
             Verdict::Accepted { flags } => (true, flags),
             Verdict::Refused { violations } => (false, violations),
         };
+        self.withhold(sender, opened.record(), &mut findings);
         Ok(Response::new(JudgeResponse {
             accepted,
             findings: findings.iter().map(Finding::from).collect(),
@@ -273,7 +314,7 @@ impl LedgerService for Service {
         let (sender, receiver) = mpsc::channel(64);
         let mut size = self.ledger.watch();
         let mut ended = self.ended.clone();
-        let service = Service::new(self.ledger.clone(), self.auth.clone(), self.ended.clone());
+        let service = Service::new(self.ledger.clone(), self.auth.clone(), self.ended.clone(), self.deadline);
         tokio::spawn(async move {
             loop {
                 while index < service.ledger.size() {

@@ -4,6 +4,7 @@ mod auth;
 mod clock_service;
 mod custody_service;
 mod ledger_service;
+mod overview;
 mod reading;
 mod trace;
 mod transparency_service;
@@ -78,13 +79,15 @@ pub async fn run(
 ) -> Result<(), ServerError> {
     let (ending, ended) = watch::channel(false);
     let auth = Auth::new(ledger.clone());
-    let records = ledger_service::Service::new(ledger.clone(), auth.clone(), ended.clone());
+    let records = ledger_service::Service::new(ledger.clone(), auth.clone(), ended.clone(), limits.deadline);
     let custody = custody_service::Service::new(ledger.clone(), auth.clone());
     let transparency = transparency_service::Service::new(ledger.clone(), auth.clone());
     let clock = clock_service::Service::new(ledger.clone(), auth);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<LedgerServiceServer<ledger_service::Service>>().await;
     health.set_serving::<CustodyServiceServer<custody_service::Service>>().await;
+    health.set_serving::<TransparencyServiceServer<transparency_service::Service>>().await;
+    health.set_serving::<ClockServiceServer<clock_service::Service>>().await;
     let reflection_v1 = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -96,7 +99,8 @@ pub async fn run(
     let identity = Identity::from_pem(tls.certificate_pem, tls.key_pem);
     let router = Server::builder()
         .tls_config(ServerTlsConfig::new().identity(identity))?
-        .timeout(limits.deadline)
+        // What waits for the sequencer ends before that, with an answer that says what to do.
+        .timeout(limits.deadline.saturating_add(Duration::from_secs(1)))
         .concurrency_limit_per_connection(limits.concurrent_per_connection)
         .max_concurrent_streams(1_024)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))

@@ -4,7 +4,8 @@ use marrowline_api::errors;
 use marrowline_ledger::Snapshot;
 use marrowline_record::entry::Entry;
 use marrowline_record::id::Id16;
-use marrowline_record::pb::{Role, StreamKind};
+use marrowline_record::pb::{self, Record, Role, StreamKind};
+use marrowline_rules::Finding;
 use marrowline_rules::state::Upkeep;
 use tonic::Status;
 
@@ -58,6 +59,25 @@ pub fn may_read_entry(person: &Person, snapshot: &Snapshot, entry: &Entry) -> bo
         any |= may;
     }
     any
+}
+
+/// The kinds of streams that a record extends and this person may not read. A stream that the record opens has nothing to hide yet.
+pub fn hidden_kinds(person: &Person, snapshot: &Snapshot, record: &Record) -> Vec<StreamKind> {
+    let is_hidden = |kind: StreamKind, id: &[u8]| {
+        let stream = snapshot.stream(kind, &Id16(id.try_into().unwrap_or([0; 16])));
+        stream.is_some_and(|stream| stream.upkeep().length > 0 && !may_read(person, kind, stream.upkeep()))
+    };
+    record.streams.iter().filter(|s| is_hidden(s.kind(), &s.id)).map(pb::StreamExtension::kind).collect()
+}
+
+/// Takes out what rules read in streams of kinds that are hidden from the receiver: anybody who is enrolled may send a record, and must
+/// not learn a subject's weight from the reasons why it was refused. Which rules they are, and what to do next, stays.
+pub fn withhold(findings: &mut [Finding], hidden: &[StreamKind]) {
+    for finding in findings.iter_mut().filter(|f| f.code.reads.iter().any(|kind| hidden.contains(kind))) {
+        "something that you may not read".clone_into(&mut finding.found);
+        format!("only this: {}", finding.code.demands).clone_into(&mut finding.allowed);
+        finding.look_at.clear();
+    }
 }
 
 /// Whether the record is about a subject.

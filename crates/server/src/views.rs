@@ -168,6 +168,22 @@ pub fn lot(ledger: &Ledger, snapshot: &Snapshot, lot: &Lot) -> v1::LotView {
     }
 }
 
+/// A lot in one line.
+pub fn lot_summary(lot: &Lot) -> v1::LotSummary {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    v1::LotSummary {
+        lot_id: lot.id.0.to_vec(),
+        lot_code: lot.opened.as_ref().map(|(_, e)| e.lot_code.clone()).unwrap_or_default(),
+        donor_id: lot.donor_id.map(|d| d.0.to_vec()).unwrap_or_default(),
+        disposition: lot.disposition().map_or(0, Into::into),
+        passage: lot.passage(),
+        units: count(lot.units.len()),
+        holds: count(lot.upkeep.open_holds().count()),
+        deviations: count(lot.upkeep.open_deviations().count()),
+        owed: count(lot.upkeep.owed.len()),
+    }
+}
+
 /// A dose.
 pub fn dose(snapshot: &Snapshot, subject: &Subject, dose: &Dose) -> v1::DoseView {
     let check = marrowline_rules::family::dose_check::check(snapshot, &dose.id, snapshot.now_ms());

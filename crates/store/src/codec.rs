@@ -25,7 +25,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     let damaged = || StoreError::Damaged {
         what: "a value of the projection".to_owned(),
         place: format!("{} bytes", bytes.len()),
-        next: "move the folder `sled` away; it is rebuilt from the journal".to_owned(),
+        next: "stop the ledger and move the folder `sled` away: it is rebuilt from the journals".to_owned(),
     };
     let Some((&VERSION, rest)) = bytes.split_first() else {
         return Err(damaged());

@@ -1,4 +1,6 @@
 //! The few file operations that durability rests on, as one narrow trait, so that tests can cut the power at each of them.
+//!
+//! Nothing here is durable before it is synced: a file's bytes by [`DiskFile::sync_data`], its name by [`Disk::sync_folder`].
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,25 +14,31 @@ pub trait DiskFile: Send + Sync {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Reads the whole file.
     fn read_all(&self) -> io::Result<Vec<u8>>;
-    /// Sets the length; new bytes are zeros.
-    fn set_len(&self, length: u64) -> io::Result<()>;
-    /// Makes content durable.
+    /// Makes the file at least this long, with its blocks reserved; new bytes are zeros.
+    fn preallocate(&self, length: u64) -> io::Result<()>;
+    /// Cuts the file to this length.
+    fn truncate(&self, length: u64) -> io::Result<()>;
+    /// Makes the content durable, and as much of the file's own data as reading it needs.
     fn sync_data(&self) -> io::Result<()>;
+    /// Makes content and everything about the file durable, but not its name.
+    fn sync_all(&self) -> io::Result<()>;
 }
 
 /// A disk.
 pub trait Disk: Send + Sync {
-    /// Opens a file for reading and writing; creates it if asked to.
-    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file for reading and writing; makes it if it is not there, keeps what is in it.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file that is there for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Reads a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
-    /// Replaces `to` by `from`.
+    /// Gives a file the name `to`, in place of what had it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes a folder's entries durable.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
-    /// Makes a folder.
+    /// Makes a folder, if it is not there.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
-    /// Paths of the files in a folder, sorted; empty if there is no such folder.
+    /// Paths of what is in a folder, sorted; nothing if there is no such folder.
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
     /// Free bytes.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
@@ -52,19 +60,38 @@ impl DiskFile for File {
         Ok(bytes)
     }
 
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        File::set_len(self, length)
+    fn preallocate(&self, length: u64) -> io::Result<()> {
+        if self.metadata()?.len() >= length {
+            return Ok(());
+        }
+        match fs4::FileExt::allocate(self, length) {
+            // Not every file system reserves blocks; then zeros are written when they are needed.
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => self.set_len(length),
+            other => other,
+        }
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
     }
 
     fn sync_data(&self) -> io::Result<()> {
         File::sync_data(self)
     }
+
+    fn sync_all(&self) -> io::Result<()> {
+        File::sync_all(self)
+    }
 }
 
 impl Disk for RealDisk {
-    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).open(path)?;
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Arc::new(file))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(path)?))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -87,7 +114,8 @@ impl Disk for RealDisk {
         if !path.exists() {
             return Ok(Vec::new());
         }
-        let mut paths: Vec<PathBuf> = fs::read_dir(path)?.map(|e| e.map(|e| e.path())).collect::<io::Result<_>>()?;
+        let entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
+        let mut paths = entries.collect::<io::Result<Vec<PathBuf>>>()?;
         paths.sort();
         Ok(paths)
     }
@@ -95,4 +123,15 @@ impl Disk for RealDisk {
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         fs4::available_space(path)
     }
+}
+
+/// Replaces a small file so that after a power cut it is the old one or the new one: new file, sync, rename, sync of the folder.
+pub fn replace(disk: &dyn Disk, folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let new = folder.join(format!("{name}.new"));
+    let file = disk.create(&new)?;
+    file.truncate(0)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_all()?;
+    disk.rename(&new, &folder.join(name))?;
+    disk.sync_folder(folder)
 }

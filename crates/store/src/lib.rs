@@ -7,13 +7,31 @@
 mod checkpoint;
 mod codec;
 mod disk;
+mod durable;
+mod epoch;
 mod frame;
 mod journal;
 mod local;
-mod notes;
+mod lock;
 mod pending;
 mod projection;
+mod reading;
+mod recover;
+mod seal;
+mod segment;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use local::{LocalStore, OpenReport};
-pub use verify::{JournalFrame, Torn, published_checkpoint, read_journal};
+pub use verify::{JournalFrame, Torn, check_notes, published_checkpoint, read_journal};
+
+use std::io;
+use std::path::Path;
+
+use marrowline_ledger::store::StoreError;
+
+/// A file operation that failed.
+fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Failed(format!("{what} {}: {error}", path.display()))
+}

@@ -1,4 +1,4 @@
-//! Reading a journal that nobody writes to, for `fsck`.
+//! Reading the journals that nobody writes to, for `fsck`. Nothing is changed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,10 +7,12 @@ use marrowline_ledger::store::StoreError;
 
 use crate::checkpoint;
 use crate::disk::{Disk, RealDisk};
-use crate::frame::{Frame, NoFrame, RECORDS};
-use crate::journal::failed;
+use crate::durable::place;
+use crate::frame::Kind;
+use crate::journal::SEGMENT_BYTES;
+use crate::segment;
 
-/// The end of a journal that was written by halves, cut off and kept.
+/// The end of a journal that was never written whole, cut off and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Torn {
     /// The segment.
@@ -35,39 +37,49 @@ pub struct JournalFrame {
 }
 
 /// Reads every frame of a ledger's journal, in order, without changing anything. Stops with the offset at anything that is not whole.
-pub fn read_journal(folder: &Path, mut each: impl FnMut(JournalFrame)) -> Result<u64, StoreError> {
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let journal = folder.join("journal");
-    let paths = disk.list(&journal).map_err(|e| failed("cannot list", &journal, &e))?;
-    let mut size = 0u64;
-    for path in paths.iter().filter(|p| p.extension().is_some_and(|e| e == "mlj")) {
-        let bytes = disk.read(path).map_err(|e| failed("cannot read", path, &e))?;
-        let mut offset = 0usize;
-        loop {
-            let rest = bytes.get(offset..).unwrap_or_default();
-            let damaged = |what: &str| StoreError::Damaged {
-                what: format!("the journal segment {}", path.display()),
-                place: format!("offset {offset}: {what}"),
-                next:
-                    "if the ledger was killed while it wrote, starting it once cuts a torn end; otherwise restore from a backup"
-                        .to_owned(),
-            };
-            match Frame::decode(RECORDS, rest) {
-                Ok((frame, length)) if frame.first == size => {
-                    size = size.saturating_add(u64::try_from(frame.items.len()).unwrap_or(0));
-                    offset = offset.saturating_add(length);
-                    each(JournalFrame { first: frame.first, root_after: frame.hash, entries: frame.items });
-                }
-                Ok(_) => return Err(damaged("a frame that does not continue the one before")),
-                Err(NoFrame::Empty) if rest.iter().all(|b| *b == 0) => break,
-                Err(_) => return Err(damaged("a damaged frame")),
-            }
-        }
-    }
-    Ok(size)
+/// Returns the number of records.
+pub fn read_journal(folder: &Path, each: impl FnMut(JournalFrame)) -> Result<u64, StoreError> {
+    journal_on(&(Arc::new(RealDisk) as Arc<dyn Disk>), folder, SEGMENT_BYTES, each)
+}
+
+/// Reads every frame of a ledger's second journal and checks the chain of their hashes. Stops at anything that is not whole. Returns the
+/// number of notes.
+pub fn check_notes(folder: &Path) -> Result<u64, StoreError> {
+    notes_on(&(Arc::new(RealDisk) as Arc<dyn Disk>), folder, SEGMENT_BYTES)
 }
 
 /// The checkpoint file of a ledger's folder.
 pub fn published_checkpoint(folder: &Path) -> Result<Option<String>, StoreError> {
-    checkpoint::read(&RealDisk, folder)
+    Ok(checkpoint::read(&RealDisk, folder)?.map(|(note, _)| note))
+}
+
+pub(crate) fn journal_on(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    segment_bytes: u64,
+    mut each: impl FnMut(JournalFrame),
+) -> Result<u64, StoreError> {
+    let journal = place(disk, folder, Kind::Records, segment_bytes);
+    segment::read(&journal, 0, &mut |frame, root_after| {
+        each(JournalFrame { first: frame.first, root_after, entries: frame.items });
+        Ok(true)
+    })
+    .map_err(advise)
+}
+
+pub(crate) fn notes_on(disk: &Arc<dyn Disk>, folder: &Path, segment_bytes: u64) -> Result<u64, StoreError> {
+    segment::read(&place(disk, folder, Kind::Notes, segment_bytes), 0, &mut |_, _| Ok(true)).map_err(advise)
+}
+
+/// A ledger that was killed while it wrote has a torn end until it is started again.
+fn advise(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Damaged { what, place, .. } => StoreError::Damaged {
+            what,
+            place,
+            next: "if the ledger was killed while it wrote, start it once: it cuts a torn end; otherwise restore from a backup"
+                .to_owned(),
+        },
+        other => other,
+    }
 }

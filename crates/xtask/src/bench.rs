@@ -4,6 +4,7 @@
 //! the same TLS, `verify_strict` on two cores, a bare `fdatasync`) and gives ratios. One JSON line for each benchmark.
 
 mod load;
+pub mod power;
 mod program;
 mod world;
 mod yardstick;

@@ -1,5 +1,5 @@
 //! Chores: `cargo xtask tidy` keeps the house in order, `cargo xtask mutants` switches each rule off and expects a test to fail,
-//! `cargo xtask bench` measures.
+//! `cargo xtask bench` measures, `cargo xtask powercut` takes the disk away under a server.
 
 use std::process::ExitCode;
 
@@ -29,6 +29,8 @@ enum Chore {
     },
     /// Measures the released server beside what the machine can do at best.
     Bench(bench::Options),
+    /// Cuts the power under the released server, on a loop-mounted file system.
+    Powercut(bench::power::Options),
     /// The benchmark's own echo server.
     #[command(hide = true)]
     Echo(bench::Echo),
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::run(),
         Chore::Mutants { only } => mutants::run(only.as_deref()),
         Chore::Bench(options) => bench::run(&options).map(|()| Vec::new()),
+        Chore::Powercut(options) => bench::power::run(&options).map(|()| Vec::new()),
         Chore::Echo(options) => bench::echo(&options).map(|()| Vec::new()),
     };
     match result {

@@ -204,7 +204,7 @@ impl Stage {
         let first = handles.first().cloned().unwrap_or_default();
         self.client(&first).await?;
         let client = self.clients.get(&first).ok_or_else(|| Failure::unexpected("no client"))?;
-        let mut draft = Draft::new(client.origin(), step.event.clone(), self.now());
+        let mut draft = Draft::new(client.origin(), step.event.clone(), self.now())?;
         for (slot, (who, handle)) in table::row_of(&step.event).slots.iter().zip(step.by.iter().zip(&handles)) {
             let (role, facility) = self.role(slot.roles, handle, who.ends_with("@hospital"))?;
             draft = draft.slot(role, slot.meaning, facility);
@@ -293,6 +293,7 @@ impl Stage {
         let client = self.clients.get("pha1").ok_or_else(|| Failure::unexpected("no client"))?;
         let request = CheckDoseRequest { dose: dose.to_owned() };
         let response = client.custody().check_dose(request).await?.into_inner();
+        client.follow(&response.checkpoint).await?;
         println!("dose check: {}", ask::answer(&response));
         let expected = if green { Answer::Green } else { Answer::Red };
         if response.answer() != expected {
@@ -307,6 +308,7 @@ impl Stage {
         let client = self.clients.get("aud").ok_or_else(|| Failure::unexpected("no client"))?;
         let request = TraceBackRequest { dose: dose.to_owned() };
         let response = client.custody().trace_back(request).await?.into_inner();
+        client.follow(&response.checkpoint).await?;
         if response.donor_ids.is_empty() || response.steps.is_empty() {
             return Err(Failure::unexpected("the chain does not reach a donor"));
         }

@@ -46,7 +46,8 @@ pub struct World {
     presigned: Vec<Vec<pb::Head>>,
 }
 
-fn person(name: &str) -> SigningKey {
+/// The key of somebody in this world.
+pub fn person(name: &str) -> SigningKey {
     let mut seed = [0; 32];
     for (to, from) in seed.iter_mut().zip(name.bytes().cycle()) {
         *to = from;
@@ -137,7 +138,7 @@ impl World {
         ] {
             let event = Event::KeyGranted(pb::KeyGranted { grant: Some(grant(name, roles, self.facility)) });
             let by = [("key", Role::KeyAdministrator, Meaning::Approved), ("qa", Role::QualityAssurance, Meaning::Approved)];
-            let built = self.build(event, &by, &[(StreamKind::Authority, AUTHORITY_ID)]);
+            let built = self.build(event, &by, &[(StreamKind::Authority, AUTHORITY_ID)])?;
             self.send(vec![built]).await?;
         }
         Ok(())
@@ -147,7 +148,7 @@ impl World {
         let id = new_id();
         let event = Event::SpecificationPublished(specification());
         let by = [("qa", Role::QualityAssurance, Meaning::Approved), ("qualified", Role::QualifiedPerson, Meaning::Approved)];
-        let built = self.build(event, &by, &[(StreamKind::Specification, id)]);
+        let built = self.build(event, &by, &[(StreamKind::Specification, id)])?;
         self.send(vec![built]).await?;
         Ok(id)
     }
@@ -164,23 +165,23 @@ impl World {
             Event::DonorRegistered(pb::DonorRegistered { donor_code: format!("D-{number}"), birth_year: 1990 }),
             &physician,
             &on,
-        ));
-        batch.push(self.build(consented(), &physician, &on));
-        let reported = self.build(test_reported(), &[("analyst", Role::QcAnalyst, Meaning::Performed)], &on);
+        )?);
+        batch.push(self.build(consented(), &physician, &on)?);
+        let reported = self.build(test_reported(), &[("analyst", Role::QcAnalyst, Meaning::Performed)], &on)?;
         let reported_id = record_id(&reported)?;
         batch.push(reported);
         let reviewed = Event::DonorTestReviewed(pb::DonorTestReviewed {
             reported_record_id: reported_id,
             decision: pb::ReviewDecision::Accepted.into(),
         });
-        batch.push(self.build(reviewed, &[("reviewer", Role::QcReviewer, Meaning::Reviewed)], &on));
+        batch.push(self.build(reviewed, &[("reviewer", Role::QcReviewer, Meaning::Reviewed)], &on)?);
         let eligible = Event::DonorEligibilityDetermined(pb::DonorEligibilityDetermined {
             eligibility: pb::Eligibility::Eligible.into(),
             specification: version.clone(),
             reason: "panel complete".to_owned(),
         });
         let by = [("physician", Role::DonorPhysician, Meaning::Approved), ("qa", Role::QualityAssurance, Meaning::Approved)];
-        batch.push(self.build(eligible, &by, &on));
+        batch.push(self.build(eligible, &by, &on)?);
         // An authorisation counts from when it is recorded: what follows it must happen after that.
         self.send(std::mem::take(&mut batch)).await?;
         let collected = Event::MarrowCollected(pb::MarrowCollected {
@@ -189,7 +190,7 @@ impl World {
             site: "posterior iliac crest".to_owned(),
             anticoagulant: "heparin".to_owned(),
         });
-        batch.push(self.build(collected, &[("physician", Role::Collector, Meaning::Performed)], &on));
+        batch.push(self.build(collected, &[("physician", Role::Collector, Meaning::Performed)], &on)?);
         let two = [("operator", Role::Operator, Meaning::Performed), ("verifier", Role::VerifyingOperator, Meaning::Verified)];
         for lot_number in 0..lots {
             let lot = new_id();
@@ -198,17 +199,17 @@ impl World {
                 specification: version.clone(),
                 din: din.clone(),
             });
-            batch.push(self.build(opened, &two, &[(StreamKind::Lot, lot), (StreamKind::Donor, donor)]));
-            batch.push(self.build(isolated(&din), &two, &[(StreamKind::Lot, lot)]));
+            batch.push(self.build(opened, &two, &[(StreamKind::Lot, lot), (StreamKind::Donor, donor)])?);
+            batch.push(self.build(isolated(&din), &two, &[(StreamKind::Lot, lot)])?);
             self.lots.push(lot);
         }
         self.send(batch).await
     }
 
     /// Builds, signs and moves the heads: what comes next has seen this record.
-    fn build(&mut self, event: Event, by: &[(&str, Role, Meaning)], streams: &[Stream]) -> Built {
+    fn build(&mut self, event: Event, by: &[(&str, Role, Meaning)], streams: &[Stream]) -> Result<Built, ChoreError> {
         let at = now(0);
-        let mut draft = Draft::new(self.client.origin(), event, at);
+        let mut draft = Draft::new(self.client.origin(), event, at).map_err(failed("draft"))?;
         for (_, role, meaning) in by {
             draft = draft.slot(*role, *meaning, self.facility);
         }
@@ -223,7 +224,7 @@ impl World {
             let seq = self.heads.get(stream).map_or(1, |head| head.seq + 1);
             self.heads.insert(*stream, pb::Head { seq, hash: hash.clone() });
         }
-        (bytes, signings)
+        Ok((bytes, signings))
     }
 
     async fn send(&mut self, records: Vec<Built>) -> Result<(), ChoreError> {
@@ -251,10 +252,10 @@ impl World {
             for _ in 0..of_each_lot {
                 let operator = ("operator", Role::Operator, Meaning::Performed);
                 let (record, signings) = if signatures == 1 {
-                    self.build(sample(), &[operator], &[stream])
+                    self.build(sample(), &[operator], &[stream])?
                 } else {
                     let verifier = ("verifier", Role::VerifyingOperator, Meaning::Verified);
-                    self.build(seeded(), &[operator, verifier], &[stream])
+                    self.build(seeded(), &[operator, verifier], &[stream])?
                 };
                 heads.extend(self.heads.get(&stream).cloned());
                 let signings = signings.iter().map(v1::Signing::from).collect();
@@ -299,6 +300,16 @@ impl World {
     pub fn bearer(&self) -> MetadataValue<Ascii> {
         let token = token::make(&person("operator"), self.client.origin(), now(0).unix_ms / 1_000, 3_600);
         format!("Bearer {token}").parse().unwrap_or_else(|_| MetadataValue::from_static("none"))
+    }
+
+    /// The server's process.
+    pub fn process(&self) -> u32 {
+        self.program.id()
+    }
+
+    /// What clients trust.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The ledger's folder.

@@ -1,0 +1,17 @@
+//! Whole journeys over real gRPC with TLS, against the released program as its own process, on the ledger that the demo made.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod events;
+mod founding;
+mod kill;
+mod ledger;
+mod limits;
+mod lot_life;
+mod order;
+mod overview;
+mod people;
+mod proofs;
+mod reads;
+mod refusals;
+mod shutdown;
+mod strangers;

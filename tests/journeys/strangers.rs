@@ -1,0 +1,140 @@
+//! Programs that know nothing of us but the standard services: health, reflection, and Python.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::ledger::{Server, demo, trust};
+use crate::people::{elsewhere, facilities, new_donor};
+use crate::refusals::{channel, good_token};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_both_reflections() {
+    let server = Server::start();
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel(&server).await);
+    let services = ["CustodyService", "LedgerService", "TransparencyService", "ClockService"];
+    for service in services.map(|name| format!("marrowline.v1.{name}")).into_iter().chain([String::new()]) {
+        let answer = health.check(tonic_health::pb::HealthCheckRequest { service: service.clone() }).await;
+        let answer = answer.unwrap_or_else(|e| panic!("{service}: {e}")).into_inner();
+        assert_eq!(answer.status, i32::from(tonic_health::pb::health_check_response::ServingStatus::Serving), "{service}");
+    }
+    let service = "marrowline.v1.NoService".to_owned();
+    let unknown = health.check(tonic_health::pb::HealthCheckRequest { service }).await.unwrap_err();
+    assert_eq!(unknown.code(), tonic::Code::NotFound);
+    let list = || {
+        tokio_stream::once(tonic_reflection::pb::v1::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(tonic_reflection::pb::v1::server_reflection_request::MessageRequest::ListServices(
+                String::new(),
+            )),
+        })
+    };
+    let mut v1 = tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient::new(channel(&server).await);
+    let answer = v1.server_reflection_info(list()).await.unwrap().into_inner().message().await.unwrap().unwrap();
+    let printed = format!("{answer:?}");
+    for service in services {
+        assert!(printed.contains(service), "{printed}");
+    }
+    let list = tokio_stream::once(tonic_reflection::pb::v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest::ListServices(
+            String::new(),
+        )),
+    });
+    let mut alpha = tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient::new(channel(&server).await);
+    let answer = alpha.server_reflection_info(list).await.unwrap().into_inner().message().await.unwrap().unwrap();
+    let printed = format!("{answer:?}");
+    for service in services {
+        assert!(printed.contains(service), "{printed}");
+    }
+}
+
+const MODULES: &str = "import grpc, cryptography, google.protobuf, grpc_reflection";
+const PACKAGES: [&str; 4] = ["grpcio", "grpcio-reflection", "protobuf", "cryptography"];
+
+fn has_modules(python: &Path) -> bool {
+    Command::new(python).args(["-c", MODULES]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// A Python with what the examples need: the one named by `MARROWLINE_PYTHON`, `python3`, or a virtual environment beside the build.
+fn python() -> Option<PathBuf> {
+    let candidates = std::env::var_os("MARROWLINE_PYTHON").into_iter().chain(["python3".into()]).map(PathBuf::from);
+    if let Some(found) = candidates.into_iter().find(|python| has_modules(python)) {
+        return Some(found);
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-grpc");
+    let own = folder.join("bin/python");
+    if !has_modules(&own) {
+        let quiet =
+            |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+        let made = quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+        let _ = made && quiet(Command::new(&own).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES));
+    }
+    has_modules(&own).then_some(own)
+}
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/python").join(name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_reads_a_lot_by_reflection_and_checks_a_receipt() {
+    let Some(python) = python() else {
+        assert!(std::env::var_os("MARROWLINE_REQUIRE_PYTHON").is_none(), "no Python with {PACKAGES:?}");
+        eprintln!("SKIPPED: no Python with {PACKAGES:?}; the Python examples were NOT tried");
+        return;
+    };
+    let server = Server::start();
+    let run = |script: &str, arguments: &[&str]| {
+        let output = Command::new(&python).arg(example(script)).args(arguments).output().unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.success(), text)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("token"), good_token("aud")).unwrap();
+    let address = server.endpoint.strip_prefix("https://").unwrap();
+    let ca = demo().join("ca.pem");
+    let (succeeded, text) = run("read_lot.py", &[address, ca.to_str().unwrap(), &path("token"), "L-2026-01"]);
+    assert!(succeeded, "{text}");
+    for word in ["marrowline.v1.CustodyService", "marrowline.v1.LedgerService", "L-2026-01", "FINAL", "Harvested"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+
+    let client = server.client("phy").await;
+    let (lab, _) = facilities(&client).await;
+    let receipt = new_donor(&client, lab).await.append(&client).await.unwrap().receipt;
+    std::fs::write(path("receipt"), &receipt.tlog_proof).unwrap();
+    std::fs::write(path("leaf"), &receipt.leaf).unwrap();
+    let vkey = demo().join("log.vkey");
+    let (succeeded, text) = run("check_receipt.py", &[vkey.to_str().unwrap(), &path("receipt"), &path("leaf")]);
+    assert!(succeeded && text.contains(&format!("leaf {} of {}", receipt.index, trust().log.name())), "{text}");
+    let mut spoiled = receipt.leaf.clone();
+    spoiled[40] ^= 1;
+    std::fs::write(path("leaf"), &spoiled).unwrap();
+    let (succeeded, text) = run("check_receipt.py", &[vkey.to_str().unwrap(), &path("receipt"), &path("leaf")]);
+    assert!(!succeeded && text.contains("REFUSED"), "{text}");
+
+    // Another log's key, another leaf's number, another size: each refused.
+    std::fs::write(path("leaf"), &receipt.leaf).unwrap();
+    let other = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    let other = marrowline_merkle::VerifierKey::new(trust().log.name(), other.verifying_key()).unwrap();
+    std::fs::write(path("other.vkey"), format!("{other}\n")).unwrap();
+    let (succeeded, text) = run("check_receipt.py", &[&path("other.vkey"), &path("receipt"), &path("leaf")]);
+    assert!(!succeeded && text.contains("REFUSED"), "{text}");
+    let renumbered = receipt.tlog_proof.replace(&format!("\nindex {}\n", receipt.index), "\nindex 3\n");
+    let lines: Vec<&str> = receipt.tlog_proof.lines().collect();
+    let resized = receipt.tlog_proof.replace(lines[lines.len() - 4], &(receipt.index + 2).to_string());
+    for spoiled in [renumbered, resized, receipt.tlog_proof[..receipt.tlog_proof.len() - 4].to_owned()] {
+        assert_ne!(spoiled, receipt.tlog_proof);
+        std::fs::write(path("receipt"), spoiled).unwrap();
+        let (succeeded, text) = run("check_receipt.py", &[vkey.to_str().unwrap(), &path("receipt"), &path("leaf")]);
+        assert!(!succeeded && text.contains("REFUSED"), "{text}");
+    }
+    // Who may not see the lot is told so, in the server's words; so is who has no token.
+    elsewhere(&client, lab, "+stranger").await;
+    for (token, word) in [(good_token("+stranger"), "PERMISSION_DENIED"), (String::new(), "UNAUTHENTICATED")] {
+        std::fs::write(path("token"), token).unwrap();
+        let (succeeded, text) = run("read_lot.py", &[address, ca.to_str().unwrap(), &path("token"), "L-2026-01"]);
+        assert!(!succeeded && text.contains(word), "{text}");
+    }
+}
