@@ -76,7 +76,7 @@ async fn what_the_demo_left_out(server: &Server) {
     // A lot opened by one person, and the other's signature afterwards.
     let record = op.record_at(0).await.unwrap();
     assert!(matches!(record.0.record().event, Some(Event::LedgerFounded(_))));
-    let lot_opened = first_of(server, EventKind::from_name("LotOpened").unwrap()).await;
+    let lot_opened = first_of(server, "LotOpened").await;
     let Some(Event::LotOpened(mut event)) = lot_opened.event else { panic!("no lot") };
     event.lot_code = crate::people::code("L");
     let lot = (StreamKind::Lot, marrowline_client::new_id());
@@ -126,7 +126,9 @@ async fn what_the_demo_left_out(server: &Server) {
     }
 }
 
-async fn first_of(server: &Server, kind: EventKind) -> pb::Record {
+/// The first record of an event.
+pub async fn first_of(server: &Server, event: &str) -> pb::Record {
+    let kind = EventKind::from_name(event).unwrap();
     let auditor = server.client("aud").await;
     for index in 0.. {
         let Ok((receipt, _)) = auditor.record_at(index).await else { break };
@@ -141,6 +143,7 @@ async fn first_of(server: &Server, kind: EventKind) -> pb::Record {
 async fn every_event_was_signed_appended_and_is_read_back() {
     let server = Server::start();
     what_the_demo_left_out(&server).await;
+    crate::lot_life::happens(&server).await;
     let auditor = server.client("aud").await;
     let mut seen: BTreeMap<&str, usize> = EventKind::all().iter().map(|kind| (kind.name(), 0)).collect();
     let (mut token, mut count) = (String::new(), 0);

@@ -7,6 +7,7 @@ mod founding;
 mod kill;
 mod ledger;
 mod limits;
+mod lot_life;
 mod order;
 mod overview;
 mod people;

@@ -241,7 +241,8 @@ fn incubated_tests(snapshot: &Snapshot, of: &Obligation, lot: &Lot) -> Vec<Oblig
         let id = Id16(reference.id.as_slice().try_into().ok()?);
         snapshot.specification(&id)?.version(reference.version).cloned()
     });
-    let has_result = |code: &str| lot.results.iter().any(|r| r.test_code == code && r.review.is_some());
+    let has_result =
+        |code: &str| lot.results.iter().any(|r| r.test_code == code && r.review.is_some() && r.invalidated.is_none());
     let tests = document.into_iter().flat_map(|document| document.tests.clone());
     tests
         .filter_map(|test| Some((test.min_incubation_seconds.filter(|s| *s > 0)?, test.code)))

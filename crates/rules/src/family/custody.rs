@@ -83,7 +83,12 @@ pub(super) fn accepted(c: &mut Context<'_>, e: &pb::CustodyAccepted) {
     let transfer = Id16(id16(&e.transfer_id));
     let seal_of = |unit: &Unit| at.and_then(|at| unit.custody.expected_seal(&transfer, &at).map(str::to_owned));
     let exists = |unit: &&Unit| unit.processing != Processing::Destroyed;
-    let sent: Vec<&Unit> = units.iter().filter(exists).filter(|unit| seal_of(unit).is_some()).collect();
+    let mut sent: Vec<&Unit> = units.iter().filter(exists).filter(|unit| seal_of(unit).is_some()).collect();
+    // What was refused at different times goes back under different seals, each in a record of its own.
+    let has_seal = |unit: &&Unit| seal_of(unit).is_some_and(|seal| seal == e.seal);
+    if sent.iter().any(has_seal) {
+        sent.retain(|unit| has_seal(unit) || !matches!(unit.custody, Custody::Disputed { .. }));
+    }
     if sent.is_empty() {
         c.find(
             &codes::ACCEPTED_WITHOUT_TRANSFER,

@@ -54,7 +54,7 @@ pub(super) fn returned<'u>(units: impl Iterator<Item = &'u mut Unit>, entry: &En
         unit.location = None;
         unit.custody = match (unit.custody.holder() == from.as_ref(), to) {
             (true, Some(facility_id)) => Custody::Held { facility_id },
-            _ => disputed(entry, to),
+            _ => disputed(&unit.custody, entry, to),
         };
         if e.purpose() == ReturnPurpose::Storage && unit.is_frozen() {
             unit.processing = Processing::Stored;

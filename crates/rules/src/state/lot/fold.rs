@@ -276,7 +276,11 @@ fn thawed(lot: &mut Lot, entry: &Entry, e: &pb::UnitsThawed) {
     }
 }
 
-pub(super) fn disputed(entry: &Entry, facility: Option<Id16>) -> Custody {
+/// The dispute that a record brings about. What was refused waits for the one who takes it back, whatever else is recorded.
+pub(super) fn disputed(custody: &Custody, entry: &Entry, facility: Option<Id16>) -> Custody {
+    if let Custody::Disputed { taking_back: Some(_), .. } = custody {
+        return custody.clone();
+    }
     Custody::Disputed { facility_id: facility.unwrap_or(Id16([0; 16])), record_id: entry.record_id(), taking_back: None }
 }
 
@@ -291,7 +295,7 @@ fn relinquished(lot: &mut Lot, entry: &Entry, e: &pb::CustodyRelinquished) {
                 to_facility_id: id(&e.to_facility_id),
                 seal: e.seal.clone(),
             },
-            _ => disputed(entry, from),
+            (custody, _) => disputed(custody, entry, from),
         };
     }
 }
@@ -309,9 +313,7 @@ fn accepted(lot: &mut Lot, entry: &Entry, e: &pb::CustodyAccepted) {
         let agrees = is_counted && e.seal_intact && seal == Some(e.seal.as_str());
         unit.custody = match (at, &unit.custody) {
             (Some(facility_id), _) if agrees => Custody::Held { facility_id },
-            // What was refused waits for the one who takes it back, however often that does not agree.
-            (_, refused @ Custody::Disputed { taking_back: Some(_), .. }) => refused.clone(),
-            _ => disputed(entry, at),
+            (_, custody) => disputed(custody, entry, at),
         };
     }
 }
