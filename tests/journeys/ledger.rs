@@ -9,8 +9,11 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use marrowline_client::{Client, Trust};
+use marrowline_ledger::{Ledger, SystemTimeSource};
 use marrowline_merkle::VerifierKey;
+use marrowline_store::LocalStore;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_marrowline");
 
@@ -148,4 +151,24 @@ pub fn fsck(folder: &Path) {
     let output = Command::new(PROGRAM).args(["fsck", "--data"]).arg(folder).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.contains("nothing is wrong"), "{text}");
+}
+
+/// Serves a folder in this process, with other limits than the program's, and with the ledger at hand.
+pub async fn in_this_process(folder: &Path, limits: marrowline_server::Limits, visit: impl AsyncFnOnce(String, Ledger)) {
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let log_key = ed25519_dalek::SigningKey::from_pkcs8_pem(&read("log.key")).unwrap();
+    let (store, _) = LocalStore::open(&folder.join("store"), &mut |_, _| {}).unwrap();
+    let ledger = Ledger::open(Box::new(store), log_key, Box::new(SystemTimeSource::default())).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    let tls = marrowline_server::Tls { certificate_pem: read("server.pem"), key_pem: read("server.key") };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    let served = tokio::spawn(marrowline_server::run(ledger.clone(), listener, tls, limits, shutdown));
+    visit(endpoint, ledger.clone()).await;
+    stop.send(()).unwrap();
+    served.await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || ledger.shutdown()).await.unwrap();
 }

@@ -1,19 +1,15 @@
 //! Limits: too large, too many, too long.
 
-use std::path::Path;
 use std::time::Duration;
 
-use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use marrowline_client::v1;
 use marrowline_client::v1::ledger_service_client::LedgerServiceClient;
 use marrowline_client::v1::transparency_service_client::TransparencyServiceClient;
-use marrowline_ledger::{Ledger, SystemTimeSource};
 use marrowline_server::Limits;
-use marrowline_store::LocalStore;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::ledger::{Server, copy, demo};
+use crate::ledger::{Server, copy, demo, in_this_process};
 use crate::people::{facilities, new_donor};
 use crate::refusals::{channel, channel_to, good_token, reason, with_token};
 
@@ -126,7 +122,7 @@ async fn a_request_that_takes_too_long_is_answered_and_can_be_sent_again() {
     };
     let limits = Limits { deadline: Duration::ZERO, ..Limits::default() };
     let request = || v1::AppendRequest { record: Some(donor.on_the_wire()), last_checkpoint: String::new() };
-    in_this_process(&folder, limits, async |endpoint| {
+    in_this_process(&folder, limits, async |endpoint, _| {
         let mut ledger = LedgerServiceClient::new(channel_to(&endpoint).await);
         let status = ledger.append(with_token(request(), &good_token("phy"))).await.unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"), "{status:?}");
@@ -139,26 +135,6 @@ async fn a_request_that_takes_too_long_is_answered_and_can_be_sent_again() {
     let client = server.client("phy").await;
     let first = donor.append(&client).await.unwrap();
     assert_eq!(donor.append(&client).await.unwrap().receipt.index, first.receipt.index);
-}
-
-/// Serves a folder in this process, with other limits than the program's.
-async fn in_this_process(folder: &Path, limits: Limits, visit: impl AsyncFnOnce(String)) {
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
-    let log_key = ed25519_dalek::SigningKey::from_pkcs8_pem(&read("log.key")).unwrap();
-    let (store, _) = LocalStore::open(&folder.join("store"), &mut |_, _| {}).unwrap();
-    let ledger = Ledger::open(Box::new(store), log_key, Box::new(SystemTimeSource::default())).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("https://{}", listener.local_addr().unwrap());
-    let tls = marrowline_server::Tls { certificate_pem: read("server.pem"), key_pem: read("server.key") };
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let shutdown = async {
-        let _ = stopped.await;
-    };
-    let served = tokio::spawn(marrowline_server::run(ledger.clone(), listener, tls, limits, shutdown));
-    visit(endpoint).await;
-    stop.send(()).unwrap();
-    served.await.unwrap().unwrap();
-    tokio::task::spawn_blocking(move || ledger.shutdown()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Whole journeys over real gRPC with TLS, against the released program as its own process, on the ledger that the demo made.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod access;
 mod events;
 mod facts;
 mod founding;

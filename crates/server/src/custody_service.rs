@@ -141,33 +141,45 @@ impl CustodyService for Service {
 
     async fn get_unit(&self, request: Request<GetUnitRequest>) -> Result<Response<GetUnitResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
-        let snapshot = self.ledger.snapshot();
-        let text = &request.get_ref().unit;
-        let id = resolve(&snapshot, CODE_UNIT, "unit", text)?;
-        let lot = snapshot.lookup(&IndexKey::Unit(id.0)).and_then(|lot| snapshot.lot(&Id16(lot)));
-        let lot = lot.ok_or_else(|| errors::not_found("unit", text))?;
-        reading::check(&person, StreamKind::Lot, &lot.upkeep)?;
-        let unit = lot.units.get(&id).ok_or_else(|| errors::not_found("unit", text))?;
-        let shows_subject = unit
-            .allocation
-            .and_then(|a| snapshot.subject(&a.subject_id))
-            .is_some_and(|s| reading::may_read(&person, StreamKind::Subject, &s.upkeep));
-        Ok(Response::new(GetUnitResponse {
-            unit: Some(views::unit(&snapshot, &lot, unit, shows_subject)),
-            checkpoint: snapshot.checkpoint().note.clone(),
-        }))
+        let (shown, response) = {
+            let snapshot = self.ledger.snapshot();
+            let text = &request.get_ref().unit;
+            let id = resolve(&snapshot, CODE_UNIT, "unit", text)?;
+            let lot = snapshot.lookup(&IndexKey::Unit(id.0)).and_then(|lot| snapshot.lot(&Id16(lot)));
+            let lot = lot.ok_or_else(|| errors::not_found("unit", text))?;
+            reading::check(&person, StreamKind::Lot, &lot.upkeep)?;
+            let unit = lot.units.get(&id).ok_or_else(|| errors::not_found("unit", text))?;
+            let subject = unit.allocation.and_then(|a| snapshot.subject(&a.subject_id));
+            let subject = subject.filter(|s| reading::may_read(&person, StreamKind::Subject, &s.upkeep));
+            let response = GetUnitResponse {
+                unit: Some(views::unit(&snapshot, &lot, unit, subject.is_some())),
+                checkpoint: snapshot.checkpoint().note.clone(),
+            };
+            (subject.map(|s| s.id), response)
+        };
+        if let Some(subject_id) = shown {
+            self.note_subject(&person, &subject_id, "GetUnit").await;
+        }
+        Ok(Response::new(response))
     }
 
     async fn get_dose(&self, request: Request<GetDoseRequest>) -> Result<Response<GetDoseResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
-        let snapshot = self.ledger.snapshot();
-        let (id, subject) = self.subject_of_dose(&snapshot, &request.get_ref().dose)?;
-        self.check_dose_reader(&person, &snapshot, &subject, &id)?;
-        let dose = subject.dose(&id).map(|d| views::dose(&snapshot, &subject, d));
-        Ok(Response::new(GetDoseResponse {
-            dose: dose.map(|d| without_subject(d, &person, &subject)),
-            checkpoint: snapshot.checkpoint().note.clone(),
-        }))
+        let (subject, response) = {
+            let snapshot = self.ledger.snapshot();
+            let (id, subject) = self.subject_of_dose(&snapshot, &request.get_ref().dose)?;
+            self.check_dose_reader(&person, &snapshot, &subject, &id)?;
+            let dose = subject.dose(&id).map(|d| views::dose(&snapshot, &subject, d));
+            let response = GetDoseResponse {
+                dose: dose.map(|d| without_subject(d, &person, &subject)),
+                checkpoint: snapshot.checkpoint().note.clone(),
+            };
+            (subject, response)
+        };
+        if reading::may_read(&person, StreamKind::Subject, &subject.upkeep) {
+            self.note_subject(&person, &subject.id, "GetDose").await;
+        }
+        Ok(Response::new(response))
     }
 
     async fn get_subject(&self, request: Request<GetSubjectRequest>) -> Result<Response<GetSubjectResponse>, Status> {

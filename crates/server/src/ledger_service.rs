@@ -156,15 +156,21 @@ impl Service {
         entry.ok_or_else(|| errors::not_found("record", &index.to_string()))
     }
 
-    async fn note_access(&self, person: &Person, entry: &Entry) {
-        if reading::is_about_subject(entry) {
-            let note = serde_json::json!({
-                "at_ms": self.ledger.reading().now_ms,
-                "key": person.key_id.to_string(),
-                "record": entry.record_id().to_string(),
-            });
-            let _ = self.ledger.note(vec![(NoteKind::Access, note.to_string().into_bytes())]).await;
+    /// Leaves a note of who read which records about subjects; a page is one note.
+    async fn note_access(&self, person: &Person, call: &'static str, entries: &[&Entry]) {
+        let about_subjects = entries.iter().filter(|entry| reading::is_about_subject(entry));
+        let records: Vec<String> = about_subjects.map(|entry| entry.record_id().to_string()).collect();
+        if !records.is_empty() {
+            self.note(person, serde_json::json!({"call": call, "records": records})).await;
         }
+    }
+
+    async fn note(&self, person: &Person, mut what: serde_json::Value) {
+        if let Some(fields) = what.as_object_mut() {
+            fields.insert("at_ms".to_owned(), self.ledger.reading().now_ms.into());
+            fields.insert("key".to_owned(), person.key_id.to_string().into());
+        }
+        let _ = self.ledger.note(vec![(NoteKind::Access, what.to_string().into_bytes())]).await;
     }
 
     fn page(&self, request: &ListRecordsRequest) -> Result<(Vec<Entry>, Option<u64>), Status> {
@@ -275,7 +281,7 @@ impl LedgerService for Service {
         }
         let step = views::step(&entry, &snapshot.authority());
         drop(snapshot);
-        self.note_access(&person, &entry).await;
+        self.note_access(&person, "GetRecord", &[&entry]).await;
         let checkpoint = self.ledger.checkpoint();
         let receipt = self.ledger.receipt(entry.index, &checkpoint).map_err(|e| errors::store(&e))?;
         Ok(Response::new(GetRecordResponse { receipt: Some(receipt.into()), step: Some(step) }))
@@ -302,7 +308,9 @@ impl LedgerService for Service {
     async fn list_records(&self, request: Request<ListRecordsRequest>) -> Result<Response<ListRecordsResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         let (entries, next) = self.page(request.get_ref())?;
-        let records = entries.iter().map(|e| self.logged(&person, e)).collect::<Result<_, _>>()?;
+        let records: Vec<LoggedRecord> = entries.iter().map(|e| self.logged(&person, e)).collect::<Result<_, _>>()?;
+        let shown: Vec<&Entry> = entries.iter().zip(&records).filter(|(_, r)| !r.record.is_empty()).map(|(e, _)| e).collect();
+        self.note_access(&person, "ListRecords", &shown).await;
         Ok(Response::new(ListRecordsResponse { records, next_page_token: next.map(|n| n.to_string()).unwrap_or_default() }))
     }
 
@@ -310,19 +318,24 @@ impl LedgerService for Service {
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchStream>, Status> {
         let token = self.auth.token(request.metadata())?;
-        self.auth.person_of(&token)?;
+        let person = self.auth.person_of(&token)?;
         let index = request.get_ref().from_index;
+        // From here on everything is read that the person may see: one note at each end instead of one for each record.
+        self.note(&person, serde_json::json!({"call": "Watch", "from": index})).await;
         // A reader that is slow fills its own small queue and nothing else.
         let (sender, receiver) = mpsc::channel(64);
         let service = Service::new(self.ledger.clone(), self.auth.clone(), self.ended.clone(), self.deadline);
-        tokio::spawn(async move { service.feed(token, index, sender).await });
+        tokio::spawn(async move {
+            let next = service.feed(token, index, sender).await;
+            service.note(&person, serde_json::json!({"call": "Watch", "from": index, "before": next})).await;
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
 
 impl Service {
-    /// Sends records from an index on until the reader leaves, the server ends, or the token no longer holds.
-    async fn feed(&self, token: Token, mut index: u64, sender: mpsc::Sender<Result<WatchResponse, Status>>) {
+    /// Sends records from an index on until the reader leaves, the server ends, or the token no longer holds. Says which one would have been next.
+    async fn feed(&self, token: Token, mut index: u64, sender: mpsc::Sender<Result<WatchResponse, Status>>) -> u64 {
         let mut size = self.ledger.watch();
         let mut ended = self.ended.clone();
         let expiry = tokio::time::sleep(auth::remaining(&token));
@@ -332,22 +345,22 @@ impl Service {
                 let item = self.watched(&token, index);
                 let failed = item.is_err();
                 tokio::select! {
-                    sent = sender.send(item) => if sent.is_err() || failed { return },
-                    _ = ended.wait_for(|e| *e) => return,
+                    sent = sender.send(item) => if sent.is_err() || failed { return index },
+                    _ = ended.wait_for(|e| *e) => return index,
                 }
                 index = index.saturating_add(1);
             }
             tokio::select! {
-                changed = size.changed() => if changed.is_err() { return },
+                changed = size.changed() => if changed.is_err() { return index },
                 () = &mut expiry => {
                     if let Err(status) = self.auth.person_of(&token) {
                         let _ = sender.try_send(Err(status));
-                        return;
+                        return index;
                     }
                     expiry.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(1));
                 }
-                _ = ended.wait_for(|e| *e) => return,
-                () = sender.closed() => return,
+                _ = ended.wait_for(|e| *e) => return index,
+                () = sender.closed() => return index,
             }
         }
     }
