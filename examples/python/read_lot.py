@@ -1,23 +1,38 @@
 #!/usr/bin/env python3
-"""Read a lot knowing nothing but the server's address: read_lot.py HOST:PORT CA.PEM TOKEN-FILE LOT-CODE
+"""Read a lot with no generated code: read_lot.py HOST:PORT CA.PEM LOG.VKEY KEY.PEM PASSPHRASE-FILE LOT-CODE
 
-No generated code: the services and messages are asked for by server reflection. Needs
-`pip install grpcio grpcio-reflection protobuf`.
+The services and messages are asked for by server reflection. The key makes its own token; the answer
+counts only if the checkpoint that it rests on is signed by the log. Needs
+`pip install grpcio grpcio-reflection protobuf cryptography`.
 """
-import sys
+import base64, hashlib, json, sys, time
 
 import grpc
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-
-def connect(address, ca_path):
-    with open(ca_path, "rb") as file:
-        credentials = grpc.ssl_channel_credentials(root_certificates=file.read())
-    return grpc.secure_channel(address, credentials)
+from check_receipt import signed_text
 
 
-def call(channel, pool, service, method, token, fields):
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def token(key, origin, seconds=600):
+    """A JWT that the key signs for itself; it lets its holder read, and signs no record."""
+    part = lambda raw: base64.urlsafe_b64encode(raw).rstrip(b"=")
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    header = {"alg": "EdDSA", "typ": "JWT", "kid": hashlib.sha256(b"\x01" + public).hexdigest()}
+    now = int(time.time())
+    claims = {"aud": origin, "iat": now, "exp": now + seconds}
+    body = b".".join(part(json.dumps(fields).encode()) for fields in (header, claims))
+    return (body + b"." + part(key.sign(body))).decode()
+
+
+def call(channel, pool, service, method, bearer, fields):
     """Calls a method by its name with a request given as JSON fields, and returns the answer as JSON fields."""
     described = pool.FindServiceByName(service).FindMethodByName(method)
     request_class = message_factory.GetMessageClass(described.input_type)
@@ -27,28 +42,34 @@ def call(channel, pool, service, method, token, fields):
         request_serializer=request_class.SerializeToString,
         response_deserializer=answer_class.FromString,
     )
-    answer = stub(json_format.ParseDict(fields, request_class()), metadata=[("authorization", f"Bearer {token}")], timeout=10)
+    metadata = [("authorization", f"Bearer {bearer}")]
+    answer = stub(json_format.ParseDict(fields, request_class()), metadata=metadata, timeout=10)
     return json_format.MessageToDict(answer, preserving_proto_field_name=True)
 
 
-def main(address, ca_path, token_path, lot_code):
-    with open(token_path, encoding="ascii") as file:
-        token = file.read().strip()
-    with connect(address, ca_path) as channel:
+def main(address, ca_path, vkey_path, key_path, passphrase_path, lot_code):
+    vkey = read(vkey_path).decode().strip()
+    key = load_pem_private_key(read(key_path), read(passphrase_path).rstrip(b"\r\n"))
+    bearer = token(key, vkey.split("+")[0])
+    with grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=read(ca_path))) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         pool = descriptor_pool.DescriptorPool(database)
-        for service in database.get_services():
-            print(service)
-        lot = call(channel, pool, "marrowline.v1.CustodyService", "GetLot", token, {"lot": lot_code})["lot"]
+        services = list(database.get_services())
+        answer = call(channel, pool, "marrowline.v1.CustodyService", "GetLot", bearer, {"lot": lot_code})
+    signed_text(answer["checkpoint"], vkey)
+    print("\n".join(services))
+    lot = answer["lot"]
     print(lot["lot_code"], lot.get("disposition", "no disposition"), f"passage {lot.get('passage', 0)}")
     for step in lot["stream"].get("steps", []):
         print(" ", step.get("event"), ", ".join(person.get("printed_name", "") for person in step.get("signatures", [])))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 5:
+    if len(sys.argv) != 7:
         sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
     except grpc.RpcError as error:
         sys.exit(f"{error.code().name}: {error.details()}")
+    except (ValueError, InvalidSignature, OSError) as error:
+        sys.exit(f"REFUSED: {error or 'a signature does not hold'}")

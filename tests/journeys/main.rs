@@ -16,4 +16,5 @@ mod proofs;
 mod reads;
 mod refusals;
 mod shutdown;
+mod startup;
 mod strangers;

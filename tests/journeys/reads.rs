@@ -316,3 +316,43 @@ async fn watching_ends_with_the_key_and_with_the_token() {
     let ended = next(&mut watch).await.unwrap_err();
     assert_eq!(marrowline_client::Problem::from_status(&ended).code, "TOKEN_EXPIRED");
 }
+
+/// Pages of one stream: nothing twice, nothing left out, also where the last page is just full.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_a_stream() {
+    let server = Server::start();
+    let client = server.client("aud").await;
+    let request = v1::GetLotRequest { lot: "L-2026-01".to_owned() };
+    let stream = client.custody().clone().get_lot(request).await.unwrap().into_inner().lot.unwrap().stream.unwrap();
+    let length = u32::try_from(stream.length).unwrap();
+    let expected: Vec<u64> = stream.steps.iter().map(|step| step.index).collect();
+    assert_eq!(expected.len(), length as usize);
+    for page_size in [1, 7, length - 1, length, length + 1] {
+        let (mut seen, mut pages, mut page_token) = (Vec::new(), 0, String::new());
+        loop {
+            let request = v1::ListRecordsRequest {
+                stream_kind: StreamKind::Lot.into(),
+                stream_id: stream.id.clone(),
+                page_size,
+                page_token,
+            };
+            let page = client.list(request).await.unwrap();
+            assert!(page.records.len() <= page_size as usize);
+            seen.extend(page.records.iter().map(|record| record.index));
+            pages += 1;
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, expected, "pages of {page_size}");
+        assert!(pages <= length / page_size + 1, "{pages} pages of {page_size}");
+    }
+    let nothing = v1::ListRecordsRequest {
+        stream_kind: StreamKind::Lot.into(),
+        stream_id: vec![9; 16],
+        ..v1::ListRecordsRequest::default()
+    };
+    let page = client.list(nothing).await.unwrap();
+    assert!(page.records.is_empty() && page.next_page_token.is_empty());
+}

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::ledger::{Server, demo, trust};
+use crate::ledger::{Server, demo, key, passphrase, trust};
 use crate::people::{elsewhere, facilities, new_donor};
-use crate::refusals::{channel, good_token};
+use crate::refusals::channel;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_both_reflections() {
@@ -91,10 +91,14 @@ async fn python_reads_a_lot_by_reflection_and_checks_a_receipt() {
     };
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    std::fs::write(path("token"), good_token("aud")).unwrap();
+    std::fs::write(path("passphrase"), passphrase()).unwrap();
     let address = server.endpoint.strip_prefix("https://").unwrap();
-    let ca = demo().join("ca.pem");
-    let (succeeded, text) = run("read_lot.py", &[address, ca.to_str().unwrap(), &path("token"), "L-2026-01"]);
+    let of_the_demo = |name: &str| demo().join(name).to_str().unwrap().to_owned();
+    let read_lot = |vkey: &str, key: &str, passphrase: &str| {
+        run("read_lot.py", &[address, &of_the_demo("ca.pem"), vkey, key, passphrase, "L-2026-01"])
+    };
+    let vkey = of_the_demo("log.vkey");
+    let (succeeded, text) = read_lot(&vkey, &of_the_demo("people/aud.pem"), &path("passphrase"));
     assert!(succeeded, "{text}");
     for word in ["marrowline.v1.CustodyService", "marrowline.v1.LedgerService", "L-2026-01", "FINAL", "Harvested"] {
         assert!(text.contains(word), "{word}: {text}");
@@ -105,13 +109,12 @@ async fn python_reads_a_lot_by_reflection_and_checks_a_receipt() {
     let receipt = new_donor(&client, lab).await.append(&client).await.unwrap().receipt;
     std::fs::write(path("receipt"), &receipt.tlog_proof).unwrap();
     std::fs::write(path("leaf"), &receipt.leaf).unwrap();
-    let vkey = demo().join("log.vkey");
-    let (succeeded, text) = run("check_receipt.py", &[vkey.to_str().unwrap(), &path("receipt"), &path("leaf")]);
+    let (succeeded, text) = run("check_receipt.py", &[&vkey, &path("receipt"), &path("leaf")]);
     assert!(succeeded && text.contains(&format!("leaf {} of {}", receipt.index, trust().log.name())), "{text}");
     let mut spoiled = receipt.leaf.clone();
     spoiled[40] ^= 1;
     std::fs::write(path("leaf"), &spoiled).unwrap();
-    let (succeeded, text) = run("check_receipt.py", &[vkey.to_str().unwrap(), &path("receipt"), &path("leaf")]);
+    let (succeeded, text) = run("check_receipt.py", &[&vkey, &path("receipt"), &path("leaf")]);
     assert!(!succeeded && text.contains("REFUSED"), "{text}");
 
     // Another log's key, another leaf's number, another size: each refused.
@@ -127,14 +130,21 @@ async fn python_reads_a_lot_by_reflection_and_checks_a_receipt() {
     for spoiled in [renumbered, resized, receipt.tlog_proof[..receipt.tlog_proof.len() - 4].to_owned()] {
         assert_ne!(spoiled, receipt.tlog_proof);
         std::fs::write(path("receipt"), spoiled).unwrap();
-        let (succeeded, text) = run("check_receipt.py", &[vkey.to_str().unwrap(), &path("receipt"), &path("leaf")]);
+        let (succeeded, text) = run("check_receipt.py", &[&vkey, &path("receipt"), &path("leaf")]);
         assert!(!succeeded && text.contains("REFUSED"), "{text}");
     }
-    // Who may not see the lot is told so, in the server's words; so is who has no token.
+    // Who may not see the lot is told so, in the server's words; so is who is not enrolled.
     elsewhere(&client, lab, "+stranger").await;
-    for (token, word) in [(good_token("+stranger"), "PERMISSION_DENIED"), (String::new(), "UNAUTHENTICATED")] {
-        std::fs::write(path("token"), token).unwrap();
-        let (succeeded, text) = run("read_lot.py", &[address, ca.to_str().unwrap(), &path("token"), "L-2026-01"]);
+    for (who, word) in [("+stranger", "PERMISSION_DENIED"), ("+nobody", "UNAUTHENTICATED")] {
+        let pem = marrowline_client::encrypt(&key(who), &passphrase()).unwrap();
+        std::fs::write(path("key.pem"), pem).unwrap();
+        let (succeeded, text) = read_lot(&vkey, &path("key.pem"), &path("passphrase"));
         assert!(!succeeded && text.contains(word), "{text}");
     }
+    // A wrong passphrase, and another log's key: nothing is printed.
+    std::fs::write(path("wrong"), "guessed").unwrap();
+    let (succeeded, text) = read_lot(&vkey, &of_the_demo("people/aud.pem"), &path("wrong"));
+    assert!(!succeeded && text.contains("REFUSED"), "{text}");
+    let (succeeded, text) = read_lot(&path("other.vkey"), &of_the_demo("people/aud.pem"), &path("passphrase"));
+    assert!(!succeeded && text.contains("REFUSED") && !text.contains("L-2026-01"), "{text}");
 }
