@@ -94,20 +94,6 @@ async fn what_the_demo_left_out(server: &Server) {
     let added = sign(&op, Event::SignatureAdded(added), &by, &[lot, stream]).await;
     added.append(&op).await.unwrap();
 
-    // A result that says nothing, because something went wrong in the laboratory.
-    let earlier = first_of(server, EventKind::from_name("TestResultReported").unwrap()).await;
-    let by = [("qc", Role::QcAnalyst, Meaning::Performed, lab)];
-    let reported = sign(&op, earlier.event.unwrap(), &by, &[lot]).await;
-    reported.append(&op).await.unwrap();
-    let invalidated = pb::ResultInvalidated {
-        reported_record_id: reported.record.record_id.clone(),
-        laboratory_cause: pb::LaboratoryCause::Environment.into(),
-        cause: "the instrument was not set up".to_owned(),
-        documenting_record_id: None,
-    };
-    let by = [("qr", Role::QcReviewer, Meaning::Reviewed, lab), ("qa", Role::QualityAssurance, Meaning::Approved, lab)];
-    sign_citing(&op, Event::ResultInvalidated(invalidated), &by, &[lot], &[&reported]).await.append(&op).await.unwrap();
-
     let key_id = marrowline_record::id::KeyId::of(crate::ledger::key("rn2").verifying_key().as_bytes());
     let revoked = pb::KeyRevoked {
         key_id: key_id.0.to_vec(),
