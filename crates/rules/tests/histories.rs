@@ -60,6 +60,8 @@ histories! {
     thawed_units
     prepared_dose
     preparation
+    subject
+    order
     dose
     quality
     refused_custody
