@@ -32,6 +32,9 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::KeyRevoked(e) => authority::key_revoked(c, e),
         Event::SignatureAdded(e) => authority::signature_added(c, e),
         Event::ProtocolPublished(e) => protocol::published(c, e),
+        Event::TrialHalted(_) => {}
+        Event::TrialResumed(_) => protocol::trial_resumed(c),
+        Event::TrialClosed(_) => protocol::trial_closed(c),
         Event::SpecificationPublished(e) => specification::published(c, e),
         Event::DeviationOpened(e) => quality::deviation_opened(c, e),
         Event::DeviationClosed(e) => quality::deviation_closed(c, e),
@@ -69,7 +72,12 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::SubjectScreened(e) => subject::screened(c, e),
         Event::SubjectRandomised(e) => subject::randomised(c, e),
         Event::SubjectWeighed(e) => subject::weighed(c, e),
+        Event::VitalStatusRecorded(e) => subject::vital_status_recorded(c, e),
+        Event::SubjectWithdrawn(_) => {}
         Event::DoseOrdered(e) => dose::ordered(c, e),
+        Event::OrderCancelled(e) => dose::cancelled(c, e),
+        Event::AllocationReleased(e) => dose::allocation_released(c, e),
+        Event::DoseRejected(e) => dose::rejected(c, e),
         Event::UnitsAllocated(e) => dose::units_allocated(c, e),
         Event::ThawOrdered(e) => dose::thaw_ordered(c, e),
         Event::UnitsThawed(e) => dose::units_thawed(c, e),

@@ -120,6 +120,10 @@ pub fn row_of(event: &Event) -> Row {
         Event::ProtocolPublished(_) => {
             row(const { &[slot(&[QualityAssurance], Approved), slot(&[Investigator], Approved)] }, PROTOCOL)
         }
+        Event::TrialHalted(_) => row(const { &[slot(&[QualityAssurance, Investigator], Approved)] }, PROTOCOL),
+        Event::TrialResumed(_) | Event::TrialClosed(_) => {
+            row(const { &[slot(&[QualityAssurance], Approved), slot(&[Investigator], Approved)] }, PROTOCOL)
+        }
         Event::SpecificationPublished(_) => {
             row(const { &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Approved)] }, SPECIFICATION)
         }
@@ -186,6 +190,10 @@ fn subject_row(event: &Event) -> Row {
         Event::DoseDispensed(_) => row(const { &[slot(&[Pharmacist], Approved)] }, SUBJECT_LOTS),
         Event::BedsideChecked(_) => row(RN_2, SUBJECT),
         Event::InfusionStarted(_) | Event::InfusionEnded(_) => row(RN_2, SUBJECT_LOTS),
+        Event::OrderCancelled(_) => row(const { &[slot(&[Investigator], Approved)] }, SUBJECT),
+        Event::AllocationReleased(_) => row(const { &[slot(&[Pharmacist], Approved)] }, SUBJECT_LOTS),
+        Event::DoseRejected(_) => row(const { &[slot(&[Pharmacist, QualityAssurance], Approved)] }, SUBJECT_LOTS),
+        Event::VitalStatusRecorded(_) | Event::SubjectWithdrawn(_) => row(const { &[slot(&[Investigator], Performed)] }, SUBJECT),
         // Slots and streams are those of the record that owes the signature.
         _ => row(&[], ANY),
     }
@@ -205,7 +213,7 @@ pub fn any_stream(event: &Event, kind: StreamKind) -> bool {
 pub fn category(event: &Event) -> Category {
     use Category::{Authorisation, Fact, Stop};
     match event {
-        Event::KeyRevoked(_) | Event::HoldSet(_) => Stop,
+        Event::KeyRevoked(_) | Event::HoldSet(_) | Event::TrialHalted(_) | Event::DoseRejected(_) => Stop,
         Event::DonorEligibilityDetermined(e) if e.eligibility() != Eligibility::Eligible => Stop,
         Event::LotDispositionDecided(e) if e.disposition() == Disposition::Rejected => Stop,
         Event::LedgerFounded(_)
@@ -224,7 +232,11 @@ pub fn category(event: &Event) -> Category {
         | Event::UnitsAllocated(_)
         | Event::ThawOrdered(_)
         | Event::DoseDispensed(_)
-        | Event::ResultInvalidated(_) => Authorisation,
+        | Event::ResultInvalidated(_)
+        | Event::TrialResumed(_)
+        | Event::TrialClosed(_)
+        | Event::OrderCancelled(_)
+        | Event::AllocationReleased(_) => Authorisation,
         Event::DonorRegistered(_)
         | Event::DonorConsented(_)
         | Event::DonorTestReported(_)
@@ -257,6 +269,8 @@ pub fn category(event: &Event) -> Category {
         | Event::CustodyRefused(_)
         | Event::ContainerEvent(_)
         | Event::UnitsReturned(_)
-        | Event::UnitsDestroyed(_) => Fact,
+        | Event::UnitsDestroyed(_)
+        | Event::VitalStatusRecorded(_)
+        | Event::SubjectWithdrawn(_) => Fact,
     }
 }

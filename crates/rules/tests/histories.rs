@@ -60,6 +60,8 @@ histories! {
     thawed_units
     prepared_dose
     preparation
+    subject_life
+    release_units
     subject
     order
     dose

@@ -54,4 +54,6 @@ crate::codes! {
     822 INFUSED_UNIT_NOT_IN_DOSE Flag [deviation Major] (Subject) "an infused volume is of a unit of the dose, each named once" => "check the label of the dose";
     823 INFUSED_TOO_MUCH Flag [deviation Major] (Subject) "no more is infused of a unit than it gave to the dose" => "check the volumes against the infusion pump and the preparation";
     824 INFUSION_REASON_WRONG Flag [deviation Minor] (Subject) "a reason is stated exactly when less than all was infused" => "tell QA why the infusion was stopped";
+    825 ORDER_CANCELLED Gate [deviation Major] (Subject) "an order that was not cancelled" => "let an investigator order again";
+    826 DOSE_REJECTED Gate [deviation Critical] (Subject) "a dose that was not rejected" => "do not give it; order another dose";
 }

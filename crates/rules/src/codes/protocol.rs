@@ -12,4 +12,6 @@ crate::codes! {
     158 PROTOCOL_OVERRIDE_NOT_A_GATE Gate [] () "each code of the override list is a gate of this rule set" => "take the codes from docs/rules.md, or leave the list empty";
     159 PROTOCOL_SLOTS_TOO_FEW Gate [] () "the committed randomisation list has a slot for each planned subject" => "commit to a list that is long enough, or correct the sample size";
     160 PROTOCOL_LIST_CHANGED Gate [] (Protocol) "the randomisation list stays the same once a slot of it was given to a subject" => "publish the version with the commitment of the version before it";
+    161 TRIAL_NOT_HALTED Gate [] (Protocol) "a trial is resumed that is halted" => "nothing; the trial goes on";
+    162 TRIAL_ALREADY_CLOSED Gate [] (Protocol) "a trial is resumed or closed that is not closed" => "nothing; a closed trial does not open again";
 }

@@ -16,8 +16,8 @@ pub(in crate::family) mod thaw;
 pub(in crate::family) mod weight;
 pub(in crate::family) mod words;
 
-pub(super) use bedside::{bedside_checked, dispensed, infusion_ended, infusion_started};
-pub(super) use order::{ordered, units_allocated};
+pub(super) use bedside::{bedside_checked, dispensed, infusion_ended, infusion_started, rejected};
+pub(super) use order::{allocation_released, cancelled, ordered, units_allocated};
 pub(super) use preparation::prepared;
 pub(super) use thaw::{thaw_ordered, units_thawed};
 

@@ -115,6 +115,7 @@ pub fn state_of(view: &dyn View, dose: &Dose) -> DoseState {
 pub(in crate::family) fn clauses(case: &Case<'_>, asker: &Asker<'_>) -> Findings {
     let mut f = case.standing.everything(case.at_ms);
     bedside::not_held(&mut f, case);
+    bedside::not_rejected(&mut f, case.dose);
     state(&mut f, case, asker);
     signatures(&mut f, case, asker);
     order::known_and_open(&mut f, case.subject, &case.dose.order_id, Some(&case.dose.id));

@@ -13,7 +13,7 @@ use crate::index::{CODE_TRIAL, IndexKey};
 const FIRST_OVERRIDABLE_CODE: u16 = 300;
 
 /// Words in the names of gates that no emergency passes: identity (whose it is, what it is), positive sterility, consent, death, keys.
-const NEVER_OVERRIDDEN: [&str; 15] = [
+const NEVER_OVERRIDDEN: [&str; 16] = [
     "IDENTITY",
     "UNKNOWN",
     "OF_NO_LOT",
@@ -29,6 +29,7 @@ const NEVER_OVERRIDDEN: [&str; 15] = [
     "SIGN",
     "DOUBT",
     "RANDOMISED",
+    "WITHDRAWN",
 ];
 
 pub(super) fn published(c: &mut Context<'_>, e: &ProtocolPublished) {
@@ -39,6 +40,35 @@ pub(super) fn published(c: &mut Context<'_>, e: &ProtocolPublished) {
     registration_is_free(c, e);
     override_list(c, e);
     randomisation_list(c, e);
+}
+
+pub(super) fn trial_resumed(c: &mut Context<'_>) {
+    let trial = c.view.protocol(&c.stream_id(StreamKind::Protocol));
+    let at = c.judged_at_ms();
+    let is_halted = trial.as_ref().is_some_and(|trial| trial.halt_at(at).is_some());
+    c.demand(
+        is_halted,
+        &code::TRIAL_NOT_HALTED,
+        || "a trial that is not halted".to_owned(),
+        || "a halted trial".to_owned(),
+        Vec::new,
+    );
+    not_closed(c);
+}
+
+pub(super) fn trial_closed(c: &mut Context<'_>) {
+    not_closed(c);
+}
+
+fn not_closed(c: &mut Context<'_>) {
+    let closed = c.view.protocol(&c.stream_id(StreamKind::Protocol)).and_then(|trial| trial.closed);
+    c.demand(
+        closed.is_none(),
+        &code::TRIAL_ALREADY_CLOSED,
+        || "a closed trial".to_owned(),
+        || "a trial that is open".to_owned(),
+        || closed.map(|(record, _)| Look::Record(record)).into_iter().collect(),
+    );
 }
 
 fn version_is_next(c: &mut Context<'_>, e: &ProtocolPublished) {

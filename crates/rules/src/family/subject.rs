@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::codes::subject as code;
 use crate::context::Context;
-use crate::family::dose::findings::{field, record};
+use crate::family::dose::findings::{Findings, field, record};
 use crate::family::dose::words::{duration, grouped, moment};
 use crate::finding::Look;
 use crate::state::Subject;
@@ -37,6 +37,9 @@ pub(super) fn screened(c: &mut Context<'_>, e: &pb::SubjectScreened) {
         return;
     };
     let standing = Standing::of(c.view, &subject);
+    let mut f = Findings::default();
+    standing.trial_goes_on(&mut f, at);
+    f.into_context(c);
     let (Some(protocol), Some(consent)) = (&standing.protocol, subject.consent()) else {
         return;
     };
@@ -60,6 +63,29 @@ pub(super) fn screened(c: &mut Context<'_>, e: &pb::SubjectScreened) {
             reasons => format!("{}: {}", verdict_in_words(computed), reasons.join("; ")),
         },
         || vec![field("subject_screened.stated_verdict"), record(consent.record_id)],
+    );
+}
+
+/// A subject dies once, and does not live afterwards.
+pub(super) fn vital_status_recorded(c: &mut Context<'_>, e: &pb::VitalStatusRecorded) {
+    let Some(subject) = c.view.subject(&c.stream_id(StreamKind::Subject)) else {
+        return;
+    };
+    let at = c.occurred_at_ms;
+    let is_dead = e.status() == pb::VitalStatus::Dead;
+    let other = subject.vitals.iter().find(|known| match (is_dead, known.is_dead) {
+        (true, true) => known.at_ms != at,
+        (true, false) => known.at_ms > at,
+        (false, true) => known.at_ms <= at,
+        (false, false) => false,
+    });
+    let word = |is_dead: bool, at_ms: i64| format!("{} {}", if is_dead { "died" } else { "alive" }, moment(at_ms));
+    c.demand(
+        other.is_none(),
+        &code::VITAL_STATUS_CONTRADICTS,
+        || word(is_dead, at),
+        || format!("what agrees with: {}", other.map_or_else(String::new, |known| word(known.is_dead, known.at_ms))),
+        || other.map(|known| record(known.record_id)).into_iter().collect(),
     );
 }
 

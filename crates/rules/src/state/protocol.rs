@@ -23,6 +23,17 @@ pub struct RevealedSlot {
     pub record_id: RecordId,
 }
 
+/// A halt of the trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// The record.
+    pub record_id: RecordId,
+    /// When the ledger recorded it.
+    pub from_ms: i64,
+    /// When the ledger recorded that the trial goes on.
+    pub until_ms: Option<i64>,
+}
+
 /// The protocol stream.
 #[derive(Clone, Debug)]
 pub struct Protocol {
@@ -32,6 +43,10 @@ pub struct Protocol {
     pub versions: BTreeMap<u32, (RecordId, Arc<ProtocolPublished>)>,
     /// Slots that were given to subjects, in order.
     pub slots: Vec<RevealedSlot>,
+    /// Halts, in order.
+    pub halts: Vec<Halt>,
+    /// The record that closed the trial, and when the ledger recorded it.
+    pub closed: Option<(RecordId, i64)>,
     /// Holds, deviations, signatures.
     pub upkeep: Upkeep,
 }
@@ -39,7 +54,14 @@ pub struct Protocol {
 impl Protocol {
     /// Before the first record.
     pub fn new(id: Id16) -> Protocol {
-        Protocol { id, versions: BTreeMap::new(), slots: Vec::new(), upkeep: Upkeep::new(StreamKind::Protocol) }
+        Protocol {
+            id,
+            versions: BTreeMap::new(),
+            slots: Vec::new(),
+            halts: Vec::new(),
+            closed: None,
+            upkeep: Upkeep::new(StreamKind::Protocol),
+        }
     }
 
     /// A published version.
@@ -57,6 +79,11 @@ impl Protocol {
         self.slots.last().map_or(0, |last| last.slot.saturating_add(1))
     }
 
+    /// The halt in force at a moment.
+    pub fn halt_at(&self, at_ms: i64) -> Option<&Halt> {
+        self.halts.iter().find(|halt| halt.from_ms <= at_ms && halt.until_ms.is_none_or(|until| at_ms < until))
+    }
+
     /// Adds the next record.
     pub fn fold(&mut self, entry: &Entry) {
         self.upkeep.fold(entry);
@@ -70,6 +97,17 @@ impl Protocol {
                 subject_id: Id16(entry.stream_id(StreamKind::Subject)),
                 record_id: entry.record_id(),
             }),
+            Some(Event::TrialHalted(_)) => {
+                self.halts.push(Halt { record_id: entry.record_id(), from_ms: entry.recorded_at_ms(), until_ms: None });
+            }
+            Some(Event::TrialResumed(_)) => {
+                for halt in &mut self.halts {
+                    halt.until_ms.get_or_insert(entry.recorded_at_ms());
+                }
+            }
+            Some(Event::TrialClosed(_)) => {
+                self.closed.get_or_insert((entry.record_id(), entry.recorded_at_ms()));
+            }
             _ => {}
         }
     }

@@ -91,6 +91,19 @@ pub struct Order {
     pub allocated: Vec<(Id16, RecordId)>,
     /// The dose that was prepared for it, which closes it.
     pub dose_id: Option<Id16>,
+    /// The record that cancelled it.
+    pub cancelled_by: Option<RecordId>,
+}
+
+/// What an investigator recorded of a subject's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vital {
+    /// The record.
+    pub record_id: RecordId,
+    /// When it was so.
+    pub at_ms: i64,
+    /// Whether the subject had died.
+    pub is_dead: bool,
 }
 
 /// The subject stream.
@@ -110,6 +123,10 @@ pub struct Subject {
     pub orders: Vec<Order>,
     /// Doses in the order in which they were recorded.
     pub doses: Vec<Dose>,
+    /// What was recorded of the subject's life, in the order in which it was recorded.
+    pub vitals: Vec<Vital>,
+    /// The record with which the subject withdrew from treatment, and when it did.
+    pub withdrawn: Option<(RecordId, i64)>,
     /// Keys of the investigators who took consent or screened, with the record.
     pub investigated_by: Vec<(KeyId, RecordId)>,
     /// Holds, deviations, signatures.
@@ -127,6 +144,8 @@ impl Subject {
             weighings: Vec::new(),
             orders: Vec::new(),
             doses: Vec::new(),
+            vitals: Vec::new(),
+            withdrawn: None,
             investigated_by: Vec::new(),
             upkeep: Upkeep::new(StreamKind::Subject),
         }
@@ -166,6 +185,11 @@ impl Subject {
     /// A weighing by its record.
     pub fn weighing(&self, record_id: &RecordId) -> Option<&Weighing> {
         self.weighings.iter().find(|w| w.record_id == *record_id)
+    }
+
+    /// The subject's death, if it is recorded: the first that was.
+    pub fn death(&self) -> Option<&Vital> {
+        self.vitals.iter().find(|vital| vital.is_dead)
     }
 
     /// An order by its id.
@@ -218,6 +242,26 @@ impl Subject {
             }),
             Event::DoseOrdered(e) => self.fold_order(entry, e),
             Event::UnitsAllocated(e) => self.fold_allocation(entry, e),
+            Event::OrderCancelled(e) => {
+                for order in self.orders.iter_mut().filter(|order| order.id.0[..] == e.order_id[..]) {
+                    order.cancelled_by.get_or_insert(entry.record_id());
+                }
+            }
+            Event::AllocationReleased(e) => {
+                for order in self.orders.iter_mut().filter(|order| order.id.0[..] == e.order_id[..]) {
+                    order.allocated.retain(|(unit, _)| e.unit_ids.iter().all(|released| unit.0[..] != released[..]));
+                }
+            }
+            Event::VitalStatusRecorded(e) => self.vitals.push(Vital {
+                record_id: entry.record_id(),
+                at_ms: entry.occurred_at_ms(),
+                is_dead: e.status() == pb::VitalStatus::Dead,
+            }),
+            Event::SubjectWithdrawn(e) => {
+                if e.scope().any(|scope| scope == pb::WithdrawalScope::Treatment) {
+                    self.withdrawn.get_or_insert((entry.record_id(), entry.occurred_at_ms()));
+                }
+            }
             _ => self.fold_dose(entry, event, holds_before),
         }
     }
@@ -241,6 +285,7 @@ impl Subject {
             planned_duration_seconds: e.planned_duration_seconds,
             allocated: Vec::new(),
             dose_id: None,
+            cancelled_by: None,
         });
     }
 

@@ -93,6 +93,27 @@ pub(in crate::family) fn bedside_checked(c: &mut Context<'_>, e: &pb::BedsideChe
     f.into_context(c);
 }
 
+/// A stop: it counts whatever else is wrong; a dose that the subject does not have is only flagged.
+pub(in crate::family) fn rejected(c: &mut Context<'_>, e: &pb::DoseRejected) {
+    let Some(subject) = c.view.subject(&c.stream_id(StreamKind::Subject)) else {
+        return;
+    };
+    let mut f = Findings::default();
+    of_subject(&mut f, &subject, &e.dose_id);
+    f.into_context(c);
+}
+
+/// The dose was not rejected.
+pub(in crate::family) fn not_rejected(f: &mut Findings, dose: &Dose) {
+    f.demand(
+        dose.rejected_by.is_none(),
+        &code::DOSE_REJECTED,
+        || format!("dose `{}`, which was rejected", dose.code),
+        || "a dose that was not rejected".to_owned(),
+        || dose.rejected_by.map(record).into_iter().collect(),
+    );
+}
+
 pub(in crate::family) fn infusion_started(c: &mut Context<'_>, e: &pb::InfusionStarted) {
     let Some(subject) = c.view.subject(&c.stream_id(StreamKind::Subject)) else {
         return;
@@ -106,6 +127,7 @@ pub(in crate::family) fn infusion_started(c: &mut Context<'_>, e: &pb::InfusionS
         started_once(&mut f, dose);
         f.0.extend(case.standing.everything(case.at_ms).0);
         not_held(&mut f, &case);
+        not_rejected(&mut f, dose);
         for (_, seen) in case.seen() {
             portions::fit_for_use(&mut f, case.view, seen, case.at_ms);
         }

@@ -103,6 +103,39 @@ pub(in crate::family) fn units_allocated(c: &mut Context<'_>, e: &pb::UnitsAlloc
     f.into_context(c);
 }
 
+pub(in crate::family) fn cancelled(c: &mut Context<'_>, e: &pb::OrderCancelled) {
+    let Some(subject) = c.view.subject(&c.stream_id(StreamKind::Subject)) else {
+        return;
+    };
+    let mut f = Findings::default();
+    known_and_open(&mut f, &subject, &Id16(id16(&e.order_id)), None);
+    f.into_context(c);
+}
+
+/// Units go back to the store that were assigned to the order and are still frozen.
+pub(in crate::family) fn allocation_released(c: &mut Context<'_>, e: &pb::AllocationReleased) {
+    let order_id = Id16(id16(&e.order_id));
+    let mut f = Findings::default();
+    let sights = sights(c.view, &e.unit_ids);
+    portions::known(&mut f, &sights);
+    portions::named_once(&mut f, e.unit_ids.iter().map(|unit| Id16(id16(unit))));
+    portions::lots_extended(c, &mut f, &sights);
+    let subject_id = c.stream_id(StreamKind::Subject);
+    for seen in sights.iter().filter_map(Sight::seen) {
+        portions::allocated_to(&mut f, &seen.unit, &order_id);
+        portions::frozen(&mut f, &seen.unit);
+        let other = seen.unit.allocation.filter(|a| a.order_id == order_id && a.subject_id != subject_id);
+        f.demand(
+            other.is_none(),
+            &code::ORDER_UNKNOWN,
+            || format!("order {order_id}, which is not of subject {subject_id}"),
+            || "an order of this subject".to_owned(),
+            || vec![thing("order", &order_id)],
+        );
+    }
+    f.into_context(c);
+}
+
 /// The order is one of the subject's, and no dose but this one was prepared for it.
 pub(in crate::family) fn known_and_open<'a>(
     f: &mut Findings,
@@ -122,6 +155,13 @@ pub(in crate::family) fn known_and_open<'a>(
         || vec![thing("order", order_id)],
     );
     let order = order?;
+    f.demand(
+        order.cancelled_by.is_none(),
+        &code::ORDER_CANCELLED,
+        || format!("order {order_id}, which was cancelled"),
+        || "an order that stands".to_owned(),
+        || [Some(order.record_id), order.cancelled_by].into_iter().flatten().map(record).collect(),
+    );
     let other = order.dose_id.filter(|dose| Some(dose) != dose_id);
     f.demand(
         other.is_none(),

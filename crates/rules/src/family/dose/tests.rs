@@ -93,6 +93,7 @@ fn dose(number: u8, total_cells: u64, viability_basis_points: u32) -> Dose {
         dispensed: None,
         checks: Vec::new(),
         infusion: None,
+        rejected_by: None,
     }
 }
 
@@ -123,12 +124,13 @@ fn subject() -> Subject {
         planned_duration_seconds: 3_600,
         allocated: Vec::new(),
         dose_id: None,
+        cancelled_by: None,
     });
     subject
 }
 
 fn standing(subject: &Subject) -> Standing<'_> {
-    Standing { subject, protocol: Some(trial()), unseen: false }
+    Standing { subject, trial: None, protocol: Some(trial()), unseen: false }
 }
 
 fn case<'a>(subject: &'a Subject, dose: &'a Dose, at_ms: i64) -> Case<'a> {

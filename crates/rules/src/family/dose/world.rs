@@ -200,6 +200,7 @@ pub(in crate::family) fn dose() -> Dose {
         dispensed: None,
         checks: Vec::new(),
         infusion: None,
+        rejected_by: None,
     }
 }
 
@@ -235,6 +236,7 @@ pub(in crate::family) fn subject() -> Subject {
         planned_duration_seconds: 1_800,
         allocated: vec![(UNIT, record_id(21))],
         dose_id: Some(DOSE),
+        cancelled_by: None,
     });
     subject.doses.push(dose());
     subject

@@ -1,7 +1,6 @@
 //! What must hold whenever something is decided about a subject: consent, trial, arm, no hold.
 //!
-//! Deaths and withdrawals are not among this version's records; when they are, they are asked for here and nowhere else, in
-//! [`Standing::consent_trial_and_holds`].
+//! An authorisation asks at the ledger's time, a fact at its own: an infusion before a death is none to a dead subject.
 
 use std::sync::Arc;
 
@@ -12,12 +11,17 @@ use super::looks;
 use crate::codes::subject as code;
 use crate::family::dose::findings::{Findings, record};
 use crate::family::dose::words::moment;
-use crate::state::Subject;
+use crate::state::{Protocol, Subject};
 use crate::view::View;
+
+/// How far a death's own clock may be ahead of the ledger's when it is accepted.
+const AHEAD_MS: i64 = 60_000;
 
 /// A subject with the protocol that governs it.
 pub(in crate::family) struct Standing<'a> {
     pub(in crate::family) subject: &'a Subject,
+    /// The trial's stream.
+    pub(in crate::family) trial: Option<Arc<Protocol>>,
     /// The version that the consent names, if it is published.
     pub(in crate::family) protocol: Option<Arc<ProtocolPublished>>,
     /// Whether the trial's stream could not be seen.
@@ -29,13 +33,16 @@ impl<'a> Standing<'a> {
         let reference = subject.protocol();
         let stream = reference.and_then(|(id, _)| view.protocol(&id));
         let version = reference.map_or(0, |(_, version)| version);
-        Standing { subject, unseen: stream.is_none(), protocol: stream.and_then(|stream| stream.version(version).cloned()) }
+        let protocol = stream.as_ref().and_then(|stream| stream.version(version).cloned());
+        Standing { subject, unseen: stream.is_none(), protocol, trial: stream }
     }
 
     /// Consent in force, trial open, no hold on the subject.
     pub(in crate::family) fn consent_trial_and_holds(&self, at_ms: i64) -> Findings {
         let mut f = Findings::default();
         self.trial(&mut f);
+        self.trial_goes_on(&mut f, at_ms);
+        self.lives_and_stays(&mut f, at_ms);
         self.consent(&mut f, at_ms);
         self.holds(&mut f);
         f
@@ -56,6 +63,49 @@ impl<'a> Standing<'a> {
             || format!("version {version} of the protocol, which is not published"),
             || "a published version".to_owned(),
             || looks(self.subject),
+        );
+    }
+
+    /// Neither halted nor closed.
+    pub(in crate::family) fn trial_goes_on(&self, f: &mut Findings, at_ms: i64) {
+        let Some(trial) = &self.trial else {
+            return;
+        };
+        let halt = trial.halt_at(at_ms);
+        f.demand(
+            halt.is_none(),
+            &code::TRIAL_HALTED,
+            || format!("halted since {}", halt.map_or_else(String::new, |halt| moment(halt.from_ms))),
+            || "a trial that goes on".to_owned(),
+            || halt.map(|halt| record(halt.record_id)).into_iter().collect(),
+        );
+        let closed = trial.closed.filter(|(_, closed_at_ms)| *closed_at_ms <= at_ms);
+        f.demand(
+            closed.is_none(),
+            &code::TRIAL_CLOSED,
+            || format!("closed since {}", closed.map_or_else(String::new, |(_, at)| moment(at))),
+            || "a trial that is open".to_owned(),
+            || closed.map(|(id, _)| record(id)).into_iter().collect(),
+        );
+    }
+
+    /// The subject lives and has not withdrawn from treatment.
+    fn lives_and_stays(&self, f: &mut Findings, at_ms: i64) {
+        let death = self.subject.death().filter(|death| death.at_ms <= at_ms.saturating_add(AHEAD_MS));
+        f.demand(
+            death.is_none(),
+            &code::SUBJECT_DEAD,
+            || format!("died {}", death.map_or_else(String::new, |death| moment(death.at_ms))),
+            || "a living subject".to_owned(),
+            || death.map(|death| record(death.record_id)).into_iter().collect(),
+        );
+        let withdrawn = self.subject.withdrawn.filter(|(_, at)| *at <= at_ms.saturating_add(AHEAD_MS));
+        f.demand(
+            withdrawn.is_none(),
+            &code::SUBJECT_WITHDRAWN,
+            || format!("withdrawn from treatment {}", withdrawn.map_or_else(String::new, |(_, at)| moment(at))),
+            || "a subject who takes part".to_owned(),
+            || withdrawn.map(|(id, _)| record(id)).into_iter().collect(),
         );
     }
 

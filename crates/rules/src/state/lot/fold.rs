@@ -197,6 +197,13 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
                 advance(unit, Processing::Allocated);
             }
         }
+        Event::AllocationReleased(e) => {
+            for unit in each(lot, &e.unit_ids).filter(|unit| unit.is_frozen()) {
+                unit.processing = Processing::Stored;
+                unit.allocation = None;
+                unit.thaw_order = None;
+            }
+        }
         Event::ThawOrdered(e) => {
             for unit in each(lot, &e.unit_ids) {
                 unit.thaw_order = Some(ThawOrder {

@@ -23,6 +23,8 @@ pub enum DoseState {
     Ended,
     /// Infused in part.
     Stopped,
+    /// Rejected: never to be given.
+    Rejected,
     /// Never begun, and all its units came back for destruction.
     Returned,
     /// Never begun, and all its units were destroyed.
@@ -125,6 +127,8 @@ pub struct Dose {
     pub checks: Vec<BedsideCheck>,
     /// The infusion.
     pub infusion: Option<Infusion>,
+    /// The record that rejected it.
+    pub rejected_by: Option<RecordId>,
 }
 
 impl Dose {
@@ -167,6 +171,7 @@ impl Dose {
             dispensed: None,
             checks: Vec::new(),
             infusion: None,
+            rejected_by: None,
         }
     }
 
@@ -178,6 +183,7 @@ impl Dose {
                 Some(end) if self.is_whole(end) => DoseState::Ended,
                 Some(_) => DoseState::Stopped,
             },
+            (None, _) if self.rejected_by.is_some() => DoseState::Rejected,
             (None, Some(_)) if self.checks.is_empty() => DoseState::Dispensed,
             (None, Some(_)) => DoseState::AtWard,
             (None, None) => DoseState::Prepared,
@@ -248,6 +254,9 @@ impl Dose {
                     facility_id: Id16(facility),
                 });
             }
+            Event::DoseRejected(_) => {
+                self.rejected_by.get_or_insert(record_id);
+            }
             Event::BedsideChecked(e) => self.checks.push(BedsideCheck {
                 record_id,
                 checked_at_ms: occurred_at_ms,
@@ -286,6 +295,7 @@ pub(crate) fn named_by(event: &Event) -> Option<Id16> {
     let id = match event {
         Event::DosePrepared(e) => &e.dose_id,
         Event::DoseDispensed(e) => &e.dose_id,
+        Event::DoseRejected(e) => &e.dose_id,
         Event::BedsideChecked(e) => &e.dose_id,
         Event::InfusionStarted(e) => &e.dose_id,
         Event::InfusionEnded(e) => &e.dose_id,
