@@ -5,6 +5,7 @@ mod access;
 mod events;
 mod facts;
 mod founding;
+mod hostile;
 mod kill;
 mod ledger;
 mod limits;

@@ -263,3 +263,41 @@ async fn a_client_trusts_only_the_key_that_it_was_given() {
     stranger.ca_pem = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap().cert.pem();
     assert!(matches!(Client::connect(&server.endpoint, stranger, &key("phy"), 600).await, Err(ClientError::Transport(_))));
 }
+
+/// Reasons travel in headers, which must not grow without bounds: what does not fit is counted, and Judge tells all.
+#[tokio::test(flavor = "multi_thread")]
+async fn very_many_reasons_reach_the_client() {
+    let server = Server::start();
+    let client = server.client("qa").await;
+    let (lab, _) = facilities(&client).await;
+    let donor = new_donor(&client, lab).await;
+    donor.append(&client).await.unwrap();
+    let stream = (StreamKind::Donor, donor.record.streams[0].id.as_slice().try_into().unwrap());
+    let unknown = pb::DeviationClosed { deviation_id: vec![7; 32], cause: "none".to_owned(), effect: "none".to_owned() };
+    let by = [("qa", Role::QualityAssurance, Meaning::Approved, lab)];
+    let decision = sign(&client, Event::DeviationClosed(unknown), &by, &[stream]).await;
+    // A hundred records come in between.
+    let between = 100;
+    let mut batch = Vec::new();
+    for number in 0..between {
+        let event = pb::DeviationOpened { severity: pb::Severity::Minor.into(), description: format!("number {number}") };
+        let by = [("phy", Role::DonorPhysician, Meaning::Performed, lab)];
+        let signed = sign(&client, Event::DeviationOpened(event), &by, &[stream]).await;
+        batch.push((signed.bytes, signed.signings));
+    }
+    assert_eq!(client.append_batch(batch).await.unwrap().len(), between);
+
+    let mut ledger = LedgerServiceClient::new(channel(&server).await);
+    let request = v1::AppendRequest { record: Some(decision.on_the_wire()), last_checkpoint: String::new() };
+    let status = ledger.append(with_token(request, &good_token("qa"))).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
+    reason(&status);
+    // Percent-encoded and in base64, with room for what else is in the headers of clients that take 8 KiB.
+    let bytes = status.message().len() * 3 + status.details().len().div_ceil(3) * 4;
+    assert!(bytes < 7_500, "{bytes} bytes of headers");
+    let told = status.get_error_details().precondition_failure().unwrap().violations.clone();
+    for code in ["HEAD_MOVED", "DEVIATION_UNKNOWN", "HEAD_MOVED_BY"] {
+        assert!(told.iter().any(|v| v.r#type == code), "{code} is not told");
+    }
+    assert!(told.len() > 10, "{told:?}");
+}

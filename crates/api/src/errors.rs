@@ -11,9 +11,10 @@ use marrowline_ledger::{Busy, Moved, Refusal};
 use marrowline_record::{Malformed, OpenError};
 use marrowline_rules::{Finding, codes};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 
 use crate::ERROR_DOMAIN;
+use crate::fitting::{MESSAGE_BYTES, TEXT_BYTES, clip, fit};
 
 /// What every refusal says: code, what was found, what is allowed, what to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,15 +34,20 @@ fn details(words: &Words<'_>) -> ErrorDetails {
         [("found", words.found.as_str()), ("allowed", words.allowed.as_str()), ("next", words.next)]
             .into_iter()
             .filter(|(_, text)| !text.is_empty())
-            .map(|(key, text)| (key.to_owned(), text.to_owned()))
+            .map(|(key, text)| (key.to_owned(), clip(text, TEXT_BYTES)))
             .collect();
     ErrorDetails::with_error_info(words.code, ERROR_DOMAIN, metadata)
+}
+
+/// A status that every client can receive.
+fn finish(code: Code, message: &str, details: ErrorDetails) -> Status {
+    Status::with_error_details(code, clip(message, MESSAGE_BYTES), details)
 }
 
 /// A status with these words and nothing more.
 pub fn status(code: Code, words: &Words<'_>) -> Status {
     let message = format!("{}: found {}; allowed {}; next: {}", words.code, words.found, words.allowed, words.next);
-    Status::with_error_details(code, message, details(words))
+    finish(code, &message, details(words))
 }
 
 /// A malformed field.
@@ -58,9 +64,10 @@ pub fn bad_field(code: &str, path: &str, found: &str, allowed: &str) -> Status {
         next: "correct the field, then build and sign the record again",
     };
     let mut details = details(&words);
-    details.add_bad_request_violation(path, format!("found {found}; allowed {allowed}"));
+    let words = format!("found {}; allowed {}", clip(found, TEXT_BYTES), clip(allowed, TEXT_BYTES));
+    details.add_bad_request_violation(clip(path, TEXT_BYTES), words);
     let message = format!("{code} at {path}: found {found}; allowed {allowed}");
-    Status::with_error_details(Code::InvalidArgument, message, details)
+    finish(Code::InvalidArgument, &message, details)
 }
 
 /// A record that could not be opened: malformed, or not authentic.
@@ -78,7 +85,7 @@ pub fn open(error: &OpenError) -> Status {
     if let Some(slot) = error.slot() {
         details.add_bad_request_violation(format!("slots[{slot}]"), error.to_string());
     }
-    Status::with_error_details(Code::PermissionDenied, format!("{}: {error}", error.code()), details)
+    finish(Code::PermissionDenied, &format!("{}: {error}", error.code()), details)
 }
 
 /// The queue is full.
@@ -91,7 +98,7 @@ pub fn busy(busy: &Busy) -> Status {
     };
     let mut details = details(&words);
     details.set_retry_info(Some(Duration::from_millis(busy.retry_after_ms)));
-    Status::with_error_details(Code::ResourceExhausted, busy.to_string(), details)
+    finish(Code::ResourceExhausted, &busy.to_string(), details)
 }
 
 /// No answer in time. The record may be in the log, or may still get there.
@@ -134,7 +141,7 @@ pub fn refusal(refusal: &Refusal) -> Status {
             let words = words(refusal, "free space on the ledger's disk", "free some space; appends go on by themselves");
             let mut details = details(&words);
             details.set_retry_info(Some(Duration::from_secs(30)));
-            Status::with_error_details(Code::ResourceExhausted, refusal.to_string(), details)
+            finish(Code::ResourceExhausted, &refusal.to_string(), details)
         }
         Refusal::Stopped { .. } => {
             plain(Code::Unavailable, refusal, "a running ledger", "start the ledger again; send the same record again")
@@ -190,22 +197,22 @@ fn violations_status(violations: &[Finding], moved: &[Moved]) -> Status {
         allowed: first.allowed.clone(),
         next: first.code.next,
     });
+    let of_finding = |finding: &Finding| {
+        let words = format!("found {}; allowed {}; next: {}", finding.found, finding.allowed, finding.code.next);
+        PreconditionViolation::new(finding.code.name, look_at(finding), words)
+    };
+    let of_moved = |moved: &Moved| {
+        let words = format!("record {} of the stream: {}", moved.seq, moved.event);
+        PreconditionViolation::new("HEAD_MOVED_BY", format!("record {}", moved.record_id), words)
+    };
+    details.set_precondition_failure(fit(violations.iter().map(of_finding).chain(moved.iter().map(of_moved)).collect()));
+    let mut names: Vec<&str> = Vec::new();
     for finding in violations {
-        details.add_precondition_failure_violation(
-            finding.code.name,
-            look_at(finding),
-            format!("found {}; allowed {}; next: {}", finding.found, finding.allowed, finding.code.next),
-        );
+        if !names.contains(&finding.code.name) {
+            names.push(finding.code.name);
+        }
     }
-    for moved in moved {
-        details.add_precondition_failure_violation(
-            "HEAD_MOVED_BY",
-            format!("record {}", moved.record_id),
-            format!("record {} of the stream: {}", moved.seq, moved.event),
-        );
-    }
-    let names: Vec<&str> = violations.iter().map(|f| f.code.name).collect();
-    Status::with_error_details(code, format!("refused: {}", names.join(", ")), details)
+    finish(code, &format!("refused: {}", names.join(", ")), details)
 }
 
 fn look_at(finding: &Finding) -> String {
@@ -261,4 +268,36 @@ pub fn read_not_permitted(what: &str, who_may: &str) -> Status {
             next: "ask someone who may, or the key administrator for the role",
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a status takes in the headers: the message percent-encoded, the details in base64.
+    fn header_bytes(status: &Status) -> usize {
+        let message: usize = status.message().bytes().map(|b| if b.is_ascii_graphic() && b != b'%' { 1 } else { 3 }).sum();
+        message + status.details().len().div_ceil(3) * 4
+    }
+
+    #[test]
+    fn every_status_fits_into_the_headers_of_every_client() {
+        let long = "ж".repeat(30_000);
+        let finding = |n: usize| Finding {
+            code: codes::frame::ALL[n % codes::frame::ALL.len()],
+            found: long.clone(),
+            allowed: long.clone(),
+            look_at: Vec::new(),
+        };
+        let violations: Vec<Finding> = (0..300).map(finding).collect();
+        let refused = refusal(&Refusal::Violations { violations, moved: Vec::new() });
+        for code in codes::frame::ALL {
+            let details = refused.get_error_details();
+            let told = &details.precondition_failure().unwrap().violations;
+            assert!(told.iter().any(|v| v.r#type == code.name), "{} is not told", code.name);
+        }
+        for status in [refused, not_found("lot", &long), bad_field("CODE", &long, &long, &long), token("CODE", &long)] {
+            assert!(header_bytes(&status) < 8_000, "{} bytes: {:?}", header_bytes(&status), status.code());
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod convert;
 pub mod errors;
+mod fitting;
 pub mod problem;
 pub mod token;
 

@@ -1,5 +1,6 @@
 //! Appending and reading records.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,7 @@ impl Service {
     async fn append(&self, sender: KeyId, records: Vec<OpenedRecord>) -> Result<Vec<AppendResponse>, Status> {
         let attempts: Vec<Attempt> = records.iter().map(Attempt::of).collect();
         let answer = self.ledger.submit(records).map_err(|e| errors::busy(&e))?;
-        let answer = tokio::time::timeout(self.deadline, answer).await.map_err(|_| errors::too_late(self.deadline))?;
+        let answer = in_time(self.deadline, answer).await?;
         let result = answer.map_err(|_| errors::refusal(&Refusal::Stopped { reason: "the sequencer has stopped".to_owned() }))?;
         match result {
             Ok(appended) => {
@@ -204,6 +205,11 @@ impl Service {
         let next = (entries.len() == limit).then(|| from.saturating_add(u64::from(size)));
         Ok((entries, next))
     }
+}
+
+/// What comes of it, unless it takes too long.
+async fn in_time<T>(deadline: Duration, answer: impl Future<Output = T>) -> Result<T, Status> {
+    tokio::time::timeout(deadline, answer).await.map_err(|_| errors::too_late(deadline))
 }
 
 /// What is remembered of a record while the sequencer has it.
@@ -371,5 +377,21 @@ impl Service {
         let entry = self.ledger.entry(index).map_err(|e| errors::store(&e))?;
         let entry = entry.ok_or_else(|| errors::not_found("record", &index.to_string()))?;
         Ok(WatchResponse { record: Some(self.logged(&person, &entry)?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_not_waited_for() {
+        let (sender, answer) = tokio::sync::oneshot::channel::<u8>();
+        let status = in_time(Duration::from_millis(1), answer).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+        drop(sender);
+        let (sender, answer) = tokio::sync::oneshot::channel::<u8>();
+        sender.send(7).unwrap();
+        assert_eq!(in_time(Duration::ZERO, answer).await.unwrap(), Ok(7));
     }
 }

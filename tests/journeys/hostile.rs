@@ -1,0 +1,161 @@
+//! Input that nobody meant well: changed records, strange words, noise. Each gets an answer with a code, and the server goes on.
+
+use std::io::Write as _;
+
+use marrowline_client::v1;
+use marrowline_client::v1::ledger_service_client::LedgerServiceClient;
+use marrowline_record::pb::StreamKind;
+use tonic::Code;
+
+use crate::ledger::Server;
+use crate::people::{facilities, new_donor};
+use crate::refusals::{channel, good_token, reason, with_token};
+
+const CHANGED: usize = 600;
+
+/// Numbers that look random and are the same every time (xorshift64).
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
+    }
+
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.next().to_le_bytes()[0]).collect()
+    }
+
+    /// The same bytes, spoiled somewhere.
+    fn spoil(&mut self, bytes: &mut Vec<u8>) {
+        let at = self.below(bytes.len());
+        match self.below(5) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, self.next().to_le_bytes()[0]),
+            2 => drop(bytes.remove(at)),
+            3 => {
+                let more = self.below(40) + 1;
+                bytes.extend(self.bytes(more));
+            }
+            _ => bytes[at] ^= 1 << self.below(8),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_records_are_refused_with_a_code() {
+    let server = Server::start();
+    let client = server.client("phy").await;
+    let (lab, _) = facilities(&client).await;
+    let good = new_donor(&client, lab).await.on_the_wire();
+    let before = client.checkpoint().await.unwrap();
+    let mut ledger = LedgerServiceClient::new(channel(&server).await);
+    let token = good_token("phy");
+    let mut noise = Noise(0x006d_6172_726f_7721);
+    let mut codes = std::collections::BTreeMap::new();
+    for round in 0..CHANGED {
+        let mut changed = good.clone();
+        let signing = &mut changed.signings[0];
+        match round % 8 {
+            0 => noise.spoil(&mut signing.signature),
+            1 => noise.spoil(&mut signing.key_id),
+            2 => signing.slot = u32::try_from(noise.below(300)).unwrap() + 1,
+            3 => signing.role = i32::try_from(noise.below(400)).unwrap() + 100,
+            4 => signing.signed_at.as_mut().unwrap().unix_ms = i64::from_le_bytes(noise.next().to_le_bytes()),
+            _ => noise.spoil(&mut changed.record),
+        }
+        if changed == good {
+            continue;
+        }
+        let request = v1::AppendRequest { record: Some(changed.clone()), last_checkpoint: String::new() };
+        let status = ledger.append(with_token(request, &token)).await.unwrap_err();
+        assert!(matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied), "round {round}: {status:?}");
+        *codes.entry(reason(&status)).or_insert(0) += 1;
+        let judged = ledger.judge(with_token(v1::JudgeRequest { record: Some(changed) }, &token)).await.unwrap_err();
+        assert_eq!(reason(&judged), reason(&status), "round {round}");
+    }
+    assert!(codes.len() > 8, "{codes:?}");
+    assert_eq!(client.checkpoint().await.unwrap().root(), before.root(), "something was written");
+    let request = v1::AppendRequest { record: Some(good), last_checkpoint: String::new() };
+    assert!(ledger.append(with_token(request, &token)).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strange_words_are_not_found() {
+    let server = Server::start();
+    let client = server.client("aud").await;
+    let words = [
+        String::new(),
+        " ".to_owned(),
+        "L-2026-01 ".to_owned(),
+        "l-2026-01".to_owned(),
+        "L-2026-01\0".to_owned(),
+        "../../etc/passwd".to_owned(),
+        "'; DROP TABLE lots; --".to_owned(),
+        "\u{202e}10-6202-L".to_owned(),
+        "лот-2026-01".to_owned(),
+        "\n\n\n".to_owned(),
+        "00000000-0000-0000-0000-000000000000".to_owned(),
+        "L".repeat(60_000),
+        "\u{1f9ec}".repeat(15_000),
+    ];
+    for word in words {
+        let custody = client.custody();
+        let shown: String = word.chars().take(20).collect();
+        let answers = [
+            custody.clone().get_lot(v1::GetLotRequest { lot: word.clone() }).await.err(),
+            custody.clone().get_unit(v1::GetUnitRequest { unit: word.clone() }).await.err(),
+            custody.clone().get_donor(v1::GetDonorRequest { donor: word.clone() }).await.err(),
+            custody.clone().get_subject(v1::GetSubjectRequest { subject: word.clone() }).await.err(),
+            custody.clone().check_dose(v1::CheckDoseRequest { dose: word.clone() }).await.err(),
+            custody.clone().trace_back(v1::TraceBackRequest { dose: word.clone() }).await.err(),
+        ];
+        for status in answers {
+            let status = status.unwrap_or_else(|| panic!("{shown:?} is found"));
+            assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "NOT_FOUND"), "{shown:?}");
+        }
+        let list = v1::ListRecordsRequest { page_token: word.clone(), ..v1::ListRecordsRequest::default() };
+        if !word.is_empty() {
+            assert!(client.list(list).await.is_err(), "{shown:?} is a page");
+        }
+        // A checkpoint that is none is not minded.
+        let mut ledger = LedgerServiceClient::new(channel(&server).await);
+        let request = v1::AppendRequest { record: None, last_checkpoint: word };
+        let status = ledger.append(with_token(request, &good_token("aud"))).await.unwrap_err();
+        assert_eq!(reason(&status), "FIELD_MISSING");
+    }
+    let kinds = [i32::MIN, -1, 99, i32::MAX];
+    for kind in kinds {
+        let list = v1::ListRecordsRequest { stream_kind: kind, stream_id: vec![1; 16], ..v1::ListRecordsRequest::default() };
+        if let Ok(page) = client.list(list).await {
+            assert!(page.records.iter().all(|r| r.record.len() < 8_193));
+        }
+    }
+    assert!(client.head(StreamKind::Lot, [0; 16]).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn noise_on_the_port_disturbs_nobody() {
+    let server = Server::start();
+    let address = server.endpoint.strip_prefix("https://").unwrap();
+    let mut noise = Noise(0x1234_5678_9abc_def1);
+    for round in 0..100 {
+        let mut connection = std::net::TcpStream::connect(address).unwrap();
+        let length = 1 + noise.below(2_000);
+        let bytes = match round % 3 {
+            // What looks like the beginning of a TLS handshake.
+            0 => [vec![0x16, 0x03, 0x01], noise.bytes(length)].concat(),
+            1 => b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            _ => noise.bytes(length),
+        };
+        // The server may have hung up already.
+        let _ = connection.write_all(&bytes);
+    }
+    assert!(server.client("op1").await.record_at(0).await.is_ok());
+}
