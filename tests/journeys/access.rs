@@ -3,11 +3,14 @@
 use marrowline_client::{Client, v1};
 use marrowline_ledger::Ledger;
 use marrowline_ledger::store::NoteKind;
-use marrowline_record::id::KeyId;
+use marrowline_record::id::{KeyId, RecordId};
+use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{self, Meaning, Role, StreamKind};
 use marrowline_server::Limits;
 use serde_json::Value;
 
 use crate::ledger::{copy, demo, in_this_process, key, trust};
+use crate::people::{code, facilities, new_donor, sign};
 
 /// The notes that were added since the last time.
 fn since(ledger: &Ledger, seen: &mut u64) -> Vec<Value> {
@@ -53,6 +56,43 @@ async fn reading_of_a_subject_leaves_a_note_and_not_reading_leaves_none() {
     .await;
 }
 
+/// A refused attempt is kept, with its reasons and whose keys signed it; what was only judged is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_attempts_are_kept_and_judging_keeps_nothing() {
+    let owned = tempfile::tempdir().unwrap();
+    let folder = owned.path().join("ledger");
+    copy(&demo().join("ledger"), &folder);
+    in_this_process(&folder, Limits::default(), async |endpoint, ledger| {
+        let client = Client::connect(&endpoint, trust(), &key("phy"), 600).await.unwrap();
+        let (lab, hospital) = facilities(&client).await;
+        let kept = || ledger.notes(NoteKind::Refusal, 0, 10_000).unwrap();
+        let (before, size, root) = (kept().len(), ledger.size(), ledger.checkpoint().root);
+        let stream = (StreamKind::Donor, marrowline_client::new_id());
+        let event = Event::DonorRegistered(pb::DonorRegistered { donor_code: code("D"), birth_year: 1990 });
+        // The physician holds no role at the hospital.
+        let by = [("phy", Role::DonorPhysician, Meaning::Performed, hospital)];
+        let bad = sign(&client, event, &by, &[stream]).await;
+        let good = new_donor(&client, lab).await;
+        for signed in [&bad, &good] {
+            let judged = client.judge(signed.bytes.clone(), &signed.signings).await.unwrap();
+            assert_eq!(judged.accepted, judged.findings.is_empty());
+        }
+        assert_eq!((kept().len(), ledger.size(), ledger.checkpoint().root), (before, size, root), "judging wrote something");
+        assert!(ledger.index_of(&RecordId::from_slice(&good.record.record_id).unwrap()).unwrap().is_none());
+
+        assert!(bad.append(&client).await.is_err());
+        let notes = kept();
+        assert_eq!((notes.len(), ledger.size()), (before + 1, size));
+        let note: Value = serde_json::from_slice(&notes.last().unwrap().1).unwrap();
+        assert_eq!(note["codes"], serde_json::json!(["SIGNER_WITHOUT_AUTHORITY"]));
+        let digest = marrowline_record::digest(&bad.bytes).to_string();
+        assert_eq!(note["records"], serde_json::json!([{"digest": digest, "keys": [key_id("phy")]}]));
+        good.append(&client).await.unwrap();
+        assert_eq!((kept().len(), ledger.size()), (before + 1, size + 1));
+    })
+    .await;
+}
+
 /// Records one by one, in pages, and as they come.
 async fn records(nurse: &Client, operator: &Client, ledger: &Ledger, seen: &mut u64) {
     let list = || v1::ListRecordsRequest { page_size: 500, ..v1::ListRecordsRequest::default() };
@@ -62,7 +102,7 @@ async fn records(nurse: &Client, operator: &Client, ledger: &Ledger, seen: &mut 
         .iter()
         .filter(|logged| {
             let record = marrowline_record::decode(&logged.record);
-            record.is_ok_and(|r| r.streams.iter().any(|s| s.kind() == marrowline_record::pb::StreamKind::Subject))
+            record.is_ok_and(|r| r.streams.iter().any(|s| s.kind() == StreamKind::Subject))
         })
         .collect();
     assert!(about_subjects.len() > 10);

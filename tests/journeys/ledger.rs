@@ -21,7 +21,9 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_marrowline");
 pub fn demo() -> &'static Path {
     static PLAYED: OnceLock<PathBuf> = OnceLock::new();
     PLAYED.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("demo-{}", std::process::id()));
+        let home = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        remove_what_others_left(home);
+        let folder = home.join(format!("demo-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         let output = Command::new(PROGRAM).args(["demo", "--exit", "--data"]).arg(&folder).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -29,6 +31,18 @@ pub fn demo() -> &'static Path {
         assert!(printed.contains("all of it held"), "{printed}");
         folder
     })
+}
+
+/// Folders of test runs that have ended: a static is never dropped.
+fn remove_what_others_left(home: &Path) {
+    let processes = Path::new("/proc");
+    for entry in fs::read_dir(home).into_iter().flatten().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let ended = name.strip_prefix("demo-").is_some_and(|process| !processes.join(process).exists());
+        if ended && processes.exists() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 pub fn passphrase() -> String {

@@ -241,3 +241,44 @@ async fn a_log_that_was_rolled_back_takes_no_records() {
     }
     assert!(client.record_at(0).await.is_ok(), "reading goes on");
 }
+
+/// Several watch while several append: each watcher gets every record once, in the log's order.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_watcher_sees_the_same_order() {
+    let server = Server::start();
+    let first = server.client("phy").await;
+    let (lab, _) = facilities(&first).await;
+    let begin = size(&first).await;
+    let (writers, each) = (4u64, 20u64);
+    let mut watching = Vec::new();
+    for handle in ["phy", "op1", "qa", "aud"] {
+        let mut watch = server.client(handle).await.watch(begin).await.unwrap();
+        watching.push(tokio::spawn(async move {
+            let mut seen = Vec::new();
+            while seen.len() < usize::try_from(writers * each).unwrap() {
+                let record = watch.message().await.unwrap().unwrap().record.unwrap();
+                seen.push((record.index, record.record));
+            }
+            seen
+        }));
+    }
+    let mut writing = Vec::new();
+    for _ in 0..writers {
+        let client = server.client("phy").await;
+        writing.push(tokio::spawn(async move {
+            for _ in 0..each {
+                new_donor(&client, lab).await.append(&client).await.unwrap();
+            }
+        }));
+    }
+    for writer in writing {
+        writer.await.unwrap();
+    }
+    let mut orders = Vec::new();
+    for watcher in watching {
+        orders.push(tokio::time::timeout(std::time::Duration::from_secs(60), watcher).await.unwrap().unwrap());
+    }
+    let indexes: Vec<u64> = orders[0].iter().map(|(index, _)| *index).collect();
+    assert_eq!(indexes, (begin..begin + writers * each).collect::<Vec<_>>());
+    assert!(orders.iter().all(|order| *order == orders[0]));
+}
