@@ -201,6 +201,16 @@ async fn roles_that_have_lapsed_and_keys_that_were_revoked_read_nothing() {
     let refused = subject(&nurse).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     assert_eq!(marrowline_client::Problem::from_status(&refused).code, "TOKEN_KEY_REVOKED");
+    let donor = new_donor(&op, lab).await;
+    for (call, refused) in [
+        ("checkpoint", nurse.checkpoint().await.err()),
+        ("clock", nurse.clock().await.err()),
+        ("head", nurse.head(StreamKind::Authority, AUTHORITY.1).await.err()),
+        ("judge", nurse.judge(donor.bytes.clone(), &donor.signings).await.err()),
+        ("list", nurse.list(v1::ListRecordsRequest::default()).await.err()),
+    ] {
+        assert!(matches!(&refused, Some(ClientError::Refused(p)) if p.code == "TOKEN_KEY_REVOKED"), "{call}: {refused:?}");
+    }
 
     // The roles of the demo are valid for two years.
     let administrator = server.client("key").await;

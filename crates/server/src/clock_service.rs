@@ -50,7 +50,7 @@ impl ClockService for Service {
     }
 
     async fn get_clock(&self, request: Request<GetClockRequest>) -> Result<Response<GetClockResponse>, Status> {
-        self.auth.key(request.metadata())?;
+        self.auth.person(request.metadata())?;
         let reading = self.ledger.reading();
         Ok(Response::new(GetClockResponse {
             now_unix_ms: reading.now_ms,

@@ -260,7 +260,7 @@ impl LedgerService for Service {
     }
 
     async fn judge(&self, request: Request<JudgeRequest>) -> Result<Response<JudgeResponse>, Status> {
-        let sender = self.auth.key(request.metadata())?;
+        let sender = self.auth.person(request.metadata())?.key_id;
         let opened = self.open(request.get_ref().record.as_ref())?;
         let (verdict, reading) = self.ledger.judge(&opened).map_err(|e| errors::refusal(&e))?;
         let (accepted, mut findings) = match verdict {
@@ -294,7 +294,7 @@ impl LedgerService for Service {
     }
 
     async fn get_stream_head(&self, request: Request<GetStreamHeadRequest>) -> Result<Response<GetStreamHeadResponse>, Status> {
-        self.auth.key(request.metadata())?;
+        self.auth.person(request.metadata())?;
         let request = request.get_ref();
         let id: [u8; 16] = request
             .id

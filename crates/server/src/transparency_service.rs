@@ -27,7 +27,7 @@ impl Service {
 #[tonic::async_trait]
 impl TransparencyService for Service {
     async fn get_checkpoint(&self, request: Request<GetCheckpointRequest>) -> Result<Response<GetCheckpointResponse>, Status> {
-        self.auth.key(request.metadata())?;
+        self.auth.person(request.metadata())?;
         Ok(Response::new(GetCheckpointResponse { checkpoint: self.ledger.checkpoint().note.clone() }))
     }
 
@@ -35,7 +35,7 @@ impl TransparencyService for Service {
         &self,
         request: Request<GetInclusionProofRequest>,
     ) -> Result<Response<GetInclusionProofResponse>, Status> {
-        self.auth.key(request.metadata())?;
+        self.auth.person(request.metadata())?;
         let index = request.get_ref().index;
         let checkpoint = self.ledger.checkpoint();
         if index >= checkpoint.size {
@@ -49,7 +49,7 @@ impl TransparencyService for Service {
         &self,
         request: Request<GetConsistencyProofRequest>,
     ) -> Result<Response<GetConsistencyProofResponse>, Status> {
-        self.auth.key(request.metadata())?;
+        self.auth.person(request.metadata())?;
         let checkpoint = self.ledger.checkpoint();
         let old = request.get_ref().old_size;
         let new = match request.get_ref().new_size {
