@@ -36,6 +36,10 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let mut random = SEED;
     let mut doubted = 0;
     for kill in 0..KILLS {
+        if kill % 4 == 3 {
+            // While it recovers from the kill before.
+            Server::kill_while_starting(&folder, Duration::from_millis(random % 60));
+        }
         let mut server = Server::serve(&folder);
         let client = server.client("phy").await;
         begun_with.get_or_insert(size(&client).await);

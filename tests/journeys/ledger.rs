@@ -126,6 +126,20 @@ impl Server {
         Server { child, endpoint: endpoint.to_owned(), folder: folder.to_owned(), owned: None, log }
     }
 
+    /// Starts a server and kills it after a while, whether it listens by then or not.
+    pub fn kill_while_starting(folder: &Path, delay: Duration) {
+        let mut child = Command::new(PROGRAM)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(delay);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     pub async fn client(&self, handle: &str) -> Client {
         Client::connect(&self.endpoint, trust(), &key(handle), 3_600).await.unwrap()
     }
