@@ -19,3 +19,4 @@ mod refusals;
 mod shutdown;
 mod startup;
 mod strangers;
+mod subject_life;

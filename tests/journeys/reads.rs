@@ -106,6 +106,31 @@ async fn a_facility_that_took_no_part_reads_no_donor_lot_dose_or_subject() {
     assert_eq!(stranger.custody().clone().get_lot(nothing).await.unwrap_err().code(), Code::NotFound);
 }
 
+/// Whoever may write to a subject's stream has not thereby given themselves the right to read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gives_themselves_the_right_to_read() {
+    use marrowline_record::pb::record::Event;
+    use marrowline_record::pb::{self, Meaning, Role};
+    let server = Server::start();
+    let op = server.client("op1").await;
+    let (lab, _) = facilities(&op).await;
+    let facility = elsewhere(&op, lab, "+stranger").await;
+    let stranger = server.client("+stranger").await;
+    let known = subject(&server.client("rn1").await).await.unwrap().subject.unwrap();
+    let stream = (StreamKind::Subject, known.stream.unwrap().id.as_slice().try_into().unwrap());
+    let weighed = pb::SubjectWeighed { weight_grams: 70_000, method: pb::WeighingMethod::Measured.into() };
+    let events = [
+        (Event::HoldSet(pb::HoldSet { reason: "to look into".to_owned(), ..pb::HoldSet::default() }), Meaning::Approved),
+        (Event::SubjectWeighed(weighed), Meaning::Performed),
+    ];
+    for (event, meaning) in events {
+        let by = [("+stranger", Role::Nurse, meaning, facility)];
+        sign(&stranger, event, &by, &[stream]).await.append(&stranger).await.unwrap();
+        assert_eq!(subject(&stranger).await.unwrap_err().code(), Code::PermissionDenied);
+    }
+    assert!(subject(&server.client("rn1").await).await.is_ok());
+}
+
 /// An operator of the laboratory sees the dose that it made, and nothing of whom it is for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dose_is_shown_to_its_makers_without_its_subject() {

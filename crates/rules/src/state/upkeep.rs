@@ -171,7 +171,7 @@ impl Upkeep {
     /// Adds the stream's next record.
     pub fn fold(&mut self, entry: &Entry) {
         self.length = self.length.saturating_add(1);
-        self.facilities.extend(entry.record.slots.iter().map(|slot| Id16(id16(&slot.facility_id))));
+        self.fold_facilities(entry);
         Arc::make_mut(&mut self.signed).push(SignedRecord {
             record_id: entry.record_id(),
             digest: entry.digest,
@@ -198,6 +198,33 @@ impl Upkeep {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Taking part lets a facility's people read the stream, so nobody may give that to themselves: holds, deviations and added
+    /// signatures, which everyone may record everywhere, do not count. About a subject a facility begins to take part only with a record
+    /// that one which takes part has signed too, or with what needs a slot of the sealed list or an order: randomising, allocating,
+    /// dispensing. Who opened the stream takes part in any case.
+    fn fold_facilities(&mut self, entry: &Entry) {
+        let Some(event) = &entry.record.event else {
+            return;
+        };
+        let by_anyone = matches!(
+            event,
+            Event::HoldSet(_)
+                | Event::HoldLifted(_)
+                | Event::DeviationOpened(_)
+                | Event::DeviationClosed(_)
+                | Event::ContainerEvent(_)
+                | Event::DoseRejected(_)
+                | Event::SignatureAdded(_)
+        );
+        let signed_for: BTreeSet<Id16> = entry.record.slots.iter().map(|slot| Id16(id16(&slot.facility_id))).collect();
+        let is_stranger = self.kind == StreamKind::Subject
+            && !matches!(event, Event::SubjectRandomised(_) | Event::UnitsAllocated(_) | Event::DoseDispensed(_))
+            && self.facilities.is_disjoint(&signed_for);
+        if self.facilities.is_empty() || !by_anyone && !is_stranger {
+            self.facilities.extend(signed_for);
         }
     }
 
