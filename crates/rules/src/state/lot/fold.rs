@@ -42,6 +42,7 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
                 operated(lot, entry);
             }
         }
+        Event::HoldLifted(e) => settled(lot, e),
         Event::SampleTaken(e) => sampled(lot, entry, e),
         Event::TestResultReported(e) => lot.results.push(ReportedResult {
             record_id: entry.record_id(),
@@ -289,6 +290,27 @@ pub(super) fn disputed(custody: &Custody, entry: &Entry, facility: Option<Id16>)
         return custody.clone();
     }
     Custody::Disputed { facility_id: facility.unwrap_or(Id16([0; 16])), record_id: entry.record_id(), taking_back: None }
+}
+
+/// Holds of a take-over that was disputed: once QA and another person have lifted the last one, the facility that took the units over
+/// holds them. A hand-over by who did not hold the units says nothing of where they are; it stays disputed until they are taken over.
+const DISPUTED_TAKE_OVER: [&str; 3] = ["ACCEPTED_WITHOUT_TRANSFER", "SEAL_DIFFERS", "COUNT_DIFFERS"];
+
+fn settled(lot: &mut Lot, e: &pb::HoldLifted) {
+    let lifted = lot.upkeep.holds.iter().find(|hold| hold.id[..] == e.hold_id[..] && DISPUTED_TAKE_OVER.contains(&hold.code));
+    let Some(record) = lifted.map(|hold| hold.record_id) else {
+        return;
+    };
+    if lot.upkeep.open_holds().any(|hold| hold.record_id == record) {
+        return;
+    }
+    for unit in lot.units.values_mut() {
+        if let Custody::Disputed { facility_id, record_id, taking_back: None } = unit.custody
+            && record_id == record
+        {
+            unit.custody = Custody::Held { facility_id };
+        }
+    }
 }
 
 fn relinquished(lot: &mut Lot, entry: &Entry, e: &pb::CustodyRelinquished) {
