@@ -1,6 +1,7 @@
 //! The ledger's handle: what servers, tests and tools hold.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, RwLock};
@@ -8,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use ed25519_dalek::SigningKey;
+use lru::LruCache;
 use marrowline_merkle::{Edge, Hash, SignedCheckpoint, TlogProof, TreeReader, VerifierKey, consistency_proof, inclusion_proof};
 use marrowline_proof::Receipt;
 use marrowline_record::OpenedRecord;
@@ -118,6 +120,7 @@ impl Ledger {
             last_recorded_ms: AtomicI64::new(last_ms),
             stopped: Mutex::new(None),
             read_only: Mutex::new(None),
+            continued: Mutex::new(LruCache::new(NonZeroUsize::new(1_024).unwrap_or(NonZeroUsize::MIN))),
             origin: RwLock::new(origin),
             log_key,
             waiting: AtomicU64::new(0),
@@ -206,6 +209,13 @@ impl Ledger {
         let (leaf, record) = self.shared.reader.entry(index)?.ok_or_else(|| missing(index))?;
         let proof = TlogProof::new(index, hashes, &checkpoint.note).map_err(|e| StoreError::Failed(e.to_string()))?;
         Ok(Receipt { index, leaf, record, tlog_proof: proof.to_string() })
+    }
+
+    /// Root of the tree of the first `size` leaves.
+    fn root_at(&self, size: u64) -> Result<Hash, StoreError> {
+        let edge = read(&self.shared.committed).edge.clone();
+        let tiles = StoredTiles(self.shared.reader.as_ref());
+        TreeReader::new(&edge, &tiles).root_at(size).map_err(|e| StoreError::Failed(e.to_string()))
     }
 
     /// Hashes that prove that the tree of `new` leaves continues the one of `old`.
@@ -310,17 +320,36 @@ impl Ledger {
         self.shared.reader.notes(kind, from, limit)
     }
 
-    /// Tells the ledger which checkpoint a client holds. One that is validly signed and ahead makes the ledger read-only: its history was
-    /// rolled back.
+    /// Tells the ledger which checkpoint a client holds. One that is validly signed and that this log does not continue makes the ledger
+    /// read-only: its history was rolled back, whether or not it has grown since.
     pub fn seen_checkpoint(&self, note: &str) {
         let Some(log) = self.verifier_key() else {
             return;
         };
+        // Clients send the same few notes again and again; what was found to be continued stays so.
+        if note.is_empty() || lock(&self.shared.continued).get(note).is_some() {
+            return;
+        }
         let Ok(seen) = SignedCheckpoint::open(note, &log) else {
             return;
         };
         let own = self.checkpoint();
         let seen = seen.checkpoint();
+        if seen.size() <= own.size {
+            match self.root_at(seen.size()) {
+                Ok(root) if root == *seen.root() => {
+                    lock(&self.shared.continued).put(note.to_owned(), ());
+                }
+                Ok(_) => {
+                    lock(&self.shared.read_only).get_or_insert_with(|| {
+                        format!("a client holds a checkpoint of {} records that this log does not continue", seen.size())
+                    });
+                }
+                // A store that cannot answer says so elsewhere; it proves nothing about the client's checkpoint.
+                Err(_) => {}
+            }
+            return;
+        }
         if seen.size() > own.size && seen.size() > self.shared.reader.size() {
             lock(&self.shared.read_only).get_or_insert_with(|| {
                 format!("a client holds a checkpoint of {} records, this ledger has {}", seen.size(), own.size)

@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub stopped: Mutex<Option<String>>,
     /// Set once: why the ledger is read-only.
     pub read_only: Mutex<Option<String>>,
+    /// Clients' checkpoints, signed notes, that this log was found to continue.
+    pub continued: Mutex<LruCache<String, ()>>,
     pub origin: RwLock<Option<Origin>>,
     pub log_key: SigningKey,
     /// Records waiting for the sequencer.

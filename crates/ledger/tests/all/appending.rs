@@ -188,3 +188,25 @@ fn a_full_queue_says_when_to_come_back_and_loses_nothing() {
     let next = world.donor(1);
     assert_eq!(accepted(world.answer(&[&next])).index, 2, "there is room again");
 }
+
+#[test]
+fn a_history_that_a_client_has_seen_otherwise_takes_no_more_records() {
+    let founding = world::founding("example.org/lab");
+    let (one, other) = (World::founded_by(&founding), World::founded_by(&founding));
+    let common = one.ledger.checkpoint().note.clone();
+    accepted(one.answer(&[&one.donor(1)]));
+    let seen = one.ledger.checkpoint().note.clone();
+    // The other was restored to the founding and has grown past what the client has seen.
+    accepted(other.answer(&[&other.donor(2)]));
+    accepted(other.answer(&[&other.donor(3)]));
+    for note in ["", "no note", &common, &other.ledger.checkpoint().note] {
+        other.ledger.seen_checkpoint(note);
+        other.ledger.seen_checkpoint(note);
+        assert_eq!(other.ledger.stopped(), None, "{note}");
+    }
+    other.ledger.seen_checkpoint(&seen);
+    assert!(other.ledger.stopped().is_some_and(|why| why.contains("2 records")));
+    assert!(matches!(refused(other.answer(&[&other.donor(4)])), Refusal::ReadOnly { .. }));
+    one.ledger.seen_checkpoint(&seen);
+    accepted(one.answer(&[&one.donor(5)]));
+}

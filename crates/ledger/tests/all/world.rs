@@ -159,12 +159,16 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
+        World::founded_by(&founding("example.org/lab"))
+    }
+
+    /// A ledger of this founding; two of the same one are copies of each other until they grow.
+    pub fn founded_by(founding: &Signed) -> World {
         let gate = Gate::default();
         let ledger = ledger(&gate);
-        let founding = founding("example.org/lab");
         let founded = founding.head(1);
         let world = World { gate, ledger, founded };
-        accepted(world.answer(&[&founding]));
+        accepted(world.answer(&[founding]));
         world
     }
 
