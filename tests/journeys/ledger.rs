@@ -25,7 +25,7 @@ pub fn demo() -> &'static Path {
         remove_what_others_left(home);
         let folder = home.join(format!("demo-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
-        let output = Command::new(PROGRAM).args(["demo", "--exit", "--data"]).arg(&folder).output().unwrap();
+        let output = Command::new(PROGRAM).args(["demo", "--exit", "--subjects", "3", "--data"]).arg(&folder).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let printed = String::from_utf8(output.stdout).unwrap();
         assert!(printed.contains("all of it held"), "{printed}");

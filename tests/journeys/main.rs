@@ -20,3 +20,4 @@ mod shutdown;
 mod startup;
 mod strangers;
 mod subject_life;
+mod trial;

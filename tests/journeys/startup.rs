@@ -56,7 +56,7 @@ fn another_ledger_s_key_is_not_taken() {
     let owned = tempfile::tempdir().unwrap();
     let folder = copy_of_the_demo(&owned, "ledger");
     let other = owned.path().join("other");
-    let output = Command::new(PROGRAM).args(["demo", "--exit", "--data"]).arg(&other).output().unwrap();
+    let output = Command::new(PROGRAM).args(["demo", "--exit", "--subjects", "3", "--data"]).arg(&other).output().unwrap();
     assert!(output.status.success());
     std::fs::copy(other.join("ledger/log.key"), folder.join("log.key")).unwrap();
     let (status, words) = refused(&folder, SERVE);

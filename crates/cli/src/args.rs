@@ -71,6 +71,9 @@ pub struct Demo {
     /// End when the story has ended; status 0 only if all of it held.
     #[arg(long)]
     pub exit: bool,
+    /// How many subjects of the trial are played.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(3..=30))]
+    pub subjects: u32,
 }
 
 /// `init`

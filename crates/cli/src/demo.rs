@@ -1,4 +1,4 @@
-//! `demo`: one lot from donor to infusion on a real TRAINING ledger, through the client and never around it.
+//! `demo`: a trial from its donors to the last follow-up on a real TRAINING ledger, through the client and never around it.
 
 mod cast;
 mod documents;
@@ -66,7 +66,7 @@ pub async fn run(demo: Demo) -> Result<Exit, Failure> {
     let running = serve(&folder).await?;
     say!("serving on {} with a certificate of its own authority", running.endpoint);
     let mut stage = Stage::open(&running.endpoint, trust(&folder, &log)?, &players, lab, hospital).await?;
-    plot::play(&mut stage).await?;
+    plot::play(&mut stage, demo.subjects).await?;
     let receipts = stage.into_receipts();
     stop(running).await?;
     say!("\nserver stopped");

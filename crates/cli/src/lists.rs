@@ -3,7 +3,8 @@
 use marrowline_client::Client;
 use marrowline_client::v1::trace_forward_request::From;
 use marrowline_client::v1::{
-    ListLotsRequest, ListObligationsRequest, ListUnitsRequest, LotSummary, Obligation, TraceForwardRequest, UnitView,
+    ListLotsRequest, ListObligationsRequest, ListUnitsRequest, LotSummary, Obligation, TraceForwardRequest, TraceForwardResponse,
+    UnitView,
 };
 use marrowline_record::instant;
 use marrowline_record::pb::Role;
@@ -129,6 +130,12 @@ pub async fn forward(from: &str, connection: &Connection, output: Output) -> Res
         say!("{:#}", to_json("TraceForwardResponse", &answer)?);
         return Ok(Exit::Done);
     }
+    print_forward(&answer);
+    Ok(Exit::Done)
+}
+
+/// The lots, and each unit with its dose and subject.
+pub fn print_forward(answer: &TraceForwardResponse) {
     for lot in &answer.lots {
         say!("{}", lot_line(lot));
     }
@@ -140,5 +147,4 @@ pub async fn forward(from: &str, connection: &Connection, output: Output) -> Res
     if answer.incomplete {
         say!("NOT ALL: a lot is left out that you may not see");
     }
-    Ok(Exit::Done)
 }

@@ -41,6 +41,8 @@ pub const CAST: &[Person] = &[
     person("rnd", "Mikhail Egorov", &[], &[Role::Randomiser]),
     person("rn1", "Olga Romanova", &[], &[Role::Nurse]),
     person("rn2", "Larisa Frolova", &[], &[Role::Nurse]),
+    person("qcr", "Roman Vlasov", &[Role::QcAnalyst, Role::QcReviewer], &[]),
+    person("pha4", "Zoya Krylova", &[], &[Role::Pharmacist]),
     person("aud", "Boris Antonov", &[Role::Auditor], &[Role::Auditor]),
 ];
 

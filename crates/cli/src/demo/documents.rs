@@ -5,6 +5,7 @@ use marrowline_record::pb;
 use marrowline_record::pb::{ConsentKind, CountAnalyte, CriterionKind, ReleaseStage, ResultKind, TestKind};
 
 /// One slot of the randomisation list: arm and salt.
+#[derive(Clone)]
 pub struct Slot {
     /// The arm.
     pub arm: u32,

@@ -1,4 +1,5 @@
-//! What happens in the demo: one donor, one lot through P3, its release, its way to the hospital, three subjects.
+//! What happens in the demo: a donor, a lot through P3, its release, its way to the hospital, three subjects; then the rest of the
+//! trial, in `trial`.
 //!
 //! The trial is RuMCeSS (NCT01849237); donors, lots, subjects and laboratory values are synthetic. Every step goes through the client
 //! crate to a real server; what is refused here is refused by the ledger, not by the demo.
@@ -8,6 +9,7 @@ use marrowline_record::pb::StreamKind::{Donor, Lot, Protocol, Specification};
 use marrowline_record::pb::record::Event;
 
 mod subjects;
+mod trial;
 
 use subjects::{LATE, ON_TIME, Treated, control, treat};
 
@@ -16,6 +18,7 @@ use super::documents::{self, CELLS, STANDARD, Slot};
 use super::stage::{Stage, Step};
 
 /// Everything that the story names.
+#[derive(Clone)]
 pub struct Story {
     lab: [u8; 16],
     hospital: [u8; 16],
@@ -23,21 +26,39 @@ pub struct Story {
     specification: [u8; 16],
     donor: [u8; 16],
     lot: [u8; 16],
+    /// What tells this lot from the others on paper.
+    batch: Batch,
     units: Vec<(String, [u8; 16])>,
     slots: Vec<Slot>,
 }
 
-const DIN: &str = "G123498654321H";
-const PASSAGES: &[(u64, u64, i32)] = &[
-    // seeded at this passage, detached from it, cumulative remark for the reader
-    (40_000_000, 12_000_000, 0),
-    (10_000_000, 82_000_000, 3_036),
-    (60_000_000, 300_000_000, 2_322),
-    (150_000_000, 640_000_000, 2_093),
-];
+/// A lot of the story.
+#[derive(Clone, Copy)]
+struct Batch {
+    /// Number of the lot in its year: part of its code, its sample's and its units'.
+    number: u32,
+    donor_code: &'static str,
+    din: &'static str,
+    /// Cells seeded at the last passage and detached from it.
+    last_passage: (u64, u64),
+    units: u32,
+}
 
-/// Plays the story.
-pub async fn play(stage: &mut Stage) -> Result<(), DemoError> {
+const FIRST: Batch =
+    Batch { number: 1, donor_code: "D-001", din: "G123498654321H", last_passage: (150_000_000, 640_000_000), units: 12 };
+
+impl Batch {
+    /// Cells seeded at each passage and detached from it.
+    fn passages(&self) -> [(u64, u64); 4] {
+        [(40_000_000, 12_000_000), (10_000_000, 82_000_000), (60_000_000, 300_000_000), self.last_passage]
+    }
+}
+
+/// Cells of each unit.
+const CELLS_PER_UNIT: u64 = 50_000_000;
+
+/// Plays the story with this many subjects; three is the fewest.
+pub async fn play(stage: &mut Stage, subjects: u32) -> Result<(), DemoError> {
     let mut story = Story {
         lab: stage.lab(),
         hospital: stage.hospital(),
@@ -45,18 +66,29 @@ pub async fn play(stage: &mut Stage) -> Result<(), DemoError> {
         specification: stage.new_id(),
         donor: stage.new_id(),
         lot: stage.new_id(),
+        batch: FIRST,
         units: Vec::new(),
         slots: randomisation_list(stage)?,
     };
     publish(stage, &story).await?;
+    stage.chapter("The donor (synthetic)");
     donate(stage, &story).await?;
+    collect(stage, &story).await?;
     expand(stage, &mut story).await?;
-    release(stage, &story).await?;
-    deliver(stage, &story).await?;
+    let samples = sample(stage, &story).await?;
+    conditional_release(stage, &story, &samples).await?;
+    final_release(stage, &story, &samples).await?;
+    stage.chapter("Custody: from the laboratory to the hospital");
+    stage.at(43, 8, 0).await?;
+    deliver(stage, &story, 0..6).await?;
     let on_time = treat(stage, &story, &ON_TIME).await?;
     let late = treat(stage, &story, &LATE).await?;
-    control(stage, &story).await?;
-    show(stage, &on_time, &late).await
+    let standard = control(stage, &story).await?;
+    show(stage, &on_time, &late).await?;
+    if subjects > 3 {
+        trial::play(stage, &story, subjects, [on_time.subject, late.subject, standard]).await?;
+    }
+    Ok(())
 }
 
 fn randomisation_list(stage: &mut Stage) -> Result<Vec<Slot>, DemoError> {
@@ -102,32 +134,11 @@ async fn publish(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
 }
 
 async fn donate(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
-    stage.chapter("The donor (synthetic)");
-    stage.at(0, 10, 0).await?;
+    consent_of_donor(stage, story).await?;
     let on_donor = |words: &str, event| Step::new(words, event).on(Donor, story.donor);
-    let registered = Event::DonorRegistered(pb::DonorRegistered { donor_code: "D-001".to_owned(), birth_year: 1994 });
-    stage.accept(on_donor("donor registered", registered).by(&["phy"])).await?;
-    let consented = Event::DonorConsented(pb::DonorConsented {
-        consent_version: "DC-2".to_owned(),
-        scope: vec![pb::DonorConsentScope::ClinicalUse.into()],
-        document_digest: stage.document("donor consent D-001"),
-        withdrawal_effect: pb::WithdrawalEffect::KeepUnits.into(),
-    });
-    stage.accept(on_donor("donor consented", consented).by(&["phy"])).await?;
     stage.at(1, 11, 0).await?;
     for (code, name) in documents::DONOR_PANEL {
-        let reported = Event::DonorTestReported(pb::DonorTestReported {
-            test_code: (*code).to_owned(),
-            method: "screening".to_owned(),
-            sampled_at: Some(stage.instant(0, 10, 30)),
-            result: Some(pb::TestResult { kind: pb::ResultKind::Absent.into(), ..Default::default() }),
-        });
-        let id = stage.accept(on_donor(&format!("{name}: non-reactive"), reported).by(&["qc"])).await?;
-        let reviewed = Event::DonorTestReviewed(pb::DonorTestReviewed {
-            reported_record_id: id.to_vec(),
-            decision: pb::ReviewDecision::Accepted.into(),
-        });
-        stage.accept(on_donor(&format!("{code} reviewed"), reviewed).by(&["qr"])).await?;
+        donor_test(stage, story, (code, name), pb::ResultKind::Absent).await?;
     }
     let eligible = Event::DonorEligibilityDetermined(pb::DonorEligibilityDetermined {
         eligibility: pb::Eligibility::Eligible.into(),
@@ -135,28 +146,75 @@ async fn donate(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         reason: "complete panel, reviewed, non-reactive".to_owned(),
     });
     stage.accept(on_donor("donor eligible", eligible).by(&["phy", "qa"])).await?;
+    Ok(())
+}
+
+async fn consent_of_donor(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
+    stage.at(0, 10, 0).await?;
+    let on_donor = |words: &str, event| Step::new(words, event).on(Donor, story.donor);
+    let code = story.batch.donor_code;
+    let registered = Event::DonorRegistered(pb::DonorRegistered { donor_code: code.to_owned(), birth_year: 1994 });
+    stage.accept(on_donor("donor registered", registered).by(&["phy"])).await?;
+    let consented = Event::DonorConsented(pb::DonorConsented {
+        consent_version: "DC-2".to_owned(),
+        scope: vec![pb::DonorConsentScope::ClinicalUse.into()],
+        document_digest: stage.document(&format!("donor consent {code}")),
+        withdrawal_effect: pb::WithdrawalEffect::KeepUnits.into(),
+    });
+    stage.accept(on_donor("donor consented", consented).by(&["phy"])).await?;
+    Ok(())
+}
+
+/// One test of the donor, reported and reviewed.
+async fn donor_test(
+    stage: &mut Stage,
+    story: &Story,
+    (code, name): (&str, &str),
+    result: pb::ResultKind,
+) -> Result<(), DemoError> {
+    let on_donor = |words: &str, event| Step::new(words, event).on(Donor, story.donor);
+    let reported = Event::DonorTestReported(pb::DonorTestReported {
+        test_code: code.to_owned(),
+        method: "screening".to_owned(),
+        sampled_at: Some(stage.instant(0, 10, 30)),
+        result: Some(pb::TestResult { kind: result.into(), ..Default::default() }),
+    });
+    let (found, flags): (_, &[&str]) = match result {
+        pb::ResultKind::Present => ("REACTIVE", &["DONOR_TEST_OUT_OF_REQUIREMENT"]),
+        _ => ("non-reactive", &[]),
+    };
+    let id = stage.flagged(on_donor(&format!("{name}: {found}"), reported).by(&["qc"]), flags).await?;
+    let reviewed = Event::DonorTestReviewed(pb::DonorTestReviewed {
+        reported_record_id: id.to_vec(),
+        decision: pb::ReviewDecision::Accepted.into(),
+    });
+    stage.accept(on_donor(&format!("{code} reviewed"), reviewed).by(&["qr"])).await?;
+    Ok(())
+}
+
+async fn collect(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
     stage.at(2, 8, 30).await?;
     let collected = Event::MarrowCollected(pb::MarrowCollected {
-        din: DIN.to_owned(),
+        din: story.batch.din.to_owned(),
         aspirate_microlitres: Some(40_000),
         site: "posterior iliac crest".to_owned(),
         anticoagulant: "heparin".to_owned(),
     });
-    stage.accept(on_donor("bone marrow collected, 40 mL", collected).by(&["col"])).await?;
+    stage.accept(Step::new("bone marrow collected, 40 mL", collected).by(&["col"]).on(Donor, story.donor)).await?;
     Ok(())
 }
 
 async fn expand(stage: &mut Stage, story: &mut Story) -> Result<(), DemoError> {
-    stage.chapter("One lot, from the marrow to passage 3");
+    stage.chapter(&format!("Lot {}, from the marrow to passage 3", story.lot_code()));
     stage.at(2, 11, 0).await?;
     let opened = Event::LotOpened(pb::LotOpened {
-        lot_code: "L-2026-01".to_owned(),
+        lot_code: story.lot_code(),
         specification: Some(version_1(story.specification)),
-        din: DIN.to_owned(),
+        din: story.batch.din.to_owned(),
     });
     stage.accept(Step::new("lot opened", opened).by(&["op1", "op2/VF"]).on(Lot, story.lot).on(Donor, story.donor)).await?;
     let isolated = Event::MncIsolated(pb::MncIsolated {
-        din: DIN.to_owned(),
+        din: story.batch.din.to_owned(),
         aspirate: Some(pb::VolumeBalance {
             microlitres_in: 40_000,
             microlitres_out: Some(38_500),
@@ -179,7 +237,7 @@ fn step_on_lot(story: &Story, words: &str, event: Event) -> Step {
 /// Seeds P0, passages to P3, harvests; returns the harvest.
 async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoError> {
     let mut culture = stage.new_id();
-    let seeded_at_p0 = PASSAGES.first().map_or(0, |p| p.0);
+    let [(seeded_at_p0, _), .., last] = story.batch.passages();
     let seeded = Event::CultureSeeded(pb::CultureSeeded {
         culture_id: culture.to_vec(),
         vessels: vec![vessel("T175-1", 17_500), vessel("T175-2", 17_500)],
@@ -187,7 +245,8 @@ async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoErro
     });
     stage.accept(step_on_lot(story, "passage 0 seeded", seeded)).await?;
     for (number, day) in (1u32..).zip([12, 17, 22]) {
-        let (Some(parent), Some(next)) = (PASSAGES.get(number as usize - 1), PASSAGES.get(number as usize)) else {
+        let passages = story.batch.passages();
+        let (Some(parent), Some(next)) = (passages.get(number as usize - 1), passages.get(number as usize)) else {
             break;
         };
         stage.at(day, 10, 0).await?;
@@ -207,23 +266,20 @@ async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoErro
     }
     stage.at(27, 9, 0).await?;
     let harvest = stage.new_id();
-    let Some(last) = PASSAGES.last() else {
-        return Ok(harvest);
-    };
     let harvested = Event::Harvested(pb::Harvested {
         parent_culture_id: culture.to_vec(),
         harvest_id: harvest.to_vec(),
         confluence_basis_points: Some(8_600),
         viability_basis_points: Some(9_600),
         cells: Some(balance(last.1, last.1 - 10_000_000, 0, 8_000_000)),
-        milli_doublings: doublings(3, last),
+        milli_doublings: doublings(3, &last),
     });
     stage.accept(step_on_lot(story, "harvested at passage 3", harvested)).await?;
     Ok(harvest)
 }
 
 /// log2(detached / seeded) in thousandths, from passage 1 on; passage 0 seeds mononuclear cells and has none.
-fn doublings(passage: u32, (seeded, detached, _): &(u64, u64, i32)) -> Option<i32> {
+fn doublings(passage: u32, (seeded, detached): &(u64, u64)) -> Option<i32> {
     if passage == 0 {
         return None;
     }
@@ -248,8 +304,9 @@ fn vessel(code: &str, area_square_millimetres: u64) -> pb::Vessel {
 
 async fn fill(stage: &mut Stage, story: &mut Story, harvest: [u8; 16]) -> Result<(), DemoError> {
     stage.at(27, 11, 0).await?;
-    for number in 1..=12u32 {
-        let digits = format!("26010{number:02}");
+    let batch = story.batch;
+    for number in 1..=batch.units {
+        let digits = format!("26{:02}0{number:02}", batch.number);
         let check = marrowline_record::din::digit_check(&digits).unwrap_or('0');
         story.units.push((format!("{digits}{check}"), stage.new_id()));
     }
@@ -261,72 +318,104 @@ async fn fill(stage: &mut Stage, story: &mut Story, harvest: [u8; 16]) -> Result
             .map(|(code, id)| pb::FilledUnit {
                 unit_id: id.to_vec(),
                 unit_code: code.clone(),
-                total_cells: 50_000_000,
+                total_cells: CELLS_PER_UNIT,
                 volume_microlitres: 10_000,
             })
             .collect(),
-        containers_taken: 14,
+        containers_taken: batch.units + 2,
         containers_broken: Some(1),
         containers_returned: Some(1),
-        cells: Some(balance(630_000_000, 600_000_000, 0, 18_000_000)),
+        cells: Some(balance(batch.last_passage.1 - 10_000_000, u64::from(batch.units) * CELLS_PER_UNIT, 0, 18_000_000)),
         viability_basis_points: Some(9_420),
         dmso_basis_points: Some(1_000),
-        freezer_run: "CRF-0412".to_owned(),
+        freezer_run: format!("CRF-04{:02}", 11 + batch.number),
     });
-    stage.accept(step_on_lot(story, "12 units of 50 million cells filled and frozen", filled)).await?;
+    let words = format!("{} units of 50 million cells filled and frozen", batch.units);
+    stage.accept(step_on_lot(story, &words, filled)).await?;
     stage.at(27, 14, 0).await?;
-    let moved = places(story, story.lab, "LN2-A", &story.units);
+    let moved = places(story.lab, story.rack(), &story.units);
     stage.accept(Step::new("units stored below -150 °C", moved).by(&["cry"]).on(Lot, story.lot)).await?;
     Ok(())
 }
 
-fn places(_story: &Story, facility: [u8; 16], rack: &str, units: &[(String, [u8; 16])]) -> Event {
+/// Each unit at the place that bears its code's last digits, so that no two lots meet in one.
+fn places(facility: [u8; 16], rack: &str, units: &[(String, [u8; 16])]) -> Event {
     Event::UnitsMoved(pb::UnitsMoved {
-        places: (1u32..)
-            .zip(units)
-            .map(|(number, (_, id))| pb::UnitPlace {
+        places: units
+            .iter()
+            .map(|(code, id)| pb::UnitPlace {
                 unit_id: id.to_vec(),
                 location: Some(pb::Location {
                     facility_id: facility.to_vec(),
                     rack: rack.to_owned(),
-                    position: format!("{number:02}"),
+                    position: code.chars().skip(2).take(5).collect(),
                 }),
             })
             .collect(),
     })
 }
 
-async fn release(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
-    stage.chapter("Release testing");
+impl Story {
+    fn lot_code(&self) -> String {
+        format!("L-2026-{:02}", self.batch.number)
+    }
+
+    fn rack(&self) -> &'static str {
+        if self.batch.number.is_multiple_of(2) { "LN2-B" } else { "LN2-A" }
+    }
+}
+
+/// A sample and when its sterility tests were inoculated.
+struct Samples {
+    sample: [u8; 16],
+    inoculated: pb::Instant,
+}
+
+async fn sample(stage: &mut Stage, story: &Story) -> Result<Samples, DemoError> {
+    stage.chapter(&format!("Release testing of {}", story.lot_code()));
     stage.at(27, 15, 0).await?;
     let sample = stage.new_id();
     let taken = Event::SampleTaken(pb::SampleTaken {
         sample_id: sample.to_vec(),
-        sample_code: "S-2026-01".to_owned(),
+        sample_code: format!("S-2026-{:02}", story.batch.number),
         source: pb::SampleSource::Unit.into(),
         source_id: story.units.last().map(|(_, id)| id.to_vec()),
     });
     stage.accept(Step::new("one unit taken for testing", taken).by(&["op1"]).on(Lot, story.lot)).await?;
-    let inoculated = stage.instant(27, 16, 0);
-    stage.at(35, 10, 0).await?;
-    for demo in documents::lot_tests().into_iter().filter(|t| t.test.stage() == pb::ReleaseStage::Conditional) {
-        test(stage, story, sample, demo, inoculated).await?;
-    }
-    dispose(stage, story, pb::Disposition::Conditional, "conditional release").await?;
-    stage.at(42, 10, 0).await?;
-    for demo in documents::lot_tests().into_iter().filter(|t| t.test.stage() == pb::ReleaseStage::Final) {
-        test(stage, story, sample, demo, inoculated).await?;
-    }
-    dispose(stage, story, pb::Disposition::Final, "final release").await
+    Ok(Samples { sample, inoculated: stage.instant(27, 16, 0) })
 }
+
+/// The tests of a stage.
+fn tests_of(stage: pb::ReleaseStage) -> impl Iterator<Item = documents::DemoTest> {
+    documents::lot_tests().into_iter().filter(move |t| t.test.stage() == stage)
+}
+
+async fn conditional_release(stage: &mut Stage, story: &Story, samples: &Samples) -> Result<(), DemoError> {
+    stage.at(35, 10, 0).await?;
+    for demo in tests_of(pb::ReleaseStage::Conditional) {
+        test(stage, story, samples, demo, &[]).await?;
+    }
+    dispose(stage, story, pb::Disposition::Conditional, "conditional release", TESTED).await
+}
+
+async fn final_release(stage: &mut Stage, story: &Story, samples: &Samples) -> Result<(), DemoError> {
+    stage.at(42, 10, 0).await?;
+    for demo in tests_of(pb::ReleaseStage::Final) {
+        test(stage, story, samples, demo, &[]).await?;
+    }
+    dispose(stage, story, pb::Disposition::Final, "final release", TESTED).await
+}
+
+const TESTED: &str = "every test of this stage reviewed and passed";
 
 async fn test(
     stage: &mut Stage,
     story: &Story,
-    sample: [u8; 16],
+    samples: &Samples,
     demo: documents::DemoTest,
-    inoculated: pb::Instant,
+    flags: &[&str],
 ) -> Result<(), DemoError> {
+    let Samples { sample, inoculated } = *samples;
     let words = format!("{}: {}", demo.test.code, in_words(&demo.result));
     let incubated = demo.test.min_incubation_seconds;
     let reported = Event::TestResultReported(pb::TestResultReported {
@@ -341,7 +430,7 @@ async fn test(
         }),
         evidence_digest: Some(stage.document(&demo.test.code)),
     });
-    let id = stage.accept(Step::new(&words, reported).by(&["qc"]).on(Lot, story.lot)).await?;
+    let id = stage.flagged(Step::new(&words, reported).by(&["qc"]).on(Lot, story.lot), flags).await?;
     let reviewed = Event::TestResultReviewed(pb::TestResultReviewed {
         reported_record_id: id.to_vec(),
         decision: pb::ReviewDecision::Accepted.into(),
@@ -362,41 +451,49 @@ fn in_words(result: &pb::TestResult) -> String {
     }
 }
 
-async fn dispose(stage: &mut Stage, story: &Story, disposition: pb::Disposition, words: &str) -> Result<(), DemoError> {
+async fn dispose(
+    stage: &mut Stage,
+    story: &Story,
+    disposition: pb::Disposition,
+    words: &str,
+    reason: &str,
+) -> Result<(), DemoError> {
     let decided = Event::LotDispositionDecided(pb::LotDispositionDecided {
         disposition: disposition.into(),
         waivers: Vec::new(),
-        reason: "every test of this stage reviewed and passed".to_owned(),
+        reason: reason.to_owned(),
     });
     stage.accept(Step::new(words, decided).by(&["qa", "qp"]).on(Lot, story.lot)).await?;
     Ok(())
 }
 
-async fn deliver(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
-    stage.chapter("Custody: from the laboratory to the hospital");
-    stage.at(43, 8, 0).await?;
-    let travelling: Vec<_> = story.units.iter().take(6).cloned().collect();
+/// Hands these units of the lot to the hospital, where they are stored four hours later.
+async fn deliver(stage: &mut Stage, story: &Story, which: std::ops::Range<usize>) -> Result<(), DemoError> {
+    let travelling = story.units.get(which).unwrap_or_default();
     let ids: Vec<Vec<u8>> = travelling.iter().map(|(_, id)| id.to_vec()).collect();
     let transfer = stage.new_id();
+    let seal = format!("SEAL-77{:02}{:02}", story.batch.number, travelling.len());
     let relinquished = Event::CustodyRelinquished(pb::CustodyRelinquished {
         transfer_id: transfer.to_vec(),
         unit_ids: ids.clone(),
         to_facility_id: story.hospital.to_vec(),
-        seal: "SEAL-7741".to_owned(),
+        seal: seal.clone(),
         shipper: "DRY-SHIPPER-3".to_owned(),
         condition: "frozen, dry shipper charged".to_owned(),
     });
-    stage.accept(Step::new("6 units handed over", relinquished).by(&["cry"]).on(Lot, story.lot)).await?;
-    stage.at(43, 12, 0).await?;
+    let count = travelling.len();
+    stage.accept(Step::new(&format!("{count} units handed over"), relinquished).by(&["cry"]).on(Lot, story.lot)).await?;
+    stage.minutes(240).await?;
     let accepted = Event::CustodyAccepted(pb::CustodyAccepted {
         transfer_id: transfer.to_vec(),
         unit_ids: ids,
-        seal: "SEAL-7741".to_owned(),
+        seal,
         seal_intact: true,
         condition: "frozen".to_owned(),
     });
-    stage.accept(Step::new("6 units taken over, seal whole", accepted).by(&["cryh"]).on(Lot, story.lot)).await?;
-    let moved = places(story, story.hospital, "H-LN2", &travelling);
+    let words = format!("{count} units taken over, seal whole");
+    stage.accept(Step::new(&words, accepted).by(&["cryh"]).on(Lot, story.lot)).await?;
+    let moved = places(story.hospital, "H-LN2", travelling);
     stage.accept(Step::new("units stored at the hospital", moved).by(&["cryh"]).on(Lot, story.lot)).await?;
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! Where the story is played: clients for everyone, the simulated clock, and the receipts that are collected.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use marrowline_client::v1::{Answer, CheckDoseRequest, TraceBackRequest};
+use marrowline_client::v1::trace_forward_request::From;
+use marrowline_client::v1::{Answer, CheckDoseRequest, TraceBackRequest, TraceForwardRequest};
 use marrowline_client::{Acknowledged, Client, Draft, Trust};
 use marrowline_proof::Receipt;
+use marrowline_record::id::KeyId;
 use marrowline_record::instant;
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Meaning, Role, StreamKind};
@@ -18,6 +20,7 @@ use super::{DemoError, Player, grant};
 use crate::ask;
 use crate::exit::say;
 use crate::failure::Failure;
+use crate::lists;
 
 /// 2 March 2026, 08:00 in Moscow: when the demo begins.
 pub const START_MS: i64 = 1_772_427_600_000;
@@ -30,12 +33,14 @@ pub struct Step {
     event: Event,
     by: Vec<String>,
     streams: Vec<(StreamKind, [u8; 16])>,
+    /// How long before the ledger's time it is said to have happened.
+    minutes_ago: i64,
 }
 
 impl Step {
     /// A step about an event.
     pub fn new(words: &str, event: Event) -> Step {
-        Step { words: words.to_owned(), event, by: Vec::new(), streams: Vec::new() }
+        Step { words: words.to_owned(), event, by: Vec::new(), streams: Vec::new(), minutes_ago: 0 }
     }
 
     /// Who signs, in slot order: a handle, with `@hospital` or `/VF` where it matters to the reader.
@@ -49,6 +54,12 @@ impl Step {
         self.streams.push((kind, id));
         self
     }
+
+    /// Dated earlier than it is recorded.
+    pub fn dated_back(mut self, minutes: i64) -> Step {
+        self.minutes_ago = minutes;
+        self
+    }
 }
 
 /// The stage.
@@ -60,6 +71,10 @@ pub struct Stage {
     lab: [u8; 16],
     hospital: [u8; 16],
     now_ms: i64,
+    /// Day of the story that `at` and `instant` count from.
+    first_day: i64,
+    /// What happens by itself when its time has come, by Unix ms.
+    calendar: BTreeMap<i64, Vec<Step>>,
     receipts: Vec<Receipt>,
 }
 
@@ -80,6 +95,8 @@ impl Stage {
             lab,
             hospital,
             now_ms: START_MS,
+            first_day: 0,
+            calendar: BTreeMap::new(),
             receipts: Vec::new(),
         };
         stage.chapter("People and places");
@@ -148,7 +165,18 @@ impl Stage {
 
     /// A time of the story.
     pub fn instant(&self, day: i64, hour: i64, minute: i64) -> pb::Instant {
-        pb::Instant { unix_ms: START_MS + (day * 24 + hour - 8) * 3_600_000 + minute * 60_000, offset_minutes: OFFSET_MINUTES }
+        let hours = (self.first_day + day) * 24 + hour - 8;
+        pb::Instant { unix_ms: START_MS + hours * 3_600_000 + minute * 60_000, offset_minutes: OFFSET_MINUTES }
+    }
+
+    /// From here on days are counted from this day of the story.
+    pub fn count_from(&mut self, day: i64) {
+        self.first_day = day;
+    }
+
+    /// A step that is played when the clock comes to this time.
+    pub fn later(&mut self, at: &pb::Instant, step: Step) {
+        self.calendar.entry(at.unix_ms).or_default().push(step);
     }
 
     /// The story's time.
@@ -167,6 +195,17 @@ impl Stage {
     }
 
     async fn move_to(&mut self, to_ms: i64) -> Result<(), DemoError> {
+        while let Some(due) = self.calendar.first_entry().filter(|due| *due.key() <= to_ms) {
+            let (at_ms, steps) = due.remove_entry();
+            self.set_clock(at_ms.max(self.now_ms)).await?;
+            for step in steps {
+                self.accept(step).await?;
+            }
+        }
+        self.set_clock(to_ms).await
+    }
+
+    async fn set_clock(&mut self, to_ms: i64) -> Result<(), DemoError> {
         self.now_ms = to_ms;
         self.client("key").await?;
         match self.clients.get("key") {
@@ -205,7 +244,9 @@ impl Stage {
         let first = handles.first().cloned().unwrap_or_default();
         self.client(&first).await?;
         let client = self.clients.get(&first).ok_or_else(|| Failure::unexpected("no client"))?;
-        let mut draft = Draft::new(client.origin(), step.event.clone(), self.now())?;
+        let mut happened = self.now();
+        happened.unix_ms -= step.minutes_ago * 60_000;
+        let mut draft = Draft::new(client.origin(), step.event.clone(), happened)?;
         for (slot, (who, handle)) in table::row_of(&step.event).slots.iter().zip(step.by.iter().zip(&handles)) {
             let (role, facility) = self.role(slot.roles, handle, who.ends_with("@hospital"))?;
             draft = draft.slot(role, slot.meaning, facility);
@@ -259,7 +300,8 @@ impl Stage {
         let line = self.line(&step);
         let acknowledged = self.send(&step).await.map_err(|e| Failure { words: format!("{line}\n{}", e.words), ..e })?;
         say!("{line}  leaf {}", acknowledged.receipt.index);
-        let found: Vec<&str> = acknowledged.flags.iter().map(|f| f.code.as_str()).collect();
+        let mut found: Vec<&str> = acknowledged.flags.iter().map(|f| f.code.as_str()).collect();
+        found.dedup();
         for finding in &acknowledged.flags {
             say!("    FLAGGED {}: found {}; allowed {}", finding.code, finding.found, finding.allowed);
         }
@@ -317,6 +359,26 @@ impl Stage {
             say!("{:18} {}", step.stream, ask::step_line(&step.step.clone().unwrap_or_default()));
         }
         Ok(())
+    }
+
+    /// Every unit of a lot and where it went.
+    pub async fn trace_forward(&mut self, lot: &str) -> Result<(), DemoError> {
+        self.client("aud").await?;
+        let client = self.clients.get("aud").ok_or_else(|| Failure::unexpected("no client"))?;
+        let request = TraceForwardRequest { from: Some(From::Lot(lot.to_owned())) };
+        let response = client.custody().trace_forward(request).await?.into_inner();
+        client.follow(&response.checkpoint).await?;
+        lists::print_forward(&response);
+        if response.units.iter().all(|unit| unit.subject_code.is_empty()) {
+            return Err(Failure::unexpected("the trace of the lot reaches no subject"));
+        }
+        Ok(())
+    }
+
+    /// Id of a person's key.
+    pub fn key_id(&self, handle: &str) -> Result<Vec<u8>, DemoError> {
+        let (_, key) = self.players.get(handle).ok_or_else(|| Failure::unexpected(format!("nobody is called {handle}")))?;
+        Ok(KeyId::of(key.verifying_key().as_bytes()).0.to_vec())
     }
 
     /// Every receipt that was given.
