@@ -16,6 +16,7 @@ pub mod lot;
 pub mod medium;
 pub mod protocol;
 pub mod quality;
+pub mod reaffirmation;
 pub mod release_testing;
 pub mod result_invalidation;
 pub mod specification;
@@ -30,6 +31,7 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::FacilityRegistered(e) => authority::facility_registered(c, e),
         Event::KeyGranted(e) => authority::key_granted(c, e),
         Event::KeyRevoked(e) => authority::key_revoked(c, e),
+        Event::RecordReaffirmed(e) => reaffirmation::reaffirmed(c, e),
         Event::SignatureAdded(e) => authority::signature_added(c, e),
         Event::ProtocolPublished(e) => protocol::published(c, e),
         Event::TrialHalted(_) => {}

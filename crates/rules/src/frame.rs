@@ -1,6 +1,6 @@
 //! Rules that hold for every record, whatever it is about: origin, form, time, signatures, heads, doubt.
 
-use marrowline_record::id::{Id16, KeyId};
+use marrowline_record::id::Id16;
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Role, StreamKind};
 use marrowline_record::stream::stream_key;
@@ -307,18 +307,11 @@ fn check_heads(c: &mut Context<'_>) {
     }
 }
 
-/// Records of a stream that were signed with a key which was already compromised when they were recorded.
+/// Records of a stream that were signed with a key which was already compromised when they were recorded, and not reaffirmed since.
 pub fn records_in_doubt<'u>(authority: &Authority, upkeep: &'u Upkeep) -> Vec<&'u SignedRecord> {
-    let compromised: Vec<(KeyId, i64)> =
-        authority.keys.values().filter_map(|k| Some((k.id, k.revocation.as_ref()?.compromised_since_ms?))).collect();
-    if compromised.is_empty() {
-        return Vec::new();
-    }
-    upkeep
-        .signed
-        .iter()
-        .filter(|record| compromised.iter().any(|(key, since)| record.recorded_at_ms >= *since && record.key_ids.contains(key)))
-        .collect()
+    let any = authority.keys.values().any(|k| k.revocation.as_ref().is_some_and(|r| r.compromised_since_ms.is_some()));
+    // Nearly always there is none, and streams are long.
+    if any { upkeep.signed.iter().filter(|record| authority.is_in_doubt(record)).collect() } else { Vec::new() }
 }
 
 fn check_doubt(c: &mut Context<'_>) {

@@ -24,5 +24,6 @@ pub mod testing;
 pub use codes::{Class, Code, Effect};
 pub use context::{Context, Signer};
 pub use finding::{Finding, Look};
+pub use frame::records_in_doubt;
 pub use judge::{At, RULE_SET, Verdict, judge};
 pub use view::View;

@@ -3,7 +3,7 @@
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{Disposition, Eligibility, Meaning, Role, StreamKind};
 
-use Meaning::{Accepted, Approved, Certified, Performed, Relinquished, Reviewed, Verified};
+use Meaning::{Accepted, Approved, Certified, Performed, Ratified, Relinquished, Reviewed, Verified};
 use Role::{
     Auditor, Collector, Courier, Cryobank, Device, DonorPhysician, Investigator, KeyAdministrator, Nurse, Operator, Pharmacist,
     QcAnalyst, QcReviewer, QualifiedPerson, QualityAssurance, Randomiser, VerifyingOperator,
@@ -117,6 +117,9 @@ pub fn row_of(event: &Event) -> Row {
         Event::FacilityRegistered(_) | Event::KeyGranted(_) => row(KEY_QA, AUTHORITY),
         // KEY, QA or the holder in whatever role; the rule checks which.
         Event::KeyRevoked(_) => row(const { &[slot(EVERY_ROLE, Approved)] }, AUTHORITY),
+        Event::RecordReaffirmed(_) => {
+            row(const { &[slot(&[QualityAssurance], Ratified), slot(EVERY_ROLE, Ratified)] }, AUTHORITY)
+        }
         Event::ProtocolPublished(_) => {
             row(const { &[slot(&[QualityAssurance], Approved), slot(&[Investigator], Approved)] }, PROTOCOL)
         }
@@ -219,6 +222,7 @@ pub fn category(event: &Event) -> Category {
         Event::LedgerFounded(_)
         | Event::FacilityRegistered(_)
         | Event::KeyGranted(_)
+        | Event::RecordReaffirmed(_)
         | Event::ProtocolPublished(_)
         | Event::SpecificationPublished(_)
         | Event::DonorTestReviewed(_)

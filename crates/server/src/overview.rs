@@ -228,7 +228,11 @@ fn upkeep(snapshot: &Snapshot, of: &Obligation, upkeep: &Upkeep) -> Vec<Obligati
     };
     let deviations = upkeep.open_deviations().map(|d| by_quality(ObligationKind::Deviation, &d.record_id.0, d.code));
     let holds = upkeep.open_holds().map(|h| by_quality(ObligationKind::Hold, &h.record_id.0, h.code));
-    signatures.chain(deviations).chain(holds).collect()
+    let authority = snapshot.authority();
+    let doubts = marrowline_rules::records_in_doubt(&authority, upkeep);
+    let doubts = doubts.into_iter().filter(|record| is_home(snapshot, of, &record.record_id));
+    let doubts = doubts.map(|record| by_quality(ObligationKind::Doubt, &record.record_id.0, "RECORD_IN_DOUBT"));
+    signatures.chain(deviations).chain(holds).chain(doubts).collect()
 }
 
 /// Tests with an incubation of a lot that is not rejected, which have no reviewed result yet: due from the first sample's incubation on.

@@ -15,4 +15,7 @@ crate::codes! {
     111 FOUNDERS_INCOMPLETE Gate [] () "the founding enrols at least a key administrator and QA, different people with different keys" => "add the missing person to the founding";
     112 RULE_SET_UNKNOWN Gate [] () "the rule set is one that the software knows" => "use a newer release, or an older rule set";
     113 PERSON_NAME_DIFFERS Gate [] (Authority) "one person has one printed name" => "use the name of the first grant, or another person id";
+    114 REAFFIRMED_RECORD_UNKNOWN Gate [] () "a reaffirmed record is in this ledger, and its digest is the one that is named" => "check the record's id and digest";
+    115 REAFFIRMED_RECORD_NOT_IN_DOUBT Gate [] (Authority) "a reaffirmed record was signed with a key that was compromised by then" => "leave the record out; it stands as it is";
+    116 REAFFIRMED_BY_ANOTHER_ROLE Gate [] (Authority) "beside QA somebody signs whose role at the facility is one that the record was signed for" => "let somebody with the record's role sign";
 }

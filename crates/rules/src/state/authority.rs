@@ -9,6 +9,7 @@ use marrowline_record::pb::{self, Role};
 
 use crate::index::id16;
 use crate::state::Upkeep;
+use crate::state::upkeep::SignedRecord;
 
 /// One role at one facility for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Authority {
     pub facilities: BTreeMap<Id16, pb::Facility>,
     /// Keys by id.
     pub keys: BTreeMap<KeyId, Key>,
+    /// Records that were reaffirmed, each with the reaffirmation: a record of this stream, by its digest.
+    pub reaffirmed: Vec<(Digest, Digest)>,
     /// Holds, deviations, signatures.
     pub upkeep: Upkeep,
 }
@@ -97,6 +100,19 @@ impl Authority {
         })
     }
 
+    /// Whether a key that signed was compromised when the ledger recorded it.
+    fn is_compromised(&self, key_ids: &[KeyId], recorded_at_ms: i64) -> bool {
+        let since = |key: &KeyId| self.keys.get(key)?.revocation.as_ref()?.compromised_since_ms;
+        key_ids.iter().filter_map(since).any(|since| recorded_at_ms >= since)
+    }
+
+    /// Whether a record is in doubt: a key that signed it was compromised by then, and nobody has reaffirmed it with keys that were not.
+    pub fn is_in_doubt(&self, record: &SignedRecord) -> bool {
+        let compromised = |record: &SignedRecord| self.is_compromised(&record.key_ids, record.recorded_at_ms);
+        let counts = |by: &Digest| self.upkeep.signed.iter().any(|r| r.digest == *by && !compromised(r));
+        compromised(record) && !self.reaffirmed.iter().any(|(target, by)| *target == record.digest && counts(by))
+    }
+
     /// Adds the next record.
     pub fn fold(&mut self, entry: &Entry) {
         self.upkeep.fold(entry);
@@ -123,6 +139,10 @@ impl Authority {
                 }
             }
             Some(Event::KeyRevoked(e)) => self.revoke(entry.record_id(), e),
+            Some(Event::RecordReaffirmed(e)) => {
+                let named = e.records.iter().filter_map(|r| Digest::from_slice(&r.digest));
+                self.reaffirmed.extend(named.map(|target| (target, entry.digest)));
+            }
             _ => {}
         }
     }
