@@ -6,7 +6,7 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Meaning, Role, StreamKind};
 
 use crate::ledger::Server;
-use crate::people::{Signed, Stream, codes, facilities, sign};
+use crate::people::{Signed, Stream, codes, facilities, now, sign};
 
 type By<'a> = (&'a str, Role, Meaning, [u8; 16]);
 
@@ -84,6 +84,8 @@ pub async fn happens(server: &Server) {
     let refused = sign(&client, allocated, &pharmacists, &[w.subject, w.lot]).await.append(&client).await;
     assert_eq!(codes(refused), ["ORDER_CANCELLED"]);
 
+    a_reaction(&client, &w).await;
+
     let rejected = pb::DoseRejected { dose_id: w.dose.dose_id.clone(), reason: "clumps".to_owned() };
     put(&client, Event::DoseRejected(rejected), &pharmacists[..1], &[w.subject, w.lot]).await;
     let died = pb::VitalStatusRecorded { status: pb::VitalStatus::Dead.into() };
@@ -97,5 +99,36 @@ pub async fn happens(server: &Server) {
     let reasons: Vec<&str> = answer.reasons.iter().map(|reason| reason.code.as_str()).collect();
     for code in ["DOSE_REJECTED", "SUBJECT_DEAD", "TRIAL_CLOSED"] {
         assert!(reasons.contains(&code), "{code} is not in {reasons:?}");
+    }
+}
+
+/// A suspected, unexpected, serious reaction: who is to be told next, and by when, is listed until everybody was.
+async fn a_reaction(client: &Client, w: &World) {
+    let onset = now(client).await;
+    let after = |hours: i64| pb::Instant { unix_ms: onset.unix_ms + hours * 3_600_000, ..onset };
+    let report = |sponsor: Option<i64>, authority: Option<i64>| {
+        Event::AdverseReactionReported(pb::AdverseReactionReported {
+            reaction_id: vec![0x5a; 16],
+            description: "fever and rigors".to_owned(),
+            seriousness: pb::ReactionSeriousness::Serious.into(),
+            suspected: true,
+            expected: false,
+            known_at: Some(onset),
+            sponsor_told_at: sponsor.map(after),
+            authority_told_at: authority.map(after),
+            dose_id: Some(w.dose.dose_id.clone()),
+        })
+    };
+    let by = [("inv", Role::Investigator, Meaning::Performed, w.hospital)];
+    for (event, owed) in [
+        (report(None, None), Some((Role::Investigator, 24))),
+        (report(Some(2), None), Some((Role::QualityAssurance, 2 + 15 * 24))),
+        (report(Some(2), Some(48)), None),
+    ] {
+        put(client, event, &by, &[w.subject, w.lot]).await;
+        let request = v1::ListObligationsRequest { page_size: 500, ..v1::ListObligationsRequest::default() };
+        let listed = client.custody().list_obligations(request).await.unwrap().into_inner().obligations;
+        let found = listed.iter().find(|o| o.kind() == v1::ObligationKind::SafetyReport).map(|o| (o.role(), o.due_at_ms));
+        assert_eq!(found, owed.map(|(role, hours)| (role, after(hours).unix_ms)));
     }
 }

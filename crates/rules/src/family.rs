@@ -16,6 +16,7 @@ pub mod lot;
 pub mod medium;
 pub mod protocol;
 pub mod quality;
+pub mod reaction;
 pub mod reaffirmation;
 pub mod release_testing;
 pub mod result_invalidation;
@@ -76,6 +77,7 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::SubjectWeighed(e) => subject::weighed(c, e),
         Event::VitalStatusRecorded(e) => subject::vital_status_recorded(c, e),
         Event::SubjectWithdrawn(_) => {}
+        Event::AdverseReactionReported(e) => reaction::reported(c, e),
         Event::DoseOrdered(e) => dose::ordered(c, e),
         Event::OrderCancelled(e) => dose::cancelled(c, e),
         Event::AllocationReleased(e) => dose::allocation_released(c, e),

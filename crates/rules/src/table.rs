@@ -73,6 +73,7 @@ const LOT_DONOR: &[StreamRule] = &[one(StreamKind::Lot), one(StreamKind::Donor)]
 const SUBJECT: &[StreamRule] = &[one(StreamKind::Subject)];
 const SUBJECT_PROTOCOL: &[StreamRule] = &[one(StreamKind::Subject), one(StreamKind::Protocol)];
 const SUBJECT_LOTS: &[StreamRule] = &[one(StreamKind::Subject), some(StreamKind::Lot)];
+const SUBJECT_ANY_LOTS: &[StreamRule] = &[one(StreamKind::Subject), StreamRule { kind: StreamKind::Lot, min: 0, max: 8 }];
 /// Any one stream: which kinds are allowed is in [`any_stream`].
 const ANY: &[StreamRule] = &[];
 
@@ -196,6 +197,7 @@ fn subject_row(event: &Event) -> Row {
         Event::OrderCancelled(_) => row(const { &[slot(&[Investigator], Approved)] }, SUBJECT),
         Event::AllocationReleased(_) => row(const { &[slot(&[Pharmacist], Approved)] }, SUBJECT_LOTS),
         Event::DoseRejected(_) => row(const { &[slot(&[Pharmacist, QualityAssurance], Approved)] }, SUBJECT_LOTS),
+        Event::AdverseReactionReported(_) => row(const { &[slot(&[Nurse, Investigator], Performed)] }, SUBJECT_ANY_LOTS),
         Event::VitalStatusRecorded(_) | Event::SubjectWithdrawn(_) => row(const { &[slot(&[Investigator], Performed)] }, SUBJECT),
         // Slots and streams are those of the record that owes the signature.
         _ => row(&[], ANY),
@@ -275,6 +277,7 @@ pub fn category(event: &Event) -> Category {
         | Event::UnitsReturned(_)
         | Event::UnitsDestroyed(_)
         | Event::VitalStatusRecorded(_)
+        | Event::AdverseReactionReported(_)
         | Event::SubjectWithdrawn(_) => Fact,
     }
 }

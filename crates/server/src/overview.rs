@@ -15,6 +15,7 @@ use marrowline_ledger::{Ledger, Snapshot};
 use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{Disposition, Role, StreamKind};
 use marrowline_rules::View as _;
+use marrowline_rules::state::subject::Reaction;
 use marrowline_rules::state::{Lot, Stream, Upkeep};
 use tonic::Status;
 
@@ -185,6 +186,9 @@ fn owed(snapshot: &Snapshot, kind: StreamKind, id: &Id16, stream: &Stream) -> Ve
     if let Stream::Lot(lot) = stream {
         all.extend(incubated_tests(snapshot, &of, lot));
     }
+    if let Stream::Subject(subject) = stream {
+        all.extend(subject.reactions.iter().filter_map(|reaction| safety_report(&of, reaction)));
+    }
     all
 }
 
@@ -233,6 +237,23 @@ fn upkeep(snapshot: &Snapshot, of: &Obligation, upkeep: &Upkeep) -> Vec<Obligati
     let doubts = doubts.into_iter().filter(|record| is_home(snapshot, of, &record.record_id));
     let doubts = doubts.map(|record| by_quality(ObligationKind::Doubt, &record.record_id.0, "RECORD_IN_DOUBT"));
     signatures.chain(deviations).chain(holds).chain(doubts).collect()
+}
+
+/// Who is to be told next of a reaction.
+fn safety_report(of: &Obligation, reaction: &Reaction) -> Option<Obligation> {
+    let (role, what, due_at_ms) = match (reaction.sponsor_told_at_ms, reaction.authority_told_at_ms) {
+        (None, _) => (Role::Investigator, "tell the sponsor of a serious reaction", reaction.sponsor_due_ms()?),
+        (Some(_), None) => (Role::QualityAssurance, "tell the authorities of a SUSAR", reaction.authority_due_ms()?),
+        (Some(_), Some(_)) => return None,
+    };
+    Some(Obligation {
+        kind: ObligationKind::SafetyReport.into(),
+        record_id: reaction.record_id.0.to_vec(),
+        role: role.into(),
+        what: what.to_owned(),
+        due_at_ms,
+        ..of.clone()
+    })
 }
 
 /// Tests with an incubation of a lot that is not rejected, which have no reviewed result yet: due from the first sample's incubation on.

@@ -27,4 +27,7 @@ crate::codes! {
     684 VITAL_STATUS_CONTRADICTS Flag [deviation Major] (Subject) "a subject dies once and does not live afterwards" => "check both records against the source and tell QA";
     685 TRIAL_HALTED Gate [deviation Major] (Protocol) "the trial is not halted" => "wait until QA and an investigator resume it";
     686 TRIAL_CLOSED Gate [deviation Major] (Protocol) "the trial is not closed" => "nothing; a closed trial gives no more treatment";
+    687 SPONSOR_TOLD_LATE Flag [deviation Major] (Subject) "the sponsor is told of a serious reaction within 24 h after the investigator came to know of it" => "tell the sponsor now; record when it was told in another report of the same reaction";
+    688 AUTHORITY_TOLD_LATE Flag [deviation Major] (Subject) "the authorities are told of a suspected, unexpected, serious reaction within 7 days if it is fatal or life-threatening, else within 15 days, after the sponsor was told" => "tell them now; record when they were told in another report of the same reaction";
+    689 REACTION_TIMES_WRONG Flag [deviation Minor] () "a reaction is known after its onset, and the sponsor is told before the authorities" => "check the times against the source and report the reaction again with the same id";
 }

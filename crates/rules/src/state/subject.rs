@@ -12,6 +12,9 @@ use crate::index::id16;
 use crate::state::Upkeep;
 
 pub mod dose;
+pub mod reaction;
+
+pub use reaction::Reaction;
 
 pub use dose::{BedsideCheck, Dispensing, Dose, DoseState, Infusion, InfusionEnd, Portion};
 
@@ -127,6 +130,8 @@ pub struct Subject {
     pub vitals: Vec<Vital>,
     /// The record with which the subject withdrew from treatment, and when it did.
     pub withdrawn: Option<(RecordId, i64)>,
+    /// Adverse reactions in the order in which they were first reported.
+    pub reactions: Vec<Reaction>,
     /// Keys of the investigators who took consent or screened, with the record.
     pub investigated_by: Vec<(KeyId, RecordId)>,
     /// Holds, deviations, signatures.
@@ -146,6 +151,7 @@ impl Subject {
             doses: Vec::new(),
             vitals: Vec::new(),
             withdrawn: None,
+            reactions: Vec::new(),
             investigated_by: Vec::new(),
             upkeep: Upkeep::new(StreamKind::Subject),
         }
@@ -257,6 +263,7 @@ impl Subject {
                 at_ms: entry.occurred_at_ms(),
                 is_dead: e.status() == pb::VitalStatus::Dead,
             }),
+            Event::AdverseReactionReported(e) => reaction::fold(&mut self.reactions, entry.record_id(), e),
             Event::SubjectWithdrawn(e) => {
                 if e.scope().any(|scope| scope == pb::WithdrawalScope::Treatment) {
                     self.withdrawn.get_or_insert((entry.record_id(), entry.occurred_at_ms()));

@@ -217,6 +217,7 @@ impl Upkeep {
                 | Event::DeviationClosed(_)
                 | Event::ContainerEvent(_)
                 | Event::DoseRejected(_)
+                | Event::AdverseReactionReported(_)
                 | Event::SignatureAdded(_)
         );
         let signed_for: BTreeSet<Id16> = entry.record.slots.iter().map(|slot| Id16(id16(&slot.facility_id))).collect();
