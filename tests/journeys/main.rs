@@ -16,6 +16,7 @@ mod overview;
 mod people;
 mod proofs;
 mod reads;
+mod recall;
 mod refusals;
 mod shutdown;
 mod startup;

@@ -50,6 +50,7 @@ fn the_whole_trial_is_played_with_what_goes_wrong() {
     for subject in ["R-19", "R-21", "R-23"] {
         assert_eq!(count(&printed, &["lot L-2026-04", "infused", "POSITIVE_AFTER_RELEASE", &format!("subject {subject}")]), 2);
     }
+    assert_eq!(count(&printed, &["recall closed", "leaf"]), 1);
     // Nine and three of fifteen alive at day 28, four and three after three months.
     assert_eq!(followed(&printed, |day, word| day <= 28 && word == "died"), 6 + 12);
     assert_eq!(followed(&printed, |day, word| day == 28 && word == "alive"), 9 + 3);

@@ -144,6 +144,9 @@ pub fn print_forward(answer: &TraceForwardResponse) {
         let subject = if traced.subject_code.is_empty() { String::new() } else { format!("  subject {}", traced.subject_code) };
         say!("{}{dose}{subject}", unit_line(&traced.unit.clone().unwrap_or_default()));
     }
+    if !answer.affected_digest.is_empty() {
+        say!("AFFECTED {} units, doses and subjects, digest {}", answer.affected_count, hex::encode(&answer.affected_digest));
+    }
     if answer.incomplete {
         say!("NOT ALL: a lot is left out that you may not see");
     }

@@ -37,6 +37,17 @@ pub struct Effect {
     pub holds: &'static [StreamKind],
     /// The hold is on the units that the record names, not on the whole stream.
     pub of_units: bool,
+    /// Opens a recall or a look-back on the streams that it holds.
+    pub across: Option<Across>,
+}
+
+/// What is traced from a lot or a donor to every unit, dose and subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Across {
+    /// A product that may do harm is taken back.
+    Recall,
+    /// What came of a donor is traced because of what was learned of the donor.
+    LookBack,
 }
 
 /// One rule.
@@ -59,7 +70,7 @@ pub struct Code {
 }
 
 /// No effect beyond the mark.
-pub const NOTHING: Effect = Effect { deviation: None, holds: &[], of_units: false };
+pub const NOTHING: Effect = Effect { deviation: None, holds: &[], of_units: false, across: None };
 
 /// Declares a family's codes: `number NAME Class [effect] (streams read) "demand" => "next step";`
 #[macro_export]
@@ -84,32 +95,51 @@ macro_rules! codes {
 }
 
 /// `[]`, `[deviation Major]`, `[holds Lot]`, `[deviation Major holds Lot Donor]`; `[holds units]` and `[deviation Major holds units]` hold
-/// the units that the record names.
+/// the units that the record names; `[deviation Critical recalls Lot]` and `[deviation Critical looks_back Donor]` hold the stream and open
+/// a recall or a look-back.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! effect {
     ([]) => { $crate::codes::NOTHING };
     ([deviation $severity:ident]) => {
-        $crate::codes::Effect { deviation: Some(marrowline_record::pb::Severity::$severity), holds: &[], of_units: false }
+        $crate::codes::Effect { deviation: Some(marrowline_record::pb::Severity::$severity), holds: &[], of_units: false, across: None }
     };
     ([holds units]) => {
-        $crate::codes::Effect { deviation: None, holds: &[marrowline_record::pb::StreamKind::Lot], of_units: true }
+        $crate::codes::Effect { deviation: None, holds: &[marrowline_record::pb::StreamKind::Lot], of_units: true, across: None }
     };
     ([deviation $severity:ident holds units]) => {
         $crate::codes::Effect {
             deviation: Some(marrowline_record::pb::Severity::$severity),
             holds: &[marrowline_record::pb::StreamKind::Lot],
             of_units: true,
+            across: None,
+        }
+    };
+    ([deviation $severity:ident recalls $kind:ident]) => {
+        $crate::codes::Effect {
+            deviation: Some(marrowline_record::pb::Severity::$severity),
+            holds: &[marrowline_record::pb::StreamKind::$kind],
+            of_units: false,
+            across: Some($crate::codes::Across::Recall),
+        }
+    };
+    ([deviation $severity:ident looks_back $kind:ident]) => {
+        $crate::codes::Effect {
+            deviation: Some(marrowline_record::pb::Severity::$severity),
+            holds: &[marrowline_record::pb::StreamKind::$kind],
+            of_units: false,
+            across: Some($crate::codes::Across::LookBack),
         }
     };
     ([holds $($kind:ident)+]) => {
-        $crate::codes::Effect { deviation: None, holds: &[$(marrowline_record::pb::StreamKind::$kind),+], of_units: false }
+        $crate::codes::Effect { deviation: None, holds: &[$(marrowline_record::pb::StreamKind::$kind),+], of_units: false, across: None }
     };
     ([deviation $severity:ident holds $($kind:ident)+]) => {
         $crate::codes::Effect {
             deviation: Some(marrowline_record::pb::Severity::$severity),
             holds: &[$(marrowline_record::pb::StreamKind::$kind),+],
             of_units: false,
+            across: None,
         }
     };
 }

@@ -18,6 +18,7 @@ pub mod protocol;
 pub mod quality;
 pub mod reaction;
 pub mod reaffirmation;
+pub mod recall;
 pub mod release_testing;
 pub mod result_invalidation;
 pub mod specification;
@@ -43,6 +44,9 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::DeviationClosed(e) => quality::deviation_closed(c, e),
         Event::HoldSet(e) => quality::hold_set(c, e),
         Event::HoldLifted(e) => quality::hold_lifted(c, e),
+        Event::RecallOpened(_) | Event::LookBackOpened(_) => {}
+        Event::RecallClosed(e) => recall::closed(c, &recall::Closing::recall(e)),
+        Event::LookBackClosed(e) => recall::closed(c, &recall::Closing::look_back(e)),
         Event::DonorRegistered(e) => donor::registered(c, e),
         Event::DonorConsented(e) => donor::consented(c, e),
         Event::DonorTestReported(e) => donor::test_reported(c, e),

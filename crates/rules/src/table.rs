@@ -157,6 +157,12 @@ pub fn row_of(event: &Event) -> Row {
         Event::LotDispositionDecided(_) => {
             row(const { &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Certified)] }, LOT)
         }
+        Event::RecallOpened(_) | Event::LookBackOpened(_) => {
+            row(const { &[slot(&[QualityAssurance, QualifiedPerson], Approved)] }, ANY)
+        }
+        Event::RecallClosed(_) | Event::LookBackClosed(_) => {
+            row(const { &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Approved)] }, ANY)
+        }
         Event::CustodyRelinquished(_) => row(const { &[slot(HOLDER, Relinquished)] }, LOTS),
         Event::CustodyAccepted(_) => row(const { &[slot(HOLDER, Accepted)] }, LOTS),
         _ => lot_life_row(event).unwrap_or_else(|| subject_row(event)),
@@ -210,6 +216,9 @@ pub fn any_stream(event: &Event, kind: StreamKind) -> bool {
         Event::HoldSet(_) | Event::HoldLifted(_) => {
             matches!(kind, StreamKind::Lot | StreamKind::Donor | StreamKind::Subject)
         }
+        Event::RecallOpened(_) | Event::RecallClosed(_) | Event::LookBackOpened(_) | Event::LookBackClosed(_) => {
+            matches!(kind, StreamKind::Lot | StreamKind::Donor)
+        }
         _ => kind != StreamKind::Unspecified,
     }
 }
@@ -218,7 +227,12 @@ pub fn any_stream(event: &Event, kind: StreamKind) -> bool {
 pub fn category(event: &Event) -> Category {
     use Category::{Authorisation, Fact, Stop};
     match event {
-        Event::KeyRevoked(_) | Event::HoldSet(_) | Event::TrialHalted(_) | Event::DoseRejected(_) => Stop,
+        Event::KeyRevoked(_)
+        | Event::HoldSet(_)
+        | Event::TrialHalted(_)
+        | Event::DoseRejected(_)
+        | Event::RecallOpened(_)
+        | Event::LookBackOpened(_) => Stop,
         Event::DonorEligibilityDetermined(e) if e.eligibility() != Eligibility::Eligible => Stop,
         Event::LotDispositionDecided(e) if e.disposition() == Disposition::Rejected => Stop,
         Event::LedgerFounded(_)
@@ -232,6 +246,8 @@ pub fn category(event: &Event) -> Category {
         | Event::TestResultReviewed(_)
         | Event::DeviationClosed(_)
         | Event::HoldLifted(_)
+        | Event::RecallClosed(_)
+        | Event::LookBackClosed(_)
         | Event::LotDispositionDecided(_)
         | Event::SubjectRandomised(_)
         | Event::DoseOrdered(_)

@@ -66,6 +66,7 @@ histories! {
     order
     dose
     quality
+    recall
     refused_custody
     released_lot
     returned_units

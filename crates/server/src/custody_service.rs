@@ -298,19 +298,21 @@ impl Service {
                 let id = resolve(snapshot, CODE_DONOR, "donor", text)?;
                 let donor = snapshot.donor(&id).ok_or_else(|| errors::not_found("donor", text))?;
                 reading::check(person, StreamKind::Donor, &donor.upkeep)?;
-                Ok(Start { lots: donor.lots.iter().map(lot_of).collect::<Result<_, _>>()?, unit_id: None })
+                let lots = donor.lots.iter().map(lot_of).collect::<Result<_, _>>()?;
+                Ok(Start { lots, stream: Some((StreamKind::Donor, id)), unit_id: None })
             }
             Some(From::Lot(text)) => {
                 let lot = lot_of(&resolve(snapshot, CODE_LOT, "lot", text)?)?;
                 reading::check(person, StreamKind::Lot, &lot.upkeep)?;
-                Ok(Start { lots: vec![lot], unit_id: None })
+                let stream = Some((StreamKind::Lot, lot.id));
+                Ok(Start { lots: vec![lot], stream, unit_id: None })
             }
             Some(From::Unit(text)) => {
                 let id = resolve(snapshot, CODE_UNIT, "unit", text)?;
                 let lot = snapshot.lookup(&IndexKey::Unit(id.0)).and_then(|lot| snapshot.lot(&Id16(lot)));
                 let lot = lot.ok_or_else(|| errors::not_found("unit", text))?;
                 reading::check(person, StreamKind::Lot, &lot.upkeep)?;
-                Ok(Start { lots: vec![lot], unit_id: Some(id) })
+                Ok(Start { lots: vec![lot], stream: None, unit_id: Some(id) })
             }
             None => Err(errors::bad_field("FIELD_MISSING", "from", "nothing", "a donor, a lot or a unit")),
         }

@@ -15,6 +15,7 @@ use marrowline_ledger::{Ledger, Snapshot};
 use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{Disposition, Role, StreamKind};
 use marrowline_rules::View as _;
+use marrowline_rules::family::recall::Affected;
 use marrowline_rules::state::subject::Reaction;
 use marrowline_rules::state::{Lot, Stream, Upkeep};
 use tonic::Status;
@@ -26,6 +27,8 @@ use crate::{reading, views};
 pub struct Start {
     /// The lots.
     pub lots: Vec<Arc<Lot>>,
+    /// The lot or donor that it begins at, if it does not at a unit.
+    pub stream: Option<(StreamKind, Id16)>,
     /// Only this unit, if one was asked for.
     pub unit_id: Option<Id16>,
 }
@@ -68,6 +71,11 @@ pub fn trace_forward(
                     .unwrap_or_default(),
             });
         }
+    }
+    if let Some((kind, id)) = &start.stream {
+        let affected = Affected::of(snapshot, *kind, id);
+        answer.affected_count = u32::try_from(affected.count()).unwrap_or(u32::MAX);
+        answer.affected_digest = affected.digest().to_vec();
     }
     answer.checkpoint = answered(snapshot)?;
     Ok((answer, subjects))
@@ -232,11 +240,12 @@ fn upkeep(snapshot: &Snapshot, of: &Obligation, upkeep: &Upkeep) -> Vec<Obligati
     };
     let deviations = upkeep.open_deviations().map(|d| by_quality(ObligationKind::Deviation, &d.record_id.0, d.code));
     let holds = upkeep.open_holds().map(|h| by_quality(ObligationKind::Hold, &h.record_id.0, h.code));
+    let recalls = upkeep.open_recalls().map(|r| by_quality(ObligationKind::Recall, &r.record_id.0, r.code));
     let authority = snapshot.authority();
     let doubts = marrowline_rules::records_in_doubt(&authority, upkeep);
     let doubts = doubts.into_iter().filter(|record| is_home(snapshot, of, &record.record_id));
     let doubts = doubts.map(|record| by_quality(ObligationKind::Doubt, &record.record_id.0, "RECORD_IN_DOUBT"));
-    signatures.chain(deviations).chain(holds).chain(doubts).collect()
+    signatures.chain(deviations).chain(holds).chain(recalls).chain(doubts).collect()
 }
 
 /// Who is to be told next of a reaction.

@@ -86,6 +86,18 @@ pub fn stream(ledger: &Ledger, snapshot: &Snapshot, kind: StreamKind, id: &Id16,
                 meaning: o.meaning.into(),
             })
             .collect(),
+        recalls: upkeep
+            .recalls
+            .iter()
+            .map(|r| v1::RecallView {
+                recall_id: r.id.to_vec(),
+                look_back: r.across == codes::Across::LookBack,
+                code: r.code.to_owned(),
+                reason: r.reason.clone(),
+                record_id: r.record_id.0.to_vec(),
+                closed_by: r.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
+            })
+            .collect(),
         steps: entries.iter().map(|e| step(e, &authority)).collect(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use marrowline_client::v1::trace_forward_request::From;
-use marrowline_client::v1::{Answer, CheckDoseRequest, TraceBackRequest, TraceForwardRequest};
+use marrowline_client::v1::{Answer, CheckDoseRequest, GetLotRequest, TraceBackRequest, TraceForwardRequest};
 use marrowline_client::{Acknowledged, Client, Draft, Trust};
 use marrowline_proof::Receipt;
 use marrowline_record::id::KeyId;
@@ -361,8 +361,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Every unit of a lot and where it went.
-    pub async fn trace_forward(&mut self, lot: &str) -> Result<(), DemoError> {
+    /// Every unit of a lot and where it went; and what closes the lot's open recall with the list of it.
+    pub async fn trace_forward(&mut self, lot: &str) -> Result<pb::RecallClosed, DemoError> {
         self.client("aud").await?;
         let client = self.clients.get("aud").ok_or_else(|| Failure::unexpected("no client"))?;
         let request = TraceForwardRequest { from: Some(From::Lot(lot.to_owned())) };
@@ -372,7 +372,15 @@ impl Stage {
         if response.units.iter().all(|unit| unit.subject_code.is_empty()) {
             return Err(Failure::unexpected("the trace of the lot reaches no subject"));
         }
-        Ok(())
+        let shown = client.custody().get_lot(GetLotRequest { lot: lot.to_owned() }).await?.into_inner();
+        let recalls = shown.lot.and_then(|lot| lot.stream).map(|stream| stream.recalls).unwrap_or_default();
+        let open = recalls.into_iter().find(|recall| recall.closed_by.is_empty());
+        Ok(pb::RecallClosed {
+            recall_id: open.ok_or_else(|| Failure::unexpected("the lot has no open recall"))?.recall_id,
+            affected_count: Some(response.affected_count),
+            affected_digest: response.affected_digest,
+            conclusion: "every subject and investigator told; no unit is left in a freezer".to_owned(),
+        })
     }
 
     /// Id of a person's key.

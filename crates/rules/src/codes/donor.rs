@@ -17,5 +17,5 @@ crate::codes! {
     313 COLLECTED_WITHOUT_CONSENT Flag [deviation Critical holds Donor] (Donor) "marrow is collected after the donor's consent" => "QA decides on what was collected; the donor is held until then";
     314 COLLECTED_FROM_INELIGIBLE Flag [deviation Major holds Donor] (Donor) "marrow is collected from an eligible donor" => "determine eligibility, then QA resolves the hold";
     315 DIN_USED_BEFORE Flag [deviation Critical holds Donor] (Donor) "a donation number is used once" => "find out which collection the number belongs to; both donors are held until then";
-    316 ELIGIBILITY_REVISED_AFTER_USE Flag [deviation Critical holds Donor] (Donor) "a donor stays eligible after lots were made" => "open a look-back: every descendant unit is held; trace the doses that were infused";
+    316 ELIGIBILITY_REVISED_AFTER_USE Flag [deviation Critical looks_back Donor] (Donor) "a donor stays eligible after lots were made" => "the look-back is open and every descendant unit held: trace the doses that were infused, and close it with their list";
 }

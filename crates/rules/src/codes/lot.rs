@@ -38,7 +38,7 @@ crate::codes! {
     443 RESULT_UNIT_DIFFERS Flag [deviation Minor] (Lot, Specification) "a number is in the criterion's unit" => "report it in the criterion's unit; this report counts as not performed";
     444 INCUBATION_INCOMPLETE Flag [deviation Minor] (Lot, Specification) "a test with an incubation states inoculation and reading, at least the incubation apart" => "read it again after the incubation; this report counts as not performed";
     445 OUT_OF_SPECIFICATION Flag [deviation Critical holds Lot] (Lot, Specification) "a valid result satisfies its criterion" => "QA investigates; the lot is held, and every unit of it";
-    446 POSITIVE_AFTER_RELEASE Flag [deviation Critical holds Lot] (Lot, Specification) "no released lot has a result out of specification" => "recall: trace every unit, dose and subject of the lot";
+    446 POSITIVE_AFTER_RELEASE Flag [deviation Critical recalls Lot] (Lot, Specification) "no released lot has a result out of specification" => "the recall is open: trace every unit, dose and subject of the lot, and close it with their list";
     447 RETESTS_EXCEEDED Flag [deviation Major] (Lot, Specification) "a test is repeated at most as often as the specification allows" => "QA judges the deviation";
     450 RESULT_UNKNOWN Gate [] (Lot) "a reviewed result was reported on this lot" => "check the record id of the report";
     451 RESULT_ALREADY_REVIEWED Gate [] (Lot) "a result is reviewed once" => "nothing; the review stands";

@@ -100,6 +100,10 @@ pub(super) fn hold_lifted(c: &mut Context<'_>, e: &pb::HoldLifted) {
             }
         }
     }
+    if let Some(recall) = upkeep.open_recalls().find(|recall| recall.id[..] == e.hold_id[..]) {
+        let found = format!("the hold of `{}`, which is open", recall.code);
+        c.find(&codes::HOLD_OF_OPEN_RECALL, found, "a recall or look-back that is closed", vec![Look::Record(recall.record_id)]);
+    }
     let operators: Vec<Id16> = c
         .stream_ids(StreamKind::Lot)
         .filter_map(|id| c.view.lot(&id))

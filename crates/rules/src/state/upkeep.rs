@@ -1,4 +1,4 @@
-//! What every stream keeps: open holds, open deviations, signatures owed, and who signed each of its records.
+//! What every stream keeps: holds, deviations, recalls and look-backs, signatures owed, and who signed each of its records.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{Meaning, Role, Severity, StreamKind};
 use sha2::{Digest as _, Sha256};
 
-use crate::codes::{self, Code};
+use crate::codes::{self, Across, Code};
 use crate::index::id16;
 use crate::table;
 
@@ -17,6 +17,10 @@ use crate::table;
 pub const HOLD_SET: &str = "HOLD_SET";
 /// Rule code that a person's own deviation is derived with.
 pub const DEVIATION_OPENED: &str = "DEVIATION_OPENED";
+/// Rule code that a person's own recall is derived with.
+pub const RECALL_OPENED: &str = "RECALL_OPENED";
+/// Rule code that a person's own look-back is derived with.
+pub const LOOK_BACK_OPENED: &str = "LOOK_BACK_OPENED";
 
 /// SHA-256(record digest ‖ rule code): the id of a deviation or hold that a record brought about.
 pub fn derived_id(digest: &Digest, code: &str) -> [u8; 32] {
@@ -56,6 +60,23 @@ pub struct Deviation {
     pub severity: Severity,
     /// What happened.
     pub description: String,
+    /// The record that opened it.
+    pub record_id: RecordId,
+    /// The record that closed it.
+    pub closed_by: Option<RecordId>,
+}
+
+/// A recall or a look-back of a lot or a donor. A hold with the same id stops the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recall {
+    /// Its id.
+    pub id: [u8; 32],
+    /// Which of the two.
+    pub across: Across,
+    /// The rule's code, `RECALL_OPENED` or `LOOK_BACK_OPENED`.
+    pub code: &'static str,
+    /// Why, in words.
+    pub reason: String,
     /// The record that opened it.
     pub record_id: RecordId,
     /// The record that closed it.
@@ -105,6 +126,8 @@ pub struct Upkeep {
     pub holds: Vec<Hold>,
     /// All deviations, closed ones too.
     pub deviations: Vec<Deviation>,
+    /// All recalls and look-backs, closed ones too.
+    pub recalls: Vec<Recall>,
     /// Signatures still owed.
     pub owed: Vec<Owed>,
     /// Who signed each record, in order.
@@ -129,6 +152,7 @@ impl Upkeep {
             length: 0,
             holds: Vec::new(),
             deviations: Vec::new(),
+            recalls: Vec::new(),
             owed: Vec::new(),
             signed: Arc::new(Vec::new()),
             added: Vec::new(),
@@ -168,6 +192,11 @@ impl Upkeep {
         self.deviations.iter().filter(|d| d.closed_by.is_none())
     }
 
+    /// Recalls and look-backs that are open.
+    pub fn open_recalls(&self) -> impl Iterator<Item = &Recall> {
+        self.recalls.iter().filter(|recall| recall.closed_by.is_none())
+    }
+
     /// Adds the stream's next record.
     pub fn fold(&mut self, entry: &Entry) {
         self.length = self.length.saturating_add(1);
@@ -197,6 +226,10 @@ impl Upkeep {
                     hold.lifted_by.get_or_insert(entry.record_id());
                 }
             }
+            Some(Event::RecallOpened(e)) => self.recall(entry, Across::Recall, RECALL_OPENED, &e.reason),
+            Some(Event::LookBackOpened(e)) => self.recall(entry, Across::LookBack, LOOK_BACK_OPENED, &e.reason),
+            Some(Event::RecallClosed(e)) => self.close_recall(entry, Across::Recall, &e.recall_id),
+            Some(Event::LookBackClosed(e)) => self.close_recall(entry, Across::LookBack, &e.look_back_id),
             _ => {}
         }
     }
@@ -213,6 +246,10 @@ impl Upkeep {
             event,
             Event::HoldSet(_)
                 | Event::HoldLifted(_)
+                | Event::RecallOpened(_)
+                | Event::RecallClosed(_)
+                | Event::LookBackOpened(_)
+                | Event::LookBackClosed(_)
                 | Event::DeviationOpened(_)
                 | Event::DeviationClosed(_)
                 | Event::ContainerEvent(_)
@@ -245,7 +282,23 @@ impl Upkeep {
         let reason = format!("not met: {}", code.demands);
         // A record that names a dose and no unit holds the whole stream.
         let units = entry.record.event.as_ref().filter(|_| code.effect.of_units).map_or_else(Vec::new, units_of);
-        self.hold(entry, code.name, &reason, units, None);
+        match code.effect.across {
+            Some(across) => self.recall(entry, across, code.name, &reason),
+            None => self.hold(entry, code.name, &reason, units, None),
+        }
+    }
+
+    /// A recall stops what it is about.
+    fn recall(&mut self, entry: &Entry, across: Across, code: &'static str, reason: &str) {
+        self.hold(entry, code, reason, Vec::new(), None);
+        let id = derived_id(&entry.digest, code);
+        self.recalls.push(Recall { id, across, code, reason: reason.to_owned(), record_id: entry.record_id(), closed_by: None });
+    }
+
+    fn close_recall(&mut self, entry: &Entry, across: Across, id: &[u8]) {
+        for recall in self.recalls.iter_mut().filter(|recall| recall.across == across && recall.id[..] == *id) {
+            recall.closed_by.get_or_insert(entry.record_id());
+        }
     }
 
     fn open(&mut self, entry: &Entry, code: &'static str, severity: Severity, description: &str) {

@@ -18,6 +18,7 @@ use super::values::{Names, assignments, schema, set};
 use super::view::MemoryView;
 use crate::Verdict;
 use crate::family::dose_check::{self, Answer};
+use crate::family::recall::Affected;
 use crate::family::subject::slot_commitment;
 use crate::state::upkeep::derived_id;
 use crate::table::{self, SlotRule};
@@ -370,6 +371,12 @@ impl Names for Referring<'_> {
             "hold" | "deviation" => {
                 let (label, code) = name.split_once('/').ok_or_else(wrong)?;
                 derived_id(&record(label)?.1, code).to_vec()
+            }
+            // What a lot or a donor reaches, by its name: `@affected:lot/L1`.
+            "affected" => {
+                let (kind, name) = name.split_once('/').ok_or_else(wrong)?;
+                let kind = if kind == "lot" { StreamKind::Lot } else { StreamKind::Donor };
+                Affected::of(&self.ledger.view, kind, &stream_id(kind, name)).digest().to_vec()
             }
             "key" => people::key_id(name).0.to_vec(),
             "public" => people::public_key(name).to_vec(),

@@ -353,7 +353,11 @@ async fn contaminated_lot(stage: &mut Stage, lot: &mut Story, subjects: u32) -> 
         demo.result.kind = pb::ResultKind::Present.into();
         test(stage, lot, &samples, demo, &["OUT_OF_SPECIFICATION", "POSITIVE_AFTER_RELEASE"]).await?;
     }
-    stage.trace_forward(&lot.lot_code()).await
+    let closing = stage.trace_forward(&lot.lot_code()).await?;
+    stage.at(42, 15, 0).await?;
+    let words = format!("recall closed: {} units, doses and subjects", closing.affected_count());
+    stage.accept(Step::new(&words, Event::RecallClosed(closing)).by(&["qa", "qp"]).on(Lot, lot.lot)).await?;
+    Ok(())
 }
 
 /// What is heard of a subject's life later, put into the calendar.
