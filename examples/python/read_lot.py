@@ -5,31 +5,21 @@ The services and messages are asked for by server reflection. The key makes its 
 counts only if the checkpoint that it rests on is signed by the log. Needs
 `pip install grpcio grpcio-reflection protobuf cryptography`.
 """
-import base64, hashlib, json, sys, time
+import json, sys
 
 import grpc
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from bearer import token
 from check_receipt import signed_text
 
 
 def read(path):
     with open(path, "rb") as file:
         return file.read()
-
-
-def token(key, origin, seconds=600):
-    """A JWT that the key signs for itself; it lets its holder read, and signs no record."""
-    part = lambda raw: base64.urlsafe_b64encode(raw).rstrip(b"=")
-    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    header = {"alg": "EdDSA", "typ": "JWT", "kid": hashlib.sha256(b"\x01" + public).hexdigest()}
-    now = int(time.time())
-    claims = {"aud": origin, "iat": now, "exp": now + seconds}
-    body = b".".join(part(json.dumps(fields).encode()) for fields in (header, claims))
-    return (body + b"." + part(key.sign(body))).decode()
 
 
 def call(channel, pool, service, method, bearer, fields):

@@ -48,8 +48,8 @@ async fn health_and_both_reflections() {
     }
 }
 
-const MODULES: &str = "import grpc, cryptography, google.protobuf, grpc_reflection";
-const PACKAGES: [&str; 4] = ["grpcio", "grpcio-reflection", "protobuf", "cryptography"];
+const MODULES: &str = "import grpc, grpc_tools, cryptography, google.protobuf, grpc_reflection";
+const PACKAGES: [&str; 5] = ["grpcio", "grpcio-reflection", "grpcio-tools", "protobuf", "cryptography"];
 
 fn has_modules(python: &Path) -> bool {
     Command::new(python).args(["-c", MODULES]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
@@ -147,4 +147,41 @@ async fn python_reads_a_lot_by_reflection_and_checks_a_receipt() {
     assert!(!succeeded && text.contains("REFUSED"), "{text}");
     let (succeeded, text) = read_lot(&path("other.vkey"), &of_the_demo("people/aud.pem"), &path("passphrase"));
     assert!(!succeeded && text.contains("REFUSED") && !text.contains("L-2026-01"), "{text}");
+}
+
+/// A key, two people's passage, a signature that comes later, the lot, a dose, and a refusal: all by a program that is not ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn python_signs_passages_and_is_told_why_a_dose_is_not_dispensed() {
+    let Some(python) = python() else {
+        assert!(std::env::var_os("MARROWLINE_REQUIRE_PYTHON").is_none(), "no Python with {PACKAGES:?}");
+        eprintln!("SKIPPED: no Python with {PACKAGES:?}; the Python examples were NOT tried");
+        return;
+    };
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("passphrase");
+    std::fs::write(&secret, passphrase()).unwrap();
+    let mut command = Command::new(&python);
+    command.arg(example("passage.py")).arg(server.endpoint.strip_prefix("https://").unwrap());
+    command.args(["ca.pem", "log.vkey", "people"].map(|name| demo().join(name))).arg(&secret).arg("L-2026-01");
+    let output = command.output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    let ends = |end: &str| lines.iter().any(|line| line.ends_with(end));
+    for end in [
+        ": a new key is enrolled",
+        ": passage 1",
+        ": passage 2  FLAGGED VERIFIER_MISSING",
+        ": the verifier's signature is added",
+        "SignatureAdded signed by Python Verifier",
+        ": 6 records, 0 signatures owed",
+        ": RED",
+    ] {
+        assert!(ends(end), "{end}: {text}");
+    }
+    assert!(text.contains("dispensing refused (FAILED_PRECONDITION)"), "{text}");
+    for code in ["DOSE_ALREADY_DISPENSED (record ", "DOSE_ALREADY_USED (record "] {
+        assert!(text.contains(code), "{code}: {text}");
+    }
 }
