@@ -144,6 +144,24 @@ impl Server {
         Client::connect(&self.endpoint, trust(), &key(handle), 3_600).await.unwrap()
     }
 
+    /// Runs the command line as this person against this server.
+    pub fn run(&self, handle: &str, arguments: &[&str]) -> std::process::Output {
+        let beside = |name: &str| demo().join(name);
+        Command::new(PROGRAM)
+            .args(arguments)
+            .args(["--server", &self.endpoint])
+            .arg("--ca")
+            .arg(beside("ca.pem"))
+            .arg("--log")
+            .arg(beside("log.vkey"))
+            .arg("--key")
+            .arg(beside("people").join(format!("{handle}.pem")))
+            .arg("--passphrase-file")
+            .arg(beside("passphrase.txt"))
+            .output()
+            .unwrap()
+    }
+
     /// What the server logged so far.
     pub fn logged(&self) -> String {
         fs::read_to_string(&self.log).unwrap()

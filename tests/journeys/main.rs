@@ -18,6 +18,7 @@ mod proofs;
 mod reads;
 mod recall;
 mod refusals;
+mod report;
 mod shutdown;
 mod startup;
 mod strangers;

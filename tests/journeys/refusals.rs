@@ -132,6 +132,7 @@ async fn no_method_answers_without_a_token() {
         CustodyServiceClient.list_lots(ListLotsRequest) = "CustodyService.ListLots";
         CustodyServiceClient.list_units(ListUnitsRequest) = "CustodyService.ListUnits";
         CustodyServiceClient.list_obligations(ListObligationsRequest) = "CustodyService.ListObligations";
+        CustodyServiceClient.get_trial_report(GetTrialReportRequest) = "CustodyService.GetTrialReport";
         TransparencyServiceClient.get_checkpoint(GetCheckpointRequest) = "TransparencyService.GetCheckpoint";
         TransparencyServiceClient.get_inclusion_proof(GetInclusionProofRequest) = "TransparencyService.GetInclusionProof";
         TransparencyServiceClient.get_consistency_proof(GetConsistencyProofRequest) = "TransparencyService.GetConsistencyProof";

@@ -51,6 +51,13 @@ fn the_whole_trial_is_played_with_what_goes_wrong() {
         assert_eq!(count(&printed, &["lot L-2026-04", "infused", "POSITIVE_AFTER_RELEASE", &format!("subject {subject}")]), 2);
     }
     assert_eq!(count(&printed, &["recall closed", "leaf"]), 1);
+    // It ends with the report of all thirty, in every form.
+    for line in ["randomised 30 of 30 planned", "log-rank test: chi-squared", "day 28: p = 0.0604 (12 of 15 dead, 6 of 15)"] {
+        assert_eq!(count(&printed, &[line]), 1, "{line}");
+    }
+    for file in ["report.txt", "report.json", "report.csv", "report.svg"] {
+        assert!(std::fs::read_to_string(owned.path().join("d").join(file)).unwrap().contains("NCT01849237"), "{file}");
+    }
     // Nine and three of fifteen alive at day 28, four and three after three months.
     assert_eq!(followed(&printed, |day, word| day <= 28 && word == "died"), 6 + 12);
     assert_eq!(followed(&printed, |day, word| day == 28 && word == "alive"), 9 + 3);

@@ -50,6 +50,8 @@ pub enum Command {
     Donor(Show),
     /// Trace a dose back to its donor, or a donor, lot or unit forward to its subjects.
     Trace(Trace),
+    /// The report of a trial.
+    Trial(Trial),
     /// What is owed: signatures, open deviations and holds, sterility readings.
     Owed(Owed),
     /// May this dose be released?
@@ -317,4 +319,44 @@ pub struct Check {
     /// Which ledger, and as whom.
     #[command(flatten)]
     pub connection: Connection,
+}
+
+/// `trial`
+#[derive(Args)]
+pub struct Trial {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TrialCommand,
+}
+
+/// `trial …`
+#[derive(Subcommand)]
+pub enum TrialCommand {
+    /// Subjects, doses, deviations, endpoints and survival by arm, from the ledger as it stands.
+    Report {
+        /// Registration number, e.g. NCT01849237.
+        registration: String,
+        /// How it is written.
+        #[arg(long, value_enum, default_value_t = ReportForm::Table)]
+        format: ReportForm,
+        /// Write it to this file, which must not exist, instead of the terminal.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReportForm {
+    /// Text.
+    Table,
+    /// JSON.
+    Json,
+    /// CSV.
+    Csv,
+    /// The survival curves as a drawing.
+    Svg,
 }

@@ -67,6 +67,10 @@ pub async fn run(demo: Demo) -> Result<Exit, Failure> {
     say!("serving on {} with a certificate of its own authority", running.endpoint);
     let mut stage = Stage::open(&running.endpoint, trust(&folder, &log)?, &players, lab, hospital).await?;
     plot::play(&mut stage, demo.subjects).await?;
+    for (name, content) in stage.reports() {
+        let path = folder.join(name);
+        fs::write(&path, content).map_err(|e| Failure::file(&path, &e))?;
+    }
     let receipts = stage.into_receipts();
     stop(running).await?;
     say!("\nserver stopped");
@@ -223,6 +227,7 @@ fn commands(folder: &Path, endpoint: &str) -> Vec<String> {
         format!("marrowline check DOSE-R-01 {}", connection("pha1")),
         format!("marrowline trace back DOSE-R-01 {}", connection("aud")),
         format!("marrowline subject show R-02 {} --output json", connection("inv")),
+        format!("marrowline trial report NCT01849237 {}", connection("inv")),
         format!("marrowline fsck --data {folder}/ledger   (after the server has stopped)"),
     ]
 }
@@ -238,7 +243,8 @@ fn write_readme(folder: &Path, endpoint: &str) -> Result<(), Failure> {
          ledger/      the ledger: marrowline serve --data {}/ledger\n\
          people/      a key for each person, encrypted with the passphrase in passphrase.txt\n\
          ca.pem       the authority of the server's certificate\n\
-         log.vkey     the key that verifies receipts and checkpoints\n\n\
+         log.vkey     the key that verifies receipts and checkpoints\n\
+         report.*     the report of the trial: text, JSON, CSV and a drawing of the survival curves\n\n\
          To try:\n{}\n",
         folder.display(),
         commands(folder, endpoint).join("\n")

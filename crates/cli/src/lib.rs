@@ -15,6 +15,7 @@ mod keys;
 mod lists;
 mod names;
 mod pki;
+mod report;
 mod serve;
 mod write;
 
@@ -57,6 +58,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Dose(show) => runtime()?.block_on(ask::show(ask::Thing::Dose, show, arguments.output)),
         Command::Subject(show) => runtime()?.block_on(ask::show(ask::Thing::Subject, show, arguments.output)),
         Command::Donor(show) => runtime()?.block_on(ask::show(ask::Thing::Donor, show, arguments.output)),
+        Command::Trial(trial) => runtime()?.block_on(report::run(trial.command)),
         Command::Trace(trace) => runtime()?.block_on(ask::trace(trace, arguments.output)),
         Command::Check(check) => runtime()?.block_on(ask::check(check, arguments.output)),
     }

@@ -11,6 +11,7 @@ pub mod disposition;
 pub mod donor;
 pub mod dose;
 pub mod dose_check;
+pub mod endpoint;
 pub mod labels;
 pub mod lot;
 pub mod medium;
@@ -82,6 +83,7 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::VitalStatusRecorded(e) => subject::vital_status_recorded(c, e),
         Event::SubjectWithdrawn(_) => {}
         Event::AdverseReactionReported(e) => reaction::reported(c, e),
+        Event::EndpointObserved(e) => endpoint::observed(c, e),
         Event::DoseOrdered(e) => dose::ordered(c, e),
         Event::OrderCancelled(e) => dose::cancelled(c, e),
         Event::AllocationReleased(e) => dose::allocation_released(c, e),

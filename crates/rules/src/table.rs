@@ -204,6 +204,7 @@ fn subject_row(event: &Event) -> Row {
         Event::AllocationReleased(_) => row(const { &[slot(&[Pharmacist], Approved)] }, SUBJECT_LOTS),
         Event::DoseRejected(_) => row(const { &[slot(&[Pharmacist, QualityAssurance], Approved)] }, SUBJECT_LOTS),
         Event::AdverseReactionReported(_) => row(const { &[slot(&[Nurse, Investigator], Performed)] }, SUBJECT_ANY_LOTS),
+        Event::EndpointObserved(_) => row(const { &[slot(&[Investigator, QcAnalyst, Device], Performed)] }, SUBJECT),
         Event::VitalStatusRecorded(_) | Event::SubjectWithdrawn(_) => row(const { &[slot(&[Investigator], Performed)] }, SUBJECT),
         // Slots and streams are those of the record that owes the signature.
         _ => row(&[], ANY),
@@ -294,6 +295,7 @@ pub fn category(event: &Event) -> Category {
         | Event::UnitsDestroyed(_)
         | Event::VitalStatusRecorded(_)
         | Event::AdverseReactionReported(_)
+        | Event::EndpointObserved(_)
         | Event::SubjectWithdrawn(_) => Fact,
     }
 }

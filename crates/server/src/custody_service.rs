@@ -8,9 +8,10 @@ use marrowline_api::v1::custody_service_server::CustodyService;
 use marrowline_api::v1::trace_forward_request::From;
 use marrowline_api::v1::{
     Answer, CheckDoseRequest, CheckDoseResponse, Finding, GetDonorRequest, GetDonorResponse, GetDoseRequest, GetDoseResponse,
-    GetLotRequest, GetLotResponse, GetSubjectRequest, GetSubjectResponse, GetUnitRequest, GetUnitResponse, ListLotsRequest,
-    ListLotsResponse, ListObligationsRequest, ListObligationsResponse, ListUnitsRequest, ListUnitsResponse, TraceBackRequest,
-    TraceBackResponse, TraceForwardRequest, TraceForwardResponse, TraceStep,
+    GetLotRequest, GetLotResponse, GetSubjectRequest, GetSubjectResponse, GetTrialReportRequest, GetTrialReportResponse,
+    GetUnitRequest, GetUnitResponse, ListLotsRequest, ListLotsResponse, ListObligationsRequest, ListObligationsResponse,
+    ListUnitsRequest, ListUnitsResponse, TraceBackRequest, TraceBackResponse, TraceForwardRequest, TraceForwardResponse,
+    TraceStep,
 };
 use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Ledger, Snapshot};
@@ -25,7 +26,7 @@ use tonic::{Request, Response, Status};
 use crate::auth::{Auth, Person};
 use crate::overview::{self, Start};
 use crate::trace::Chain;
-use crate::{reading, views};
+use crate::{reading, trial_report, views};
 
 /// The service.
 pub struct Service {
@@ -286,6 +287,22 @@ impl CustodyService for Service {
     ) -> Result<Response<ListObligationsResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         overview::list_obligations(&self.ledger, &person, request.get_ref()).map(Response::new)
+    }
+
+    async fn get_trial_report(
+        &self,
+        request: Request<GetTrialReportRequest>,
+    ) -> Result<Response<GetTrialReportResponse>, Status> {
+        let person = self.auth.person(request.metadata())?;
+        let ledger = self.ledger.clone();
+        let reader = person.clone();
+        // Thousands of subjects are folded and their tests computed: that is not work for a thread that answers others.
+        let made = tokio::task::spawn_blocking(move || trial_report::get(&ledger, &reader, request.get_ref())).await;
+        let (report, subjects) = made.map_err(|error| Status::internal(error.to_string()))??;
+        for subject_id in &subjects {
+            self.note_subject(&person, subject_id, "GetTrialReport").await;
+        }
+        Ok(Response::new(report))
     }
 }
 

@@ -8,6 +8,7 @@ mod overview;
 mod reading;
 mod trace;
 mod transparency_service;
+mod trial_report;
 mod views;
 
 use std::future::Future;

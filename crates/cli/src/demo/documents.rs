@@ -29,11 +29,14 @@ pub const STANDARD: u32 = 1;
 /// See [`STANDARD`].
 pub const CELLS: u32 = 2;
 
+/// Registration number of the trial.
+pub const REGISTRATION: &str = "NCT01849237";
+
 /// The trial's protocol, as registered under NCT01849237.
 pub fn protocol(slots: u32, root: [u8; 32]) -> pb::ProtocolPublished {
     pb::ProtocolPublished {
         version: 1,
-        registration: "NCT01849237".to_owned(),
+        registration: REGISTRATION.to_owned(),
         title: "Russian clinical trial of mesenchymal cells in patients with septic shock and severe neutropenia (RuMCeSS)"
             .to_owned(),
         arms: vec![

@@ -8,6 +8,7 @@ use marrowline_record::pb;
 use marrowline_record::pb::StreamKind::{Donor, Lot, Protocol, Specification};
 use marrowline_record::pb::record::Event;
 
+mod endpoints;
 mod subjects;
 mod trial;
 
@@ -88,7 +89,8 @@ pub async fn play(stage: &mut Stage, subjects: u32) -> Result<(), DemoError> {
     if subjects > 3 {
         trial::play(stage, &story, subjects, [on_time.subject, late.subject, standard]).await?;
     }
-    Ok(())
+    stage.chapter("The report of the trial");
+    stage.report(documents::REGISTRATION).await
 }
 
 fn randomisation_list(stage: &mut Stage) -> Result<Vec<Slot>, DemoError> {

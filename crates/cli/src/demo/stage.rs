@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use marrowline_client::v1::trace_forward_request::From;
-use marrowline_client::v1::{Answer, CheckDoseRequest, GetLotRequest, TraceBackRequest, TraceForwardRequest};
+use marrowline_client::v1::{
+    Answer, CheckDoseRequest, GetLotRequest, GetTrialReportRequest, ReportFormat, TraceBackRequest, TraceForwardRequest,
+};
 use marrowline_client::{Acknowledged, Client, Draft, Trust};
 use marrowline_proof::Receipt;
 use marrowline_record::id::KeyId;
@@ -26,6 +28,14 @@ use crate::lists;
 pub const START_MS: i64 = 1_772_427_600_000;
 /// Moscow.
 pub const OFFSET_MINUTES: i32 = 180;
+
+/// Forms of the report, with the files that they are kept in.
+const REPORTS: [(ReportFormat, &str); 4] = [
+    (ReportFormat::Table, "report.txt"),
+    (ReportFormat::Json, "report.json"),
+    (ReportFormat::Csv, "report.csv"),
+    (ReportFormat::Svg, "report.svg"),
+];
 
 /// One step of the story.
 pub struct Step {
@@ -76,6 +86,7 @@ pub struct Stage {
     /// What happens by itself when its time has come, by Unix ms.
     calendar: BTreeMap<i64, Vec<Step>>,
     receipts: Vec<Receipt>,
+    reports: Vec<(&'static str, String)>,
 }
 
 impl Stage {
@@ -98,6 +109,7 @@ impl Stage {
             first_day: 0,
             calendar: BTreeMap::new(),
             receipts: Vec::new(),
+            reports: Vec::new(),
         };
         stage.chapter("People and places");
         stage.at(0, 8, 30).await?;
@@ -381,6 +393,27 @@ impl Stage {
             affected_digest: response.affected_digest,
             conclusion: "every subject and investigator told; no unit is left in a freezer".to_owned(),
         })
+    }
+
+    /// The report of the trial in every form; the text is printed.
+    pub async fn report(&mut self, registration: &str) -> Result<(), DemoError> {
+        self.client("aud").await?;
+        let client = self.clients.get("aud").ok_or_else(|| Failure::unexpected("no client"))?;
+        for (form, name) in REPORTS {
+            let request = GetTrialReportRequest { registration: registration.to_owned(), format: form.into() };
+            let answer = client.custody().get_trial_report(request).await?.into_inner();
+            client.follow(&answer.checkpoint).await?;
+            if form == ReportFormat::Table {
+                say!("{}", answer.content.trim_end());
+            }
+            self.reports.push((name, answer.content));
+        }
+        Ok(())
+    }
+
+    /// The reports that were made, with their file names.
+    pub fn reports(&self) -> &[(&'static str, String)] {
+        &self.reports
     }
 
     /// Id of a person's key.

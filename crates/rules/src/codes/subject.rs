@@ -30,4 +30,7 @@ crate::codes! {
     687 SPONSOR_TOLD_LATE Flag [deviation Major] (Subject) "the sponsor is told of a serious reaction within 24 h after the investigator came to know of it" => "tell the sponsor now; record when it was told in another report of the same reaction";
     688 AUTHORITY_TOLD_LATE Flag [deviation Major] (Subject) "the authorities are told of a suspected, unexpected, serious reaction within 7 days if it is fatal or life-threatening, else within 15 days, after the sponsor was told" => "tell them now; record when they were told in another report of the same reaction";
     689 REACTION_TIMES_WRONG Flag [deviation Minor] () "a reaction is known after its onset, and the sponsor is told before the authorities" => "check the times against the source and report the reaction again with the same id";
+    690 LOINC_CODE_WRONG Flag [deviation Minor] () "an endpoint's code is a LOINC code: one to seven digits, a hyphen and their check digit" => "look the code up again and record the endpoint again; this value is not counted";
+    691 VISIT_NOT_PLANNED Flag [deviation Minor] (Subject, Protocol) "an endpoint belongs to the baseline or to a follow-up day of the protocol" => "record it again for the day that the protocol names; this value stays outside the planned visits";
+    692 ENDPOINT_INCOMPLETE Flag [deviation Minor] () "a number has value, unit and comparator; any other result has none" => "record it again, complete; this value is not counted";
 }

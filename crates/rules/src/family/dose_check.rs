@@ -18,9 +18,9 @@ use crate::family::dose::{amount, bedside, order, portions, weight};
 use crate::finding::Finding;
 use crate::frame;
 use crate::index::{IndexKey, id16};
-use crate::state::Upkeep;
 use crate::state::lot::Processing;
 use crate::state::subject::{Dose, DoseState};
+use crate::state::{Subject, Upkeep};
 use crate::view::View;
 
 /// The answer of a dose check.
@@ -93,7 +93,7 @@ pub fn check(view: &dyn View, dose_id: &Id16, at_ms: i64) -> DoseCheck {
     check.lots = case.seen().map(|(_, seen)| seen.lot.id).collect::<BTreeSet<_>>().into_iter().collect();
     check.records = records(&case).into_iter().collect();
     check.expires_at_ms = Some(case.expires_at_ms());
-    check.viable_cells_per_kg = viable_cells_per_kg(&case);
+    check.viable_cells_per_kg = viable_cells_per_kg(case.subject, case.dose);
     check.answer = if is_unseen(&case) {
         Answer::NoAnswer
     } else if check.findings.is_empty() {
@@ -252,10 +252,11 @@ fn is_unseen(case: &Case<'_>) -> bool {
         })
 }
 
-/// Viable cells per kg of the order's weight, rounded down.
-fn viable_cells_per_kg(case: &Case<'_>) -> Option<u64> {
-    let weight = u128::from(case.order_weighing()?.weight_grams) * 10_000;
-    let viable = u128::from(case.dose.total_cells) * u128::from(case.dose.viability_basis_points) * 1_000;
+/// Viable cells per kg of the weight that the dose was ordered with, rounded down.
+pub fn viable_cells_per_kg(subject: &Subject, dose: &Dose) -> Option<u64> {
+    let weighing = subject.weighing(&subject.order(&dose.order_id)?.weighing_record_id)?;
+    let weight = u128::from(weighing.weight_grams) * 10_000;
+    let viable = u128::from(dose.total_cells) * u128::from(dose.viability_basis_points) * 1_000;
     u64::try_from(viable.checked_div(weight)?).ok()
 }
 

@@ -89,6 +89,12 @@ pub(super) fn vital_status_recorded(c: &mut Context<'_>, e: &pb::VitalStatusReco
     );
 }
 
+/// Whether a screened subject may take part, by the protocol; nothing before its screening.
+pub fn is_eligible(protocol: &ProtocolPublished, subject: &crate::state::Subject) -> Option<bool> {
+    let (consent, screening) = (subject.consent()?, subject.screening()?);
+    Some(reasons_against(protocol, consent.event.age_years.unwrap_or(0), &screening.event).is_empty())
+}
+
 /// Why somebody may not take part, by the protocol; nothing if they may.
 pub fn reasons_against(protocol: &ProtocolPublished, age_years: u32, screening: &pb::SubjectScreened) -> Vec<String> {
     let mut reasons = Vec::new();

@@ -109,6 +109,15 @@ pub struct Vital {
     pub is_dead: bool,
 }
 
+/// A value of an endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// The record.
+    pub record_id: RecordId,
+    /// What was recorded.
+    pub event: pb::EndpointObserved,
+}
+
 /// The subject stream.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -132,6 +141,8 @@ pub struct Subject {
     pub withdrawn: Option<(RecordId, i64)>,
     /// Adverse reactions in the order in which they were first reported.
     pub reactions: Vec<Reaction>,
+    /// Endpoints in the order in which they were recorded.
+    pub endpoints: Vec<Endpoint>,
     /// Keys of the investigators who took consent or screened, with the record.
     pub investigated_by: Vec<(KeyId, RecordId)>,
     /// Holds, deviations, signatures.
@@ -152,6 +163,7 @@ impl Subject {
             vitals: Vec::new(),
             withdrawn: None,
             reactions: Vec::new(),
+            endpoints: Vec::new(),
             investigated_by: Vec::new(),
             upkeep: Upkeep::new(StreamKind::Subject),
         }
@@ -264,6 +276,7 @@ impl Subject {
                 is_dead: e.status() == pb::VitalStatus::Dead,
             }),
             Event::AdverseReactionReported(e) => reaction::fold(&mut self.reactions, entry.record_id(), e),
+            Event::EndpointObserved(e) => self.endpoints.push(Endpoint { record_id: entry.record_id(), event: e.clone() }),
             Event::SubjectWithdrawn(e) => {
                 if e.scope().any(|scope| scope == pb::WithdrawalScope::Treatment) {
                     self.withdrawn.get_or_insert((entry.record_id(), entry.occurred_at_ms()));

@@ -6,7 +6,7 @@ use marrowline_record::pb::record::Event;
 
 use super::super::DemoError;
 use super::super::stage::{Stage, Step};
-use super::{Story, slot_hashes, version_1};
+use super::{Story, endpoints, slot_hashes, version_1};
 
 /// One subject of the cell arm.
 pub(super) struct Case {
@@ -97,6 +97,7 @@ pub(super) async fn enrol(stage: &mut Stage, story: &Story, slot: u32, day: i64)
         inclusion_proof: proof,
     });
     stage.accept(on("randomised: next slot of the committed list", randomised).by(&["rnd"]).on(Protocol, story.protocol)).await?;
+    endpoints::baseline(stage, slot, subject).await?;
     Ok(subject)
 }
 

@@ -15,8 +15,8 @@ use super::subjects::{
     Case, allocate, allocation, dispensing, enrol, infuse, order, order_million_per_kg, prepare, subject_code, weigh,
 };
 use super::{
-    Batch, Samples, Story, collect, conditional_release, consent_of_donor, deliver, dispose, donate, donor_test, expand,
-    final_release, sample, test, tests_of, version_1,
+    Batch, Samples, Story, collect, conditional_release, consent_of_donor, deliver, dispose, donate, donor_test, endpoints,
+    expand, final_release, sample, test, tests_of, version_1,
 };
 
 const SECOND: Batch =
@@ -368,6 +368,12 @@ fn follow_up(stage: &mut Stage, story: &Story, slot: u32, subject: [u8; 16], day
     let deaths = if arm == Some(CELLS) { DEATHS_WITH_CELLS } else { DEATHS_WITHOUT };
     let death = deaths.get(before).copied().flatten();
     stage.count_from(0);
+    for visit in endpoints::VISITS.into_iter().filter(|visit| death.is_none_or(|death| death > *visit)) {
+        for step in endpoints::steps(slot, subject, visit, arm == Some(CELLS)) {
+            let at = stage.instant(day + visit, 6, 30);
+            stage.later(&at, step);
+        }
+    }
     let mut record = |days: i64, status: pb::VitalStatus, words: &str| {
         let at = stage.instant(day + days, 7, 0);
         let event = Event::VitalStatusRecorded(pb::VitalStatusRecorded { status: status.into() });

@@ -1,0 +1,39 @@
+//! `trial report`: what the ledger says of a trial, on the terminal or in a file.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+
+use marrowline_client::v1::{GetTrialReportRequest, ReportFormat};
+
+use crate::args::{ReportForm, TrialCommand};
+use crate::ask::connect;
+use crate::exit::{Exit, say};
+use crate::failure::Failure;
+
+/// Runs `trial …`.
+pub async fn run(command: TrialCommand) -> Result<Exit, Failure> {
+    let TrialCommand::Report { registration, format, out, connection } = command;
+    let client = connect(&connection).await?;
+    let format = match format {
+        ReportForm::Table => ReportFormat::Table,
+        ReportForm::Json => ReportFormat::Json,
+        ReportForm::Csv => ReportFormat::Csv,
+        ReportForm::Svg => ReportFormat::Svg,
+    };
+    let request = GetTrialReportRequest { registration, format: format.into() };
+    let answer = client.custody().get_trial_report(request).await?.into_inner();
+    client.follow(&answer.checkpoint).await?;
+    match out {
+        Some(path) => write(&path, &answer.content)?,
+        None => say!("{}", answer.content.trim_end()),
+    }
+    Ok(Exit::Done)
+}
+
+/// A report is never written over another one: which of the two was cut off when would be lost.
+fn write(path: &Path, content: &str) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::file(path, &e);
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+    file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+}
