@@ -129,6 +129,7 @@ pub async fn first_of(server: &Server, event: &str) -> pb::Record {
 async fn every_event_was_signed_appended_and_is_read_back() {
     let server = Server::start();
     crate::doubt::happens(&server).await;
+    crate::amendment::happens(&server).await;
     crate::subject_life::happens(&server).await;
     what_the_demo_left_out(&server).await;
     crate::lot_life::happens(&server).await;

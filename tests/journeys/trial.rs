@@ -51,6 +51,7 @@ fn the_whole_trial_is_played_with_what_goes_wrong() {
         assert_eq!(count(&printed, &["lot L-2026-04", "infused", "POSITIVE_AFTER_RELEASE", &format!("subject {subject}")]), 2);
     }
     assert_eq!(count(&printed, &["recall closed", "leaf"]), 1);
+    assert_eq!(count(&printed, &["weighing amended", "leaf"]), 1);
     // It ends with the report of all thirty, in every form.
     for line in ["randomised 30 of 30 planned", "log-rank test: chi-squared", "day 28: p = 0.0604 (12 of 15 dead, 6 of 15)"] {
         assert_eq!(count(&printed, &[line]), 1, "{line}");

@@ -50,6 +50,10 @@ pub enum Command {
     Donor(Show),
     /// Trace a dose back to its donor, or a donor, lot or unit forward to its subjects.
     Trace(Trace),
+    /// Replace what a fact says, with a reason and QA's signature.
+    Amend(Amend),
+    /// Say that a fact never happened, with a reason and QA's signature.
+    Void(Void),
     /// The report of a trial.
     Trial(Trial),
     /// What is owed: signatures, open deviations and holds, sterility readings.
@@ -359,4 +363,45 @@ pub enum ReportForm {
     Csv,
     /// The survival curves as a drawing.
     Svg,
+}
+
+/// `amend`
+#[derive(Args)]
+pub struct Amend {
+    /// A field of the event with its new value, e.g. `weight_grams=69000`; repeat for more.
+    #[arg(long, value_name = "FIELD=VALUE", required = true)]
+    pub set: Vec<String>,
+    /// Which record, why, and who signs.
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// `void`
+#[derive(Args)]
+pub struct Void {
+    /// Which record, why, and who signs.
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// What `amend` and `void` take. Your key signs in a role of the record, QA's second.
+#[derive(Args)]
+pub struct Change {
+    /// UUID of the record.
+    pub record: String,
+    /// Why, and what it was checked against.
+    #[arg(long)]
+    pub reason: String,
+    /// QA's key file.
+    #[arg(long = "sign", value_name = "KEYFILE")]
+    pub sign: PathBuf,
+    /// Your role, if the record has more than one, e.g. NURSE.
+    #[arg(long)]
+    pub role: Option<String>,
+    /// Only say what the ledger would say.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Which ledger, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
 }

@@ -7,7 +7,11 @@ use crate::failure::Failure;
 /// The event as JSON. A path is made of names with points and list places, `units[0].total_cells`; a value is JSON if it begins like a
 /// list, an object or a quoted text, and text or a number otherwise.
 pub fn event(name: &str, assignments: &[String]) -> Result<Value, Failure> {
-    let mut body = Value::Object(Map::new());
+    changed(name, Value::Object(Map::new()), assignments)
+}
+
+/// An event with some of its fields set anew.
+pub fn changed(name: &str, mut body: Value, assignments: &[String]) -> Result<Value, Failure> {
     for assignment in assignments {
         let (path, text) = assignment.split_once('=').ok_or_else(|| {
             Failure::usage(format!("`--set {assignment}`: write --set FIELD=VALUE, e.g. --set weight_grams=70000"))

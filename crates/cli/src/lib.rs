@@ -2,6 +2,7 @@
 //!
 //! stdout is data, stderr is words. Failures are JSON too with `--output json`.
 
+mod amend;
 mod args;
 mod ask;
 mod demo;
@@ -58,6 +59,8 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Dose(show) => runtime()?.block_on(ask::show(ask::Thing::Dose, show, arguments.output)),
         Command::Subject(show) => runtime()?.block_on(ask::show(ask::Thing::Subject, show, arguments.output)),
         Command::Donor(show) => runtime()?.block_on(ask::show(ask::Thing::Donor, show, arguments.output)),
+        Command::Amend(amend) => runtime()?.block_on(amend::amend(amend, arguments.output)),
+        Command::Void(void) => runtime()?.block_on(amend::void(void, arguments.output)),
         Command::Trial(trial) => runtime()?.block_on(report::run(trial.command)),
         Command::Trace(trace) => runtime()?.block_on(ask::trace(trace, arguments.output)),
         Command::Check(check) => runtime()?.block_on(ask::check(check, arguments.output)),

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use ed25519_dalek::SigningKey;
 use marrowline_client::{Client, Draft};
 use marrowline_record::pb::{self, Role};
 use marrowline_record::{EventKind, instant};
@@ -29,12 +30,23 @@ pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
     let first = signing.first().ok_or_else(|| Failure::usage("give --key"))?;
     let client = Client::connect(&connection.server, trust(&connection.ca, &connection.log)?, first, TOKEN_SECONDS).await?;
     let draft = draft(&client, &append).await?;
+    send(&client, &draft, &signing, append.dry_run, output).await
+}
+
+/// Signs a record with these keys, one for each slot, and appends it or asks what the ledger would say.
+pub async fn send(
+    client: &Client,
+    draft: &Draft,
+    signing: &[SigningKey],
+    dry_run: bool,
+    output: Output,
+) -> Result<Exit, Failure> {
     let bytes = draft.encode();
     marrowline_record::decode(&bytes)
         .map_err(|e| Failure::usage(format!("{} at {}: found {}; allowed {}", e.code.as_str(), e.path, e.found, e.allowed)))?;
     let at = draft.record().occurred_at.unwrap_or_default();
-    let signings: Vec<_> = (0u8..).zip(&signing).map(|(slot, key)| draft.sign(&bytes, slot, key, &at)).collect();
-    if append.dry_run {
+    let signings: Vec<_> = (0u8..).zip(signing).map(|(slot, key)| draft.sign(&bytes, slot, key, &at)).collect();
+    if dry_run {
         let verdict = client.judge(bytes, &signings).await?;
         for finding in &verdict.findings {
             say!("{}: found {}; allowed {}; next: {}", finding.code, finding.found, finding.allowed, finding.next);
@@ -97,10 +109,7 @@ async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
     let at = match &append.at {
         Some(text) => time(text).ok_or_else(|| Failure::usage(format!("`{text}` is no time; write 2026-11-23 09:10 +03:00")))?,
         // A TRAINING ledger has a clock of its own.
-        None => {
-            let clock = client.clock().await?;
-            if clock.training { pb::Instant { unix_ms: clock.now_unix_ms, offset_minutes: 0 } } else { marrowline_client::now(0) }
-        }
+        None => now(client).await?,
     };
     let facility = append.facility.as_deref().ok_or_else(|| Failure::usage("give --facility"))?;
     let facility = names::facility(client, facility).await?;
@@ -129,6 +138,12 @@ async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
         Some(note) => draft.note(note),
         None => draft,
     })
+}
+
+/// Now. A TRAINING ledger has a clock of its own.
+pub async fn now(client: &Client) -> Result<pb::Instant, Failure> {
+    let clock = client.clock().await?;
+    Ok(if clock.training { pb::Instant { unix_ms: clock.now_unix_ms, offset_minutes: 0 } } else { marrowline_client::now(0) })
 }
 
 /// A time as people write it: the seconds may be left out.

@@ -246,10 +246,19 @@ impl Client {
 
     /// The digest of a record, from its verified receipt.
     pub async fn digest_of(&self, record_id: [u8; 16]) -> Result<[u8; 32], ClientError> {
+        Ok(self.record(record_id).await?.0.leaf().digest.0)
+    }
+
+    /// A record by its id, with its receipt verified, and the record in words.
+    pub async fn record(&self, record_id: [u8; 16]) -> Result<(VerifiedReceipt, v1::StepView), ClientError> {
         let request = v1::GetRecordRequest { record_id: record_id.to_vec(), index: None };
         let response = self.ledger.clone().get_record(request).await?.into_inner();
         let receipt: Receipt = response.receipt.ok_or(ClientError::Incomplete("a receipt"))?.into();
-        Ok(self.verify(&receipt, None).await?.leaf().digest.0)
+        let verified = self.verify(&receipt, None).await?;
+        if verified.record().record_id != record_id {
+            return Err(ClientError::Incomplete("the record that was asked for"));
+        }
+        Ok((verified, response.step.unwrap_or_default()))
     }
 
     /// Records of a stream, or of the whole log, in pages.

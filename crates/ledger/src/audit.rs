@@ -149,7 +149,10 @@ impl Audit {
         for extended in &entry.record.streams {
             let id = Id16(extended.id.as_slice().try_into().unwrap_or([0; 16]));
             let key = stream_key(extended.kind() as u8, &id.0);
-            self.view.streams.entry(key).or_insert_with(|| Stream::new(extended.kind(), id)).fold(&entry);
+            let entries = &self.view.entries;
+            let stream = self.view.streams.entry(key).or_insert_with(|| Stream::new(extended.kind(), id));
+            // Every record before this one is in memory.
+            let _ = stream.add(&entry, &|id| entries.get(id).cloned());
         }
         for write in writes(&entry) {
             let key = write.key.to_bytes();

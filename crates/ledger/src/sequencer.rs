@@ -268,9 +268,10 @@ impl Sequencer {
         leaf.check().map_err(|e| cannot(e.to_string()))?;
         let bytes = leaf.encode();
         let signed_hash = leaf.signed_hash();
-        let entry = Entry::new(at.index, &leaf, opened);
+        let entry = Arc::new(Entry::new(at.index, &leaf, opened));
         let index_writes = index_writes(&entry);
-        let folded = fold(&view, &entry);
+        let folded =
+            fold(&view, &entry).ok_or_else(|| cannot(view.failure().unwrap_or_else(|| "a record is missing".to_owned())))?;
         if let Some(reason) = view.failure() {
             return Err(cannot(reason));
         }
@@ -290,7 +291,7 @@ impl Sequencer {
         for (write, existing) in index_writes.iter().zip(existing) {
             own.set_index(write, existing);
         }
-        own.entries.insert(opened.record_id(), Arc::new(entry));
+        own.entries.insert(opened.record_id(), entry);
         attempt.records.push(StagedRecord {
             index: at.index,
             leaf: bytes,
@@ -349,17 +350,17 @@ fn known(view: &Snapshot, opened: &OpenedRecord) -> Result<Option<(u64, Vec<Find
     Ok(Some((index, Vec::new(), true)))
 }
 
-/// The streams that a record extends, folded with it.
-fn fold(view: &Snapshot, entry: &Entry) -> HashMap<StreamKey, Arc<Stream>> {
+/// The streams that a record extends, folded with it; `None` if one of their records cannot be read.
+fn fold(view: &Snapshot, entry: &Arc<Entry>) -> Option<HashMap<StreamKey, Arc<Stream>>> {
     let mut folded = HashMap::with_capacity(entry.record.streams.len());
     for extended in &entry.record.streams {
         let id = Id16(extended.id.as_slice().try_into().unwrap_or([0; 16]));
         let key = stream::stream_key(extended.kind() as u8, &id.0);
         let mut state = view.stream(extended.kind(), &id).unwrap_or_else(|| Arc::new(Stream::new(extended.kind(), id)));
-        Arc::make_mut(&mut state).fold(entry);
+        Arc::make_mut(&mut state).add(entry, &|id| view.entry(id))?;
         folded.insert(key, state);
     }
-    folded
+    Some(folded)
 }
 
 /// The index changes of a record, as a store keeps them.

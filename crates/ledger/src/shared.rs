@@ -1,5 +1,6 @@
 //! What the threads of the ledger share: the committed tree, caches, the clock.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -9,7 +10,7 @@ use ed25519_dalek::SigningKey;
 use lru::LruCache;
 use marrowline_merkle::{Checkpoint, Edge, Hash, TileSource};
 use marrowline_record::entry::Entry;
-use marrowline_record::id::{Id16, KeyId, StreamKey};
+use marrowline_record::id::{Id16, KeyId, RecordId, StreamKey};
 use marrowline_record::key::{KeyRef, PublicKey};
 use marrowline_record::leaf::Leaf;
 use marrowline_record::origin::Origin;
@@ -19,6 +20,14 @@ use marrowline_rules::state::{Authority, Stream};
 
 use crate::clock::{Clock, Reading, TimeSource};
 use crate::store::{Reader, StoreError};
+
+fn missing(key: &StreamKey, seq: u64) -> StoreError {
+    StoreError::Damaged {
+        what: "a stream".to_owned(),
+        place: format!("record {seq} of stream {key} is missing"),
+        next: "run fsck; rebuild the projection".to_owned(),
+    }
+}
 
 /// Streams that are kept folded.
 const CACHED_STREAMS: usize = 4_096;
@@ -131,6 +140,14 @@ impl Shared {
         decode_entry(index, &leaf, &record).map(Some)
     }
 
+    /// A committed record by its id.
+    fn entry_of(&self, id: &RecordId) -> Result<Option<Arc<Entry>>, StoreError> {
+        match self.reader.index_of(id)? {
+            Some(index) => Ok(self.entry(index)?.map(Arc::new)),
+            None => Ok(None),
+        }
+    }
+
     /// A stream's length when the log had `size` leaves.
     pub fn length_at(&self, key: &StreamKey, size: u64) -> Result<u64, StoreError> {
         let Some((mut length, _)) = self.reader.head(key)? else {
@@ -160,8 +177,17 @@ impl Shared {
         };
         while folded < length {
             folded = folded.saturating_add(1);
-            let entry = self.stream_entry(&key, folded)?;
-            Arc::make_mut(&mut state).fold(&entry);
+            let entry = Arc::new(self.stream_entry(&key, folded)?);
+            let failure = RefCell::new(None);
+            let read = |id: &RecordId| {
+                self.entry_of(id).unwrap_or_else(|error| {
+                    failure.replace(Some(error));
+                    None
+                })
+            };
+            if Arc::make_mut(&mut state).add(&entry, &read).is_none() {
+                return Err(failure.take().unwrap_or_else(|| missing(&key, folded)));
+            }
         }
         let mut streams = lock(&self.streams);
         if streams.peek(&key).is_none_or(|(cached_length, _)| *cached_length < length) {
@@ -172,13 +198,8 @@ impl Shared {
 
     /// Record number `seq` of a stream.
     pub fn stream_entry(&self, key: &StreamKey, seq: u64) -> Result<Entry, StoreError> {
-        let missing = || StoreError::Damaged {
-            what: "a stream".to_owned(),
-            place: format!("record {seq} of stream {key} is missing"),
-            next: "run fsck; rebuild the projection".to_owned(),
-        };
-        let (index, _) = self.reader.link(key, seq)?.ok_or_else(missing)?;
-        self.entry(index)?.ok_or_else(missing)
+        let (index, _) = self.reader.link(key, seq)?.ok_or_else(|| missing(key, seq))?;
+        self.entry(index)?.ok_or_else(|| missing(key, seq))
     }
 
     /// Parses the keys of an authority that were not parsed yet.

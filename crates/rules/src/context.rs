@@ -5,6 +5,7 @@ use std::sync::Arc;
 use marrowline_record::id::{Digest, Id16, KeyId, RecordId};
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Meaning, Role, StreamKind};
+use marrowline_record::signing::Signing;
 
 use crate::codes::{Class, Code};
 use crate::finding::{Finding, Look};
@@ -41,6 +42,8 @@ pub struct Context<'a> {
     pub record: &'a pb::Record,
     /// Its digest.
     pub digest: Digest,
+    /// Its signings, by slot.
+    pub signings: &'a [Signing],
     /// How it is treated.
     pub category: Category,
     /// The ledger's time.

@@ -4,6 +4,7 @@ use marrowline_record::pb::record::Event;
 
 use crate::context::Context;
 
+pub mod amendment;
 pub mod authority;
 pub mod container;
 pub mod custody;
@@ -35,6 +36,9 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::KeyGranted(e) => authority::key_granted(c, e),
         Event::KeyRevoked(e) => authority::key_revoked(c, e),
         Event::RecordReaffirmed(e) => reaffirmation::reaffirmed(c, e),
+        Event::RecordAmended(e) => amendment::amended(c, e),
+        Event::RecordVoided(e) => amendment::voided(c, e),
+        Event::AuditNoted(_) => {}
         Event::SignatureAdded(e) => authority::signature_added(c, e),
         Event::ProtocolPublished(e) => protocol::published(c, e),
         Event::TrialHalted(_) => {}

@@ -116,13 +116,18 @@ pub(crate) fn words(name: &str) -> String {
 
 fn check_streams(c: &mut Context<'_>, event: &Event, row: &Row) {
     let count = |kind: StreamKind| c.record.streams.iter().filter(|s| s.kind() == kind).count();
-    let right = if row.streams.is_empty() {
+    let right = if table::extends_targets_streams(event) {
+        !c.record.streams.is_empty() && c.record.streams.iter().all(|s| table::any_stream(event, s.kind()))
+    } else if row.streams.is_empty() {
         c.record.streams.len() == 1 && c.record.streams.iter().all(|s| table::any_stream(event, s.kind()))
     } else {
         row.streams.iter().all(|rule| (rule.min..=rule.max).contains(&count(rule.kind)))
             && c.record.streams.iter().all(|s| row.streams.iter().any(|rule| rule.kind == s.kind()))
     };
     let allowed = || {
+        if table::extends_targets_streams(event) {
+            return "the streams of the record that it names".to_owned();
+        }
         if row.streams.is_empty() {
             return "exactly one stream of the thing it is about".to_owned();
         }

@@ -1,12 +1,14 @@
 //! The one door: frame first (time, signatures, streams, heads), then the rules of the event's family.
 
-use marrowline_record::OpenedRecord;
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Digest, Id16};
+use marrowline_record::pb::Record;
+use marrowline_record::signing::Signing;
+use marrowline_record::{Entry, OpenedRecord};
 
 use crate::context::{Context, Signer, refuses};
 use crate::finding::Finding;
 use crate::view::View;
-use crate::{family, frame, table};
+use crate::{again, family, frame, table};
 
 /// The rule set that this software judges by. Released rule sets stay compiled for ever.
 pub const RULE_SET: u32 = 1;
@@ -52,12 +54,13 @@ pub fn judge(rule_set: u32, view: &dyn View, at: At, opened: &OpenedRecord) -> O
     if rule_set != RULE_SET {
         return None;
     }
-    let mut context = context(view, at, opened)?;
+    let mut context = context(view, at.recorded_at_ms, opened.record(), opened.digest(), opened.signings())?;
     let category = context.category;
     frame::judge(&mut context, at);
     // A record whose streams or signatures are not of its event's form gives the family's rules nothing to stand on.
     if !context.is_refused() || category == table::Category::Authorisation && frame::is_well_formed(&context) {
         family::judge(&mut context);
+        again::after_late_fact(&mut context);
     }
     let mut findings = context.findings;
     findings.sort_by(|a, b| a.code.number.cmp(&b.code.number).then_with(|| a.look_at.cmp(&b.look_at)));
@@ -65,12 +68,25 @@ pub fn judge(rule_set: u32, view: &dyn View, at: At, opened: &OpenedRecord) -> O
     Some(if violations.is_empty() { Verdict::Accepted { flags } } else { Verdict::Refused { violations } })
 }
 
-fn context<'a>(view: &'a dyn View, at: At, opened: &'a OpenedRecord) -> Option<Context<'a>> {
-    let record = opened.record();
+/// What the rules of its family alone find about a record that the ledger accepted at this time.
+pub(crate) fn family_findings(view: &dyn View, recorded_at_ms: i64, entry: &Entry) -> Vec<Finding> {
+    let Some(mut context) = context(view, recorded_at_ms, &entry.record, entry.digest, &entry.signings) else {
+        return Vec::new();
+    };
+    family::judge(&mut context);
+    context.findings
+}
+
+fn context<'a>(
+    view: &'a dyn View,
+    recorded_at_ms: i64,
+    record: &'a Record,
+    digest: Digest,
+    signings: &'a [Signing],
+) -> Option<Context<'a>> {
     let event = record.event.as_ref()?;
     let authority = view.authority();
-    let signers = opened
-        .signings()
+    let signers = signings
         .iter()
         .filter_map(|signing| {
             let slot = record.slots.get(usize::from(signing.slot))?;
@@ -91,9 +107,10 @@ fn context<'a>(view: &'a dyn View, at: At, opened: &'a OpenedRecord) -> Option<C
         view,
         authority,
         record,
-        digest: opened.digest(),
+        digest,
+        signings,
         category: table::category(event),
-        recorded_at_ms: at.recorded_at_ms,
+        recorded_at_ms,
         occurred_at_ms: record.occurred_at.as_ref().map_or(0, |i| i.unix_ms),
         signers,
         findings: Vec::new(),

@@ -7,6 +7,7 @@
 //! Where to find things: `codes/` names every rule once; `table.rs` says who signs what and which streams it extends; `state/` folds
 //! a stream's records into what the rules ask about; `family/` holds the rules themselves, one file for each family of records.
 
+mod again;
 pub mod codes;
 mod context;
 pub mod family;

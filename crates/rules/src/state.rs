@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use marrowline_record::entry::Entry;
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::StreamKind;
 
 pub mod authority;
@@ -17,6 +17,7 @@ pub mod protocol;
 pub mod specification;
 pub mod subject;
 pub mod upkeep;
+pub mod version;
 
 pub use authority::Authority;
 pub use donor::Donor;
@@ -25,6 +26,7 @@ pub use protocol::Protocol;
 pub use specification::Specification;
 pub use subject::Subject;
 pub use upkeep::Upkeep;
+pub use version::Versions;
 
 /// A folded stream of any kind.
 #[derive(Clone, Debug)]
@@ -59,8 +61,41 @@ impl Stream {
         }
     }
 
-    /// Adds the stream's next record.
-    pub fn fold(&mut self, entry: &Entry) {
+    /// Adds the stream's next record. An amendment counts in the place of the record that it amends, so that everything is folded again
+    /// with it; `read` finds the stream's records. `None` if one of them cannot be read: the state is then not to be used.
+    #[must_use]
+    pub fn add(&mut self, entry: &Arc<Entry>, read: &dyn Fn(&RecordId) -> Option<Arc<Entry>>) -> Option<()> {
+        if !version::changes_the_past(entry) {
+            self.fold(entry);
+            return Some(());
+        }
+        let signed = Arc::clone(&self.upkeep().signed);
+        let mut entries = signed.iter().map(|signed| read(&signed.record_id)).collect::<Option<Vec<_>>>()?;
+        entries.push(Arc::clone(entry));
+        let versions = Versions::of(&entries);
+        let mut again = self.before_its_first();
+        for entry in &entries {
+            again.fold(&versions.of_entry(entry));
+        }
+        *self = again;
+        Some(())
+    }
+
+    /// The same stream before its first record.
+    pub(crate) fn before_its_first(&self) -> Stream {
+        let id = match self {
+            Stream::Authority(_) | Stream::Other(_) => Id16([0; 16]),
+            Stream::Protocol(state) => state.id,
+            Stream::Specification(state) => state.id,
+            Stream::Donor(state) => state.id,
+            Stream::Lot(state) => state.id,
+            Stream::Subject(state) => state.id,
+        };
+        Stream::new(self.upkeep().kind, id)
+    }
+
+    /// Folds a record, or the version of it that counts.
+    pub(crate) fn fold(&mut self, entry: &Entry) {
         match self {
             Stream::Authority(state) => Arc::make_mut(state).fold(entry),
             Stream::Protocol(state) => Arc::make_mut(state).fold(entry),

@@ -206,9 +206,26 @@ fn subject_row(event: &Event) -> Row {
         Event::AdverseReactionReported(_) => row(const { &[slot(&[Nurse, Investigator], Performed)] }, SUBJECT_ANY_LOTS),
         Event::EndpointObserved(_) => row(const { &[slot(&[Investigator, QcAnalyst, Device], Performed)] }, SUBJECT),
         Event::VitalStatusRecorded(_) | Event::SubjectWithdrawn(_) => row(const { &[slot(&[Investigator], Performed)] }, SUBJECT),
+        // A role that signed the target, and QA; streams are the target's.
+        Event::RecordAmended(_) | Event::RecordVoided(_) => {
+            row(const { &[slot(EVERY_ROLE, Approved), slot(&[QualityAssurance], Approved)] }, ANY)
+        }
+        Event::AuditNoted(_) => row(const { &[slot(&[Auditor], Reviewed)] }, ANY),
         // Slots and streams are those of the record that owes the signature.
         _ => row(&[], ANY),
     }
+}
+
+/// Whether a record extends the streams of another one that it names, however many they are.
+pub fn extends_targets_streams(event: &Event) -> bool {
+    matches!(event, Event::RecordAmended(_) | Event::RecordVoided(_))
+}
+
+/// Whether a fact can be amended or voided. A decision is ended by another decision, a deviation by its closing; what is said about a
+/// signature or another record stands.
+pub fn is_amendable(event: &Event) -> bool {
+    category(event) == Category::Fact
+        && !matches!(event, Event::SignatureAdded(_) | Event::DeviationOpened(_) | Event::AuditNoted(_))
 }
 
 /// Whether a record about "any" stream may extend one of this kind.
@@ -220,6 +237,8 @@ pub fn any_stream(event: &Event, kind: StreamKind) -> bool {
         Event::RecallOpened(_) | Event::RecallClosed(_) | Event::LookBackOpened(_) | Event::LookBackClosed(_) => {
             matches!(kind, StreamKind::Lot | StreamKind::Donor)
         }
+        // Keys and their grants are ended, not amended.
+        Event::RecordAmended(_) | Event::RecordVoided(_) => !matches!(kind, StreamKind::Unspecified | StreamKind::Authority),
         _ => kind != StreamKind::Unspecified,
     }
 }
@@ -249,6 +268,8 @@ pub fn category(event: &Event) -> Category {
         | Event::HoldLifted(_)
         | Event::RecallClosed(_)
         | Event::LookBackClosed(_)
+        | Event::RecordAmended(_)
+        | Event::RecordVoided(_)
         | Event::LotDispositionDecided(_)
         | Event::SubjectRandomised(_)
         | Event::DoseOrdered(_)
@@ -285,6 +306,7 @@ pub fn category(event: &Event) -> Category {
         | Event::InfusionStarted(_)
         | Event::InfusionEnded(_)
         | Event::SignatureAdded(_)
+        | Event::AuditNoted(_)
         | Event::MediumChanged(_)
         | Event::LabelsPrinted(_)
         | Event::LabelsApplied(_)

@@ -39,6 +39,7 @@ macro_rules! histories {
 
 histories! {
     founding
+    amendment
     authority
     beginnings
     container

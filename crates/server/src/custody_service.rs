@@ -364,10 +364,11 @@ impl Service {
         let mut seen = BTreeSet::new();
         for (kind, id, name) in streams {
             let entries = self.ledger.stream_entries(kind, &id, 1, MAX_TRACE).map_err(|e| errors::store(&e))?;
-            for entry in entries.iter().filter(|e| chain.holds(&e.record)) {
+            let mut targets = BTreeSet::new();
+            for entry in entries.iter().filter(|e| chain.holds(&e.record, &mut targets)) {
                 if seen.insert(entry.index) {
-                    let step = TraceStep { stream: name.clone(), step: Some(views::step(entry, &authority)) };
-                    steps.push((entry.index, step));
+                    let step = views::step(entry, &authority, views::version(snapshot, entry).as_ref());
+                    steps.push((entry.index, TraceStep { stream: name.clone(), step: Some(step) }));
                 }
             }
         }

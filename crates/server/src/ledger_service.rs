@@ -129,7 +129,12 @@ impl Service {
             .ok_or_else(|| errors::not_found("record", &entry.index.to_string()))?;
         let snapshot = self.ledger.snapshot();
         if reading::may_read_entry(person, &snapshot, entry) {
-            return Ok(LoggedRecord { index: entry.index, leaf, record, step: Some(views::step(entry, &snapshot.authority())) });
+            return Ok(LoggedRecord {
+                index: entry.index,
+                leaf,
+                record,
+                step: Some(views::step(entry, &snapshot.authority(), views::version(&snapshot, entry).as_ref())),
+            });
         }
         Ok(LoggedRecord {
             index: entry.index,
@@ -285,7 +290,7 @@ impl LedgerService for Service {
                 "someone with a role at a facility that took part, or an auditor",
             ));
         }
-        let step = views::step(&entry, &snapshot.authority());
+        let step = views::step(&entry, &snapshot.authority(), views::version(&snapshot, &entry).as_ref());
         drop(snapshot);
         self.note_access(&person, "GetRecord", &[&entry]).await;
         let checkpoint = self.ledger.checkpoint();

@@ -28,8 +28,24 @@ impl Chain {
         }
     }
 
-    /// Whether a record belongs to it.
-    pub fn holds(&self, record: &Record) -> bool {
+    /// Whether a record belongs to it. What is amended or voided comes before what does so: `known` collects the ids of what belongs.
+    pub fn holds(&self, record: &Record, known: &mut BTreeSet<Vec<u8>>) -> bool {
+        let named = match &record.event {
+            Some(Event::RecordAmended(e)) => e.target.as_ref(),
+            Some(Event::RecordVoided(e)) => e.target.as_ref(),
+            _ => None,
+        };
+        let belongs = match named {
+            Some(target) => known.contains(&target.record_id),
+            None => self.is_about(record),
+        };
+        if belongs {
+            known.insert(record.record_id.clone());
+        }
+        belongs
+    }
+
+    fn is_about(&self, record: &Record) -> bool {
         let mut subjects = record.streams.iter().filter(|s| s.kind() == StreamKind::Subject).peekable();
         let is_of_subject = subjects.peek().is_none() || subjects.any(|s| self.subject_id.is_some_and(|id| s.id == id.0));
         is_of_subject && record.event.as_ref().is_none_or(|event| self.concerns(event))
@@ -107,24 +123,38 @@ mod tests {
     #[test]
     fn only_its_own_units_orders_and_doses() {
         let chain = chain(true);
-        assert!(chain.holds(&record(None, thawed(4))));
-        assert!(!chain.holds(&record(None, thawed(5))), "another unit of the lot");
+        assert!(chain.is_about(&record(None, thawed(4))));
+        assert!(!chain.is_about(&record(None, thawed(5))), "another unit of the lot");
         let broke = |unit: u8| Event::ContainerEvent(pb::ContainerEvent { unit_ids: vec![vec![unit; 16]], ..Default::default() });
-        assert!(chain.holds(&record(None, broke(4))));
-        assert!(!chain.holds(&record(None, broke(5))), "another unit of the lot broke");
-        assert!(chain.holds(&record(Some(1), dispensed(3))));
-        assert!(!chain.holds(&record(Some(1), dispensed(9))), "another dose of the subject");
-        assert!(!chain.holds(&record(Some(8), dispensed(3))), "another subject");
+        assert!(chain.is_about(&record(None, broke(4))));
+        assert!(!chain.is_about(&record(None, broke(5))), "another unit of the lot broke");
+        assert!(chain.is_about(&record(Some(1), dispensed(3))));
+        assert!(!chain.is_about(&record(Some(1), dispensed(9))), "another dose of the subject");
+        assert!(!chain.is_about(&record(Some(8), dispensed(3))), "another subject");
         let allocated =
             |order: u8| Event::UnitsAllocated(pb::UnitsAllocated { order_id: vec![order; 16], unit_ids: vec![vec![4; 16]] });
-        assert!(chain.holds(&record(Some(1), allocated(2))));
-        assert!(!chain.holds(&record(Some(1), allocated(7))), "another order");
-        assert!(chain.holds(&record(None, Event::Harvested(pb::Harvested::default()))), "the whole lot's");
+        assert!(chain.is_about(&record(Some(1), allocated(2))));
+        assert!(!chain.is_about(&record(Some(1), allocated(7))), "another order");
+        assert!(chain.is_about(&record(None, Event::Harvested(pb::Harvested::default()))), "the whole lot's");
     }
 
     #[test]
     fn nothing_of_the_subject_for_who_must_not_see_it() {
-        assert!(chain(false).holds(&record(None, thawed(4))));
-        assert!(!chain(false).holds(&record(Some(1), dispensed(3))));
+        assert!(chain(false).is_about(&record(None, thawed(4))));
+        assert!(!chain(false).is_about(&record(Some(1), dispensed(3))));
+    }
+
+    #[test]
+    fn an_amendment_belongs_where_its_target_does() {
+        let (chain, mut known) = (chain(true), BTreeSet::new());
+        let with_id = |id: u8, record: Record| Record { record_id: vec![id; 16], ..record };
+        let voided = |target: u8| {
+            let target = pb::AmendedRecord { record_id: vec![target; 16], digest: vec![0; 32] };
+            Event::RecordVoided(pb::RecordVoided { target: Some(target), ..pb::RecordVoided::default() })
+        };
+        assert!(chain.holds(&with_id(7, record(None, thawed(4))), &mut known));
+        assert!(!chain.holds(&with_id(8, record(None, thawed(5))), &mut known));
+        assert!(chain.holds(&with_id(9, record(None, voided(7))), &mut known));
+        assert!(!chain.holds(&with_id(10, record(None, voided(8))), &mut known), "another unit's");
     }
 }

@@ -11,7 +11,7 @@ use marrowline_rules::state::custody::Custody;
 use marrowline_rules::state::lot::Unit;
 use marrowline_rules::state::lot::labels::LabelBatch;
 use marrowline_rules::state::subject::Dose;
-use marrowline_rules::state::upkeep::Hold;
+use marrowline_rules::state::upkeep::{Hold, Version};
 use marrowline_rules::state::{Authority, Donor, Lot, Subject, Upkeep};
 use marrowline_rules::{View, codes};
 
@@ -31,8 +31,10 @@ fn hold(hold: &Hold) -> v1::HoldView {
 }
 
 /// A record in words.
-pub fn step(entry: &Entry, authority: &Authority) -> v1::StepView {
+pub fn step(entry: &Entry, authority: &Authority, version: Option<&Version>) -> v1::StepView {
     v1::StepView {
+        amended_by: version.map(|version| version.record_id.0.to_vec()).unwrap_or_default(),
+        is_void: version.is_some_and(|version| version.is_void),
         index: entry.index,
         record_id: entry.record_id().0.to_vec(),
         event: entry.event().map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
@@ -50,6 +52,13 @@ pub fn step(entry: &Entry, authority: &Authority) -> v1::StepView {
             .collect(),
         flags: entry.flags.iter().map(|n| codes::by_number(*n).map_or_else(|| n.to_string(), |c| c.name.to_owned())).collect(),
     }
+}
+
+/// What became of a record: the stream that it extends first says whether it was amended or voided.
+pub fn version(snapshot: &Snapshot, entry: &Entry) -> Option<Version> {
+    let first = entry.record.streams.first()?;
+    let stream = snapshot.stream(first.kind(), &Id16(first.id.as_slice().try_into().ok()?))?;
+    stream.upkeep().amended.get(&entry.record_id()).copied()
 }
 
 /// What every stream has, with its records in words.
@@ -98,7 +107,7 @@ pub fn stream(ledger: &Ledger, snapshot: &Snapshot, kind: StreamKind, id: &Id16,
                 closed_by: r.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
             })
             .collect(),
-        steps: entries.iter().map(|e| step(e, &authority)).collect(),
+        steps: entries.iter().map(|e| step(e, &authority, upkeep.amended.get(&e.record_id()))).collect(),
     }
 }
 

@@ -422,6 +422,16 @@ impl Stage {
         Ok(KeyId::of(key.verifying_key().as_bytes()).0.to_vec())
     }
 
+    /// A record that was appended, with its digest.
+    pub fn recorded(&self, record_id: &[u8; 16]) -> Result<(pb::Record, [u8; 32]), DemoError> {
+        let decoded = self.receipts.iter().rev().filter_map(|receipt| {
+            let record = marrowline_record::decode(&receipt.record).ok()?;
+            Some((record, marrowline_record::digest(&receipt.record).0))
+        });
+        let mut named = decoded.filter(|(record, _)| record.record_id == record_id);
+        named.next().ok_or_else(|| Failure::unexpected("a record that was never appended"))
+    }
+
     /// Every receipt that was given.
     pub fn into_receipts(self) -> Vec<Receipt> {
         self.receipts

@@ -1,12 +1,12 @@
 //! What every stream keeps: holds, deviations, recalls and look-backs, signatures owed, and who signed each of its records.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Digest, Id16, KeyId, RecordId};
 use marrowline_record::pb::record::Event;
-use marrowline_record::pb::{Meaning, Role, Severity, StreamKind};
+use marrowline_record::pb::{AmendedRecord, Meaning, Role, Severity, StreamKind};
 use sha2::{Digest as _, Sha256};
 
 use crate::codes::{self, Across, Code};
@@ -115,6 +115,15 @@ pub struct SignedRecord {
     pub key_ids: Vec<KeyId>,
 }
 
+/// What became of a record that was amended or voided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The record of the last amendment, or the one that voided it.
+    pub record_id: RecordId,
+    /// Whether the record no longer counts.
+    pub is_void: bool,
+}
+
 /// What every stream keeps.
 #[derive(Clone, Debug)]
 pub struct Upkeep {
@@ -136,6 +145,10 @@ pub struct Upkeep {
     pub added: Vec<(Digest, Vec<KeyId>)>,
     /// Facilities that a record of the stream was signed for.
     pub facilities: BTreeSet<Id16>,
+    /// The latest versions of records that were amended or voided.
+    pub amended: BTreeMap<RecordId, Version>,
+    /// The latest moment that an authorisation of the stream is dated at.
+    pub decided_at_ms: Option<i64>,
 }
 
 impl Default for Upkeep {
@@ -157,6 +170,8 @@ impl Upkeep {
             signed: Arc::new(Vec::new()),
             added: Vec::new(),
             facilities: BTreeSet::new(),
+            amended: BTreeMap::new(),
+            decided_at_ms: None,
         }
     }
 
@@ -209,6 +224,9 @@ impl Upkeep {
         });
         self.fold_effects(entry);
         self.fold_owed(entry);
+        if entry.event().is_some_and(|event| table::category(event) == table::Category::Authorisation) {
+            self.decided_at_ms = self.decided_at_ms.max(Some(entry.occurred_at_ms()));
+        }
         match &entry.record.event {
             Some(Event::DeviationOpened(e)) => self.open(entry, DEVIATION_OPENED, e.severity(), &e.description),
             Some(Event::DeviationClosed(e)) => {
@@ -230,6 +248,8 @@ impl Upkeep {
             Some(Event::LookBackOpened(e)) => self.recall(entry, Across::LookBack, LOOK_BACK_OPENED, &e.reason),
             Some(Event::RecallClosed(e)) => self.close_recall(entry, Across::Recall, &e.recall_id),
             Some(Event::LookBackClosed(e)) => self.close_recall(entry, Across::LookBack, &e.look_back_id),
+            Some(Event::RecordAmended(e)) => self.amend(entry, e.target.as_ref(), false),
+            Some(Event::RecordVoided(e)) => self.amend(entry, e.target.as_ref(), true),
             _ => {}
         }
     }
@@ -256,6 +276,9 @@ impl Upkeep {
                 | Event::DoseRejected(_)
                 | Event::AdverseReactionReported(_)
                 | Event::SignatureAdded(_)
+                | Event::RecordAmended(_)
+                | Event::RecordVoided(_)
+                | Event::AuditNoted(_)
         );
         let signed_for: BTreeSet<Id16> = entry.record.slots.iter().map(|slot| Id16(id16(&slot.facility_id))).collect();
         let is_stranger = self.kind == StreamKind::Subject
@@ -298,6 +321,13 @@ impl Upkeep {
     fn close_recall(&mut self, entry: &Entry, across: Across, id: &[u8]) {
         for recall in self.recalls.iter_mut().filter(|recall| recall.across == across && recall.id[..] == *id) {
             recall.closed_by.get_or_insert(entry.record_id());
+        }
+    }
+
+    fn amend(&mut self, entry: &Entry, target: Option<&AmendedRecord>, is_void: bool) {
+        if let Some(target) = target {
+            let version = Version { record_id: entry.record_id(), is_void };
+            self.amended.insert(RecordId(id16(&target.record_id)), version);
         }
     }
 

@@ -356,6 +356,23 @@ struct Referring<'a> {
     at_ms: i64,
 }
 
+impl Referring<'_> {
+    /// A record with other values in its event: `path=value;path=value`.
+    fn amended(&self, record: &pb::Record, changes: &str) -> Result<Vec<u8>, String> {
+        let descriptor = schema()?.get_message_by_name("marrowline.v1.Record").ok_or("no Record")?;
+        let mut whole = DynamicMessage::decode(descriptor, record.encode_to_vec().as_slice()).map_err(|e| e.to_string())?;
+        let event = record.event.as_ref().map(marrowline_record::EventKind::of).ok_or("no event")?;
+        for change in changes.split(';').filter(|change| !change.is_empty()) {
+            let (path, value) = change.split_once('=').ok_or_else(|| format!("`{change}` is no change"))?;
+            // A path from the record's own fields on begins with a dot.
+            let path = path.strip_prefix('.').map_or_else(|| format!("{}.{path}", event.field_name()), str::to_owned);
+            set(&mut whole, &path, value, self)?;
+        }
+        let changed = pb::Record::decode(whole.encode_to_vec().as_slice()).map_err(|e| e.to_string())?;
+        Ok(changed.encode_to_vec())
+    }
+}
+
 impl Names for Referring<'_> {
     fn moment(&self, text: &str) -> Result<i64, String> {
         moment(text, self.at_ms)
@@ -377,6 +394,11 @@ impl Names for Referring<'_> {
                 let (kind, name) = name.split_once('/').ok_or_else(wrong)?;
                 let kind = if kind == "lot" { StreamKind::Lot } else { StreamKind::Donor };
                 Affected::of(&self.ledger.view, kind, &stream_id(kind, name)).digest().to_vec()
+            }
+            "amended" => {
+                let (label, changes) = name.split_once('/').ok_or_else(wrong)?;
+                let entry = self.ledger.view.entry(&record(label)?.0).ok_or_else(wrong)?;
+                self.amended(&entry.record, changes)?
             }
             "key" => people::key_id(name).0.to_vec(),
             "public" => people::public_key(name).to_vec(),

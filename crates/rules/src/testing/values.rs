@@ -159,6 +159,7 @@ fn number(text: &str) -> Result<i128, String> {
 
 /// A reference, or the id or digest that a name stands for: which one is said by the field's length.
 fn bytes(field: &FieldDescriptor, text: &str, names: &dyn Names) -> Result<Vec<u8>, String> {
+    let text = text.trim_matches('"');
     if text.starts_with('@') {
         return names.reference(text);
     }

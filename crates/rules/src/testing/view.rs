@@ -49,9 +49,12 @@ impl MemoryView {
     }
 
     fn keep(&mut self, entry: Entry) {
+        let entry = Arc::new(entry);
         for extended in &entry.record.streams {
             let id = Id16(id16(&extended.id));
-            self.streams.entry(key(extended.kind(), &id)).or_insert_with(|| Stream::new(extended.kind(), id)).fold(&entry);
+            let stream = self.streams.entry(key(extended.kind(), &id)).or_insert_with(|| Stream::new(extended.kind(), id));
+            // Every record of a stream in memory can be read.
+            let _ = stream.add(&entry, &|id| self.entries.get(id).cloned());
         }
         for write in writes(&entry) {
             if write.first_wins {
@@ -65,7 +68,7 @@ impl MemoryView {
                 self.keys.entry(granted.id).or_insert_with(|| Arc::new(parsed));
             }
         }
-        self.entries.insert(entry.record_id(), Arc::new(entry));
+        self.entries.insert(entry.record_id(), entry);
         self.length += 1;
     }
 

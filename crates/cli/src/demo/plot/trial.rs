@@ -35,6 +35,8 @@ const FOURTH_BEGINS: i64 = 148;
 const FOURTH_GIVEN: i64 = 185;
 
 /// Slots whose subjects are treated from the second lot, from the fourth, and from what the first one has left.
+/// Whose weighing is amended.
+const MISWEIGHED: u32 = 3;
 const FROM_SECOND: std::ops::Range<u32> = 3..18;
 const FROM_FOURTH: std::ops::Range<u32> = 18..23;
 const FROM_FIRST: std::ops::Range<u32> = 23..30;
@@ -227,10 +229,28 @@ async fn enrol_all(
         let weight_grams = 52_000 + (slot * 7 % 24) * 1_000;
         stage.at(day, 9, 0).await?;
         let weighing = weigh(stage, subject, weight_grams).await?;
+        if slot == MISWEIGHED {
+            amend_weighing(stage, subject, weighing, weight_grams + 3_000).await?;
+        }
         if receives_cells {
             give(stage, shelf, (slot, day, weight_grams), (subject, weighing)).await?;
         }
     }
+    Ok(())
+}
+
+/// A nurse finds that a weighing was read wrongly; QA signs with her. The first version stays in the log.
+async fn amend_weighing(stage: &mut Stage, subject: [u8; 16], weighing: [u8; 16], weight_grams: u32) -> Result<(), DemoError> {
+    let (record, digest) = stage.recorded(&weighing)?;
+    let event = Event::SubjectWeighed(pb::SubjectWeighed { weight_grams, method: pb::WeighingMethod::Measured.into() });
+    let amended = Event::RecordAmended(pb::RecordAmended {
+        target: Some(pb::AmendedRecord { record_id: weighing.to_vec(), digest: digest.to_vec() }),
+        replaces_record_id: weighing.to_vec(),
+        replacement: marrowline_record::encode(&pb::Record { event: Some(event), ..record }),
+        reason: "the scales' tare was left in; read again from their memory".to_owned(),
+    });
+    let words = format!("weighing amended: {} kg", weight_grams / 1_000);
+    stage.accept(Step::new(&words, amended).by(&["rn1", "qa@hospital"]).on(Subject, subject)).await?;
     Ok(())
 }
 

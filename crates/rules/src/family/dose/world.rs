@@ -343,6 +343,7 @@ pub(in crate::family) fn judged(
         authority: world.authority(),
         record: &record,
         digest: Digest([80; 32]),
+        signings: &[],
         category: table::category(&event),
         recorded_at_ms: at_ms,
         occurred_at_ms: at_ms,
