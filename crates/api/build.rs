@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 const RECORD_FILES: &[&str] =
     &["shape", "types", "authority", "protocol", "specification", "donor", "lot", "quality", "custody", "subject", "record"];
 /// Files that are generated here.
-const SERVICE_FILES: &[&str] = &["view", "ledger_service", "transparency_service", "custody_service", "clock_service"];
+const SERVICE_FILES: &[&str] =
+    &["view", "ledger_service", "transparency_service", "custody_service", "clock_service", "countersign_service"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from("../../proto");

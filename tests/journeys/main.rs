@@ -3,6 +3,7 @@
 
 mod access;
 mod amendment;
+mod countersign;
 mod doubt;
 mod events;
 mod facts;

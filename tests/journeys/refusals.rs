@@ -101,6 +101,7 @@ async fn tokens() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_method_answers_without_a_token() {
     use marrowline_client::v1::clock_service_client::ClockServiceClient;
+    use marrowline_client::v1::countersign_service_client::CountersignServiceClient;
     use marrowline_client::v1::custody_service_client::CustodyServiceClient;
     use marrowline_client::v1::transparency_service_client::TransparencyServiceClient;
     let server = Server::start();
@@ -133,6 +134,10 @@ async fn no_method_answers_without_a_token() {
         CustodyServiceClient.list_units(ListUnitsRequest) = "CustodyService.ListUnits";
         CustodyServiceClient.list_obligations(ListObligationsRequest) = "CustodyService.ListObligations";
         CustodyServiceClient.get_trial_report(GetTrialReportRequest) = "CustodyService.GetTrialReport";
+        CountersignServiceClient.propose(ProposeRequest) = "CountersignService.Propose";
+        CountersignServiceClient.list_awaiting(ListAwaitingRequest) = "CountersignService.ListAwaiting";
+        CountersignServiceClient.countersign(CountersignRequest) = "CountersignService.Countersign";
+        CountersignServiceClient.withdraw(WithdrawRequest) = "CountersignService.Withdraw";
         TransparencyServiceClient.get_checkpoint(GetCheckpointRequest) = "TransparencyService.GetCheckpoint";
         TransparencyServiceClient.get_inclusion_proof(GetInclusionProofRequest) = "TransparencyService.GetInclusionProof";
         TransparencyServiceClient.get_consistency_proof(GetConsistencyProofRequest) = "TransparencyService.GetConsistencyProof";

@@ -50,6 +50,8 @@ pub enum Command {
     Donor(Show),
     /// Trace a dose back to its donor, or a donor, lot or unit forward to its subjects.
     Trace(Trace),
+    /// Decisions that await your signature, or somebody else's after yours.
+    Inbox(Inbox),
     /// Replace what a fact says, with a reason and QA's signature.
     Amend(Amend),
     /// Say that a fact never happened, with a reason and QA's signature.
@@ -196,6 +198,9 @@ pub struct Append {
     /// Only say what the ledger would say.
     #[arg(long)]
     pub dry_run: bool,
+    /// Sign this slot of a decision alone, from 0, and keep it for the others to sign (`inbox`).
+    #[arg(long, value_name = "SLOT", num_args = 0..=1, default_missing_value = "0", conflicts_with_all = ["sign", "dry_run"])]
+    pub propose: Option<u8>,
     /// Role for slots where several would do, e.g. PHARMACIST; repeat in slot order.
     #[arg(long)]
     pub role: Vec<String>,
@@ -404,4 +409,48 @@ pub struct Change {
     /// Which ledger, and as whom.
     #[command(flatten)]
     pub connection: Connection,
+}
+
+/// `inbox`
+#[derive(Args)]
+pub struct Inbox {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: InboxCommand,
+}
+
+/// `inbox …`
+#[derive(Subcommand)]
+pub enum InboxCommand {
+    /// What awaits you, every field in words.
+    List {
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Sign a decision. It is shown, and signed after you say yes.
+    Sign {
+        /// UUID of the record.
+        record: String,
+        /// Slot, if several are open to you.
+        #[arg(long)]
+        slot: Option<u8>,
+        /// You have read it already; do not ask.
+        #[arg(long)]
+        yes: bool,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Take a decision back that you proposed, or decline to sign it.
+    Withdraw {
+        /// UUID of the record.
+        record: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
 }

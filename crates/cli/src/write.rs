@@ -30,7 +30,23 @@ pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
     let first = signing.first().ok_or_else(|| Failure::usage("give --key"))?;
     let client = Client::connect(&connection.server, trust(&connection.ca, &connection.log)?, first, TOKEN_SECONDS).await?;
     let draft = draft(&client, &append).await?;
+    if let Some(slot) = append.propose {
+        return propose(&client, &draft, slot, first, output).await;
+    }
     send(&client, &draft, &signing, append.dry_run, output).await
+}
+
+/// Keeps a decision with one signature for the others.
+async fn propose(client: &Client, draft: &Draft, slot: u8, key: &SigningKey, output: Output) -> Result<Exit, Failure> {
+    let bytes = draft.encode();
+    let signing = draft.sign(&bytes, slot, key, &draft.record().occurred_at.unwrap_or_default());
+    let expires_at_ms = client.propose(bytes, &[signing]).await?;
+    let record_id = json::bytes_to_text(&draft.record().record_id);
+    match output {
+        Output::Json => say!("{:#}", object!({"record_id": record_id, "expires_at_ms": expires_at_ms})),
+        Output::Table => say!("record {record_id} awaits its other signatures until {}", instant::format(expires_at_ms, 0)),
+    }
+    Ok(Exit::Done)
 }
 
 /// Signs a record with these keys, one for each slot, and appends it or asks what the ledger would say.

@@ -93,17 +93,19 @@ impl Draft {
 
     /// Signs a slot of the encoded record.
     pub fn sign(&self, bytes: &[u8], slot: u8, key: &SigningKey, signed_at: &pb::Instant) -> Signing {
-        let asked = self.record.slots.get(usize::from(slot));
-        signing::sign(
-            key,
-            digest(bytes),
-            Statement {
-                slot,
-                role: asked.map_or(Role::Unspecified, pb::SignatureSlot::role),
-                meaning: asked.map_or(Meaning::Unspecified, pb::SignatureSlot::meaning),
-                signed_at_ms: signed_at.unix_ms,
-                offset_minutes: i16::try_from(signed_at.offset_minutes).unwrap_or(0),
-            },
-        )
+        sign(&self.record, bytes, slot, key, signed_at)
     }
+}
+
+/// Signs a slot of a record in its bytes.
+pub fn sign(record: &pb::Record, bytes: &[u8], slot: u8, key: &SigningKey, signed_at: &pb::Instant) -> Signing {
+    let asked = record.slots.get(usize::from(slot));
+    let statement = Statement {
+        slot,
+        role: asked.map_or(Role::Unspecified, pb::SignatureSlot::role),
+        meaning: asked.map_or(Meaning::Unspecified, pb::SignatureSlot::meaning),
+        signed_at_ms: signed_at.unix_ms,
+        offset_minutes: i16::try_from(signed_at.offset_minutes).unwrap_or(0),
+    };
+    signing::sign(key, digest(bytes), statement)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use marrowline_api::v1::clock_service_client::ClockServiceClient;
+use marrowline_api::v1::countersign_service_client::CountersignServiceClient;
 use marrowline_api::v1::custody_service_client::CustodyServiceClient;
 use marrowline_api::v1::ledger_service_client::LedgerServiceClient;
 use marrowline_api::v1::transparency_service_client::TransparencyServiceClient;
@@ -69,6 +70,18 @@ pub struct Acknowledged {
     pub flags: Vec<v1::Finding>,
 }
 
+/// What came of a signature on a proposal.
+#[derive(Clone, Debug)]
+pub enum Countersigned {
+    /// It was the last one.
+    Appended(Box<Acknowledged>),
+    /// Others have still to sign.
+    Awaiting {
+        /// Their slots.
+        open_slots: Vec<u32>,
+    },
+}
+
 #[derive(Clone)]
 struct Bearer(MetadataValue<Ascii>);
 
@@ -88,6 +101,7 @@ pub struct Client {
     custody: CustodyServiceClient<Wire>,
     transparency: TransparencyServiceClient<Wire>,
     clock: ClockServiceClient<Wire>,
+    countersign: CountersignServiceClient<Wire>,
     /// The newest checkpoint that was verified.
     last: Mutex<Option<SignedCheckpoint>>,
 }
@@ -114,6 +128,8 @@ impl Client {
             ledger: LedgerServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(limit),
             custody: CustodyServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(limit),
             transparency: TransparencyServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            countersign: CountersignServiceClient::with_interceptor(channel.clone(), bearer.clone())
+                .max_decoding_message_size(limit),
             clock: ClockServiceClient::with_interceptor(channel, bearer),
             trust,
             last: Mutex::new(None),
@@ -259,6 +275,42 @@ impl Client {
             return Err(ClientError::Incomplete("the record that was asked for"));
         }
         Ok((verified, response.step.unwrap_or_default()))
+    }
+
+    /// Keeps a decision that others have still to sign. Returns the last moment at which it can be appended, Unix ms.
+    pub async fn propose(&self, record: Vec<u8>, signings: &[Signing]) -> Result<i64, ClientError> {
+        let record = v1::SignedRecord { record, signings: signings.iter().map(v1::Signing::from).collect() };
+        let request = v1::ProposeRequest { record: Some(record) };
+        Ok(self.countersign.clone().propose(request).await?.into_inner().expires_at_ms)
+    }
+
+    /// Decisions that this person can sign, has signed or has proposed.
+    pub async fn awaiting(&self) -> Result<Vec<v1::Proposal>, ClientError> {
+        Ok(self.countersign.clone().list_awaiting(v1::ListAwaitingRequest {}).await?.into_inner().proposals)
+    }
+
+    /// Adds a signature to a proposal. With the last one the record is in the log: its receipt is verified, and names the record that was
+    /// signed.
+    pub async fn countersign(&self, record: &[u8], signing: &Signing) -> Result<Countersigned, ClientError> {
+        let decoded = marrowline_record::decode(record).map_err(|_| ClientError::Incomplete("a record that can be read"))?;
+        let request = v1::CountersignRequest { record_id: decoded.record_id, signing: Some(signing.into()) };
+        let response = self.countersign.clone().countersign(request).await?.into_inner();
+        let Some(receipt) = response.receipt else {
+            return Ok(Countersigned::Awaiting { open_slots: response.open_slots });
+        };
+        let receipt: Receipt = receipt.into();
+        let verified = self.verify(&receipt, Some(marrowline_record::digest(record))).await?;
+        if !verified.leaf().signings.contains(signing) {
+            return Err(ClientError::Incomplete("a leaf with the signature that was sent"));
+        }
+        Ok(Countersigned::Appended(Box::new(Acknowledged { receipt, verified, flags: response.flags })))
+    }
+
+    /// Takes a proposal back, or declines to sign it.
+    pub async fn withdraw(&self, record_id: [u8; 16], reason: &str) -> Result<(), ClientError> {
+        let request = v1::WithdrawRequest { record_id: record_id.to_vec(), reason: reason.to_owned() };
+        self.countersign.clone().withdraw(request).await?;
+        Ok(())
     }
 
     /// Records of a stream, or of the whole log, in pages.

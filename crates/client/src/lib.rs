@@ -4,8 +4,8 @@ mod build;
 mod connection;
 mod keyfile;
 
-pub use build::{Draft, new_id, now};
-pub use connection::{Acknowledged, Client, ClientError, Trust};
+pub use build::{Draft, new_id, now, sign};
+pub use connection::{Acknowledged, Client, ClientError, Countersigned, Trust};
 pub use keyfile::{KeyFileError, decrypt, encrypt, generate};
 
 pub use marrowline_api::{Problem, v1};

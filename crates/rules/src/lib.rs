@@ -25,6 +25,6 @@ pub mod testing;
 pub use codes::{Class, Code, Effect};
 pub use context::{Context, Signer};
 pub use finding::{Finding, Look};
-pub use frame::records_in_doubt;
+pub use frame::{COUNTERSIGNED_AGE_MS, records_in_doubt};
 pub use judge::{At, RULE_SET, Verdict, judge};
 pub use view::View;

@@ -1,6 +1,5 @@
 //! Appending and reading records.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +10,20 @@ use marrowline_api::v1::ledger_service_server::LedgerService;
 use marrowline_api::v1::{
     AppendBatchRequest, AppendBatchResponse, AppendRequest, AppendResponse, Finding, GetRecordRequest, GetRecordResponse,
     GetStreamHeadRequest, GetStreamHeadResponse, JudgeRequest, JudgeResponse, ListRecordsRequest, ListRecordsResponse,
-    LoggedRecord, SignedRecord, StepView, WatchRequest, WatchResponse,
+    LoggedRecord, StepView, WatchRequest, WatchResponse,
 };
+use marrowline_ledger::Ledger;
 use marrowline_ledger::store::NoteKind;
-use marrowline_ledger::{Appended, Ledger, Refusal};
 use marrowline_record::entry::Entry;
-use marrowline_record::id::{Digest, Id16, KeyId, RecordId};
-use marrowline_record::pb::{Head, Record, StreamKind};
+use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::pb::{Head, StreamKind};
 use marrowline_record::stream::stream_key;
-use marrowline_record::{OpenedRecord, open};
 use marrowline_rules::{Verdict, View};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use crate::append::Appender;
 use crate::auth::{self, Auth, Person};
 use crate::{reading, views};
 
@@ -37,87 +36,15 @@ const MAX_PAGE: u32 = 500;
 pub struct Service {
     ledger: Ledger,
     auth: Auth,
+    appender: Arc<Appender>,
     /// Becomes true when the server ends: streams end then.
     ended: watch::Receiver<bool>,
-    /// Longest wait for the sequencer.
-    deadline: Duration,
 }
 
 impl Service {
-    /// Of this ledger; streams end with `ended`, and an append is answered within `deadline`.
-    pub fn new(ledger: Ledger, auth: Auth, ended: watch::Receiver<bool>, deadline: Duration) -> Service {
-        Service { ledger, auth, ended, deadline }
-    }
-
-    /// Decodes a record and verifies every signature, on the thread of the request.
-    fn open(&self, signed: Option<&SignedRecord>) -> Result<OpenedRecord, Status> {
-        let signed = signed.ok_or_else(|| errors::bad_field("FIELD_MISSING", "record", "nothing", "a signed record"))?;
-        if signed.signings.len() > marrowline_record::leaf::MAX_SIGNINGS {
-            return Err(errors::bad_field("TOO_MANY_ITEMS", "signings", "more", "at most 8 signings"));
-        }
-        let mut signings = Vec::with_capacity(signed.signings.len());
-        for (number, signing) in signed.signings.iter().enumerate() {
-            let path = |field: &str| format!("signings[{number}].{field}");
-            signings.push(signing.to_signing().map_err(|field| {
-                errors::bad_field("SIGNING_MALFORMED", &path(field), "a malformed value", "see view.proto, Signing")
-            })?);
-        }
-        let keys = self.ledger.keyring();
-        open(signed.record.clone(), signings, keys.as_ref()).map_err(|e| errors::open(&e))
-    }
-
-    async fn append(&self, sender: KeyId, records: Vec<OpenedRecord>) -> Result<Vec<AppendResponse>, Status> {
-        let attempts: Vec<Attempt> = records.iter().map(Attempt::of).collect();
-        let answer = self.ledger.submit(records).map_err(|e| errors::busy(&e))?;
-        let answer = in_time(self.deadline, answer).await?;
-        let result = answer.map_err(|_| errors::refusal(&Refusal::Stopped { reason: "the sequencer has stopped".to_owned() }))?;
-        match result {
-            Ok(appended) => {
-                appended.into_iter().zip(&attempts).map(|(one, attempt)| self.response(sender, one, attempt)).collect()
-            }
-            Err(mut refusal) => {
-                self.keep_refusal(&attempts, &refusal).await;
-                if let Refusal::Violations { violations, .. } = &mut refusal {
-                    for attempt in &attempts {
-                        self.withhold(sender, &attempt.record, violations);
-                    }
-                }
-                Err(errors::refusal(&refusal))
-            }
-        }
-    }
-
-    /// Leaves in findings only what the sender may read.
-    fn withhold(&self, sender: KeyId, record: &Record, findings: &mut [marrowline_rules::Finding]) {
-        if findings.is_empty() {
-            return;
-        }
-        let snapshot = self.ledger.snapshot();
-        let person = self.auth.reader(sender, &snapshot);
-        reading::withhold(findings, &reading::hidden_kinds(&person, &snapshot, record));
-    }
-
-    /// Refused attempts are kept, beside the log: an inspector asks for them.
-    async fn keep_refusal(&self, attempts: &[Attempt], refusal: &Refusal) {
-        let Refusal::Violations { violations, .. } = refusal else {
-            return;
-        };
-        let records = attempts.iter().map(|attempt| {
-            let keys: Vec<String> = attempt.keys.iter().map(ToString::to_string).collect();
-            serde_json::json!({"digest": attempt.digest.to_string(), "keys": keys})
-        });
-        let note = serde_json::json!({
-            "at_ms": self.ledger.reading().now_ms,
-            "records": records.collect::<Vec<_>>(),
-            "codes": violations.iter().map(|f| f.code.name).collect::<Vec<_>>(),
-        });
-        let _ = self.ledger.note(vec![(NoteKind::Refusal, note.to_string().into_bytes())]).await;
-    }
-
-    fn response(&self, sender: KeyId, mut appended: Appended, attempt: &Attempt) -> Result<AppendResponse, Status> {
-        let receipt = self.ledger.receipt_of(&appended).map_err(|e| errors::store(&e))?;
-        self.withhold(sender, &attempt.record, &mut appended.flags);
-        Ok(AppendResponse { receipt: Some(receipt.into()), flags: appended.flags.iter().map(Finding::from).collect() })
+    /// Of this ledger; streams end with `ended`.
+    pub fn new(ledger: Ledger, auth: Auth, appender: Arc<Appender>, ended: watch::Receiver<bool>) -> Service {
+        Service { ledger, auth, appender, ended }
     }
 
     /// A record as this person may see it.
@@ -212,28 +139,6 @@ impl Service {
     }
 }
 
-/// What comes of it, unless it takes too long.
-async fn in_time<T>(deadline: Duration, answer: impl Future<Output = T>) -> Result<T, Status> {
-    tokio::time::timeout(deadline, answer).await.map_err(|_| errors::too_late(deadline))
-}
-
-/// What is remembered of a record while the sequencer has it.
-struct Attempt {
-    record: Arc<Record>,
-    digest: Digest,
-    keys: Vec<KeyId>,
-}
-
-impl Attempt {
-    fn of(record: &OpenedRecord) -> Attempt {
-        Attempt {
-            record: record.shared_record(),
-            digest: record.digest(),
-            keys: record.signings().iter().map(|s| s.key_id).collect(),
-        }
-    }
-}
-
 type WatchStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -244,8 +149,8 @@ impl LedgerService for Service {
         if !request.last_checkpoint.is_empty() {
             self.ledger.seen_checkpoint(&request.last_checkpoint);
         }
-        let opened = self.open(request.record.as_ref())?;
-        let response = self.append(sender, vec![opened]).await?.pop();
+        let opened = self.appender.open(request.record.as_ref())?;
+        let response = self.appender.append(sender, vec![opened]).await?.pop();
         response.map(Response::new).ok_or_else(|| Status::internal("an append without an answer"))
     }
 
@@ -259,20 +164,20 @@ impl LedgerService for Service {
             let found = format!("{} records", request.records.len());
             return Err(errors::bad_field("TOO_MANY_ITEMS", "records", &found, "1 to 256 records"));
         }
-        let opened = request.records.iter().map(|r| self.open(Some(r))).collect::<Result<Vec<_>, _>>()?;
-        let responses = self.append(sender, opened).await?;
+        let opened = request.records.iter().map(|r| self.appender.open(Some(r))).collect::<Result<Vec<_>, _>>()?;
+        let responses = self.appender.append(sender, opened).await?;
         Ok(Response::new(AppendBatchResponse { responses }))
     }
 
     async fn judge(&self, request: Request<JudgeRequest>) -> Result<Response<JudgeResponse>, Status> {
         let sender = self.auth.person(request.metadata())?.key_id;
-        let opened = self.open(request.get_ref().record.as_ref())?;
+        let opened = self.appender.open(request.get_ref().record.as_ref())?;
         let (verdict, reading) = self.ledger.judge(&opened).map_err(|e| errors::refusal(&e))?;
         let (accepted, mut findings) = match verdict {
             Verdict::Accepted { flags } => (true, flags),
             Verdict::Refused { violations } => (false, violations),
         };
-        self.withhold(sender, opened.record(), &mut findings);
+        self.appender.withhold(sender, opened.record(), &mut findings);
         Ok(Response::new(JudgeResponse {
             accepted,
             findings: findings.iter().map(Finding::from).collect(),
@@ -335,7 +240,7 @@ impl LedgerService for Service {
         self.note(&person, serde_json::json!({"call": "Watch", "from": index})).await;
         // A reader that is slow fills its own small queue and nothing else.
         let (sender, receiver) = mpsc::channel(64);
-        let service = Service::new(self.ledger.clone(), self.auth.clone(), self.ended.clone(), self.deadline);
+        let service = Service::new(self.ledger.clone(), self.auth.clone(), Arc::clone(&self.appender), self.ended.clone());
         tokio::spawn(async move {
             let next = service.feed(token, index, sender).await;
             service.note(&person, serde_json::json!({"call": "Watch", "from": index, "before": next})).await;
@@ -382,21 +287,5 @@ impl Service {
         let entry = self.ledger.entry(index).map_err(|e| errors::store(&e))?;
         let entry = entry.ok_or_else(|| errors::not_found("record", &index.to_string()))?;
         Ok(WatchResponse { record: Some(self.logged(&person, &entry)?) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_answer_that_does_not_come_is_not_waited_for() {
-        let (sender, answer) = tokio::sync::oneshot::channel::<u8>();
-        let status = in_time(Duration::from_millis(1), answer).await.unwrap_err();
-        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
-        drop(sender);
-        let (sender, answer) = tokio::sync::oneshot::channel::<u8>();
-        sender.send(7).unwrap();
-        assert_eq!(in_time(Duration::ZERO, answer).await.unwrap(), Ok(7));
     }
 }

@@ -1,10 +1,14 @@
 //! The gRPC server: TLS, tokens, limits, services. It decides nothing about cells; it asks the ledger.
 
+mod append;
 mod auth;
 mod clock_service;
+mod countersign_service;
 mod custody_service;
+mod in_words;
 mod ledger_service;
 mod overview;
+mod proposals;
 mod reading;
 mod trace;
 mod transparency_service;
@@ -12,10 +16,12 @@ mod trial_report;
 mod views;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use marrowline_api::FILE_DESCRIPTOR_SET;
 use marrowline_api::v1::clock_service_server::ClockServiceServer;
+use marrowline_api::v1::countersign_service_server::CountersignServiceServer;
 use marrowline_api::v1::custody_service_server::CustodyServiceServer;
 use marrowline_api::v1::ledger_service_server::LedgerServiceServer;
 use marrowline_api::v1::transparency_service_server::TransparencyServiceServer;
@@ -25,6 +31,7 @@ use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
+use crate::append::Appender;
 use crate::auth::Auth;
 
 /// The server's certificate, PEM.
@@ -68,6 +75,9 @@ pub enum ServerError {
     /// Reflection.
     #[error("the descriptors are wrong: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// Proposals that were kept before.
+    #[error("the proposals cannot be read: {0}")]
+    Proposals(#[from] marrowline_ledger::store::StoreError),
 }
 
 /// Serves until `shutdown` is done; then streams are ended, requests drain, and what is left is aborted.
@@ -80,12 +90,15 @@ pub async fn run(
 ) -> Result<(), ServerError> {
     let (ending, ended) = watch::channel(false);
     let auth = Auth::new(ledger.clone());
-    let records = ledger_service::Service::new(ledger.clone(), auth.clone(), ended.clone(), limits.deadline);
+    let appender = Arc::new(Appender::new(ledger.clone(), auth.clone(), limits.deadline));
+    let records = ledger_service::Service::new(ledger.clone(), auth.clone(), Arc::clone(&appender), ended.clone());
+    let countersign = countersign_service::Service::new(ledger.clone(), auth.clone(), appender)?;
     let custody = custody_service::Service::new(ledger.clone(), auth.clone());
     let transparency = transparency_service::Service::new(ledger.clone(), auth.clone());
     let clock = clock_service::Service::new(ledger.clone(), auth);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<LedgerServiceServer<ledger_service::Service>>().await;
+    health.set_serving::<CountersignServiceServer<countersign_service::Service>>().await;
     health.set_serving::<CustodyServiceServer<custody_service::Service>>().await;
     health.set_serving::<TransparencyServiceServer<transparency_service::Service>>().await;
     health.set_serving::<ClockServiceServer<clock_service::Service>>().await;
@@ -109,6 +122,7 @@ pub async fn run(
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
         .add_service(LedgerServiceServer::new(records).max_decoding_message_size(limits.request_bytes))
+        .add_service(CountersignServiceServer::new(countersign).max_decoding_message_size(64 * 1024))
         .add_service(CustodyServiceServer::new(custody).max_decoding_message_size(64 * 1024))
         .add_service(TransparencyServiceServer::new(transparency).max_decoding_message_size(64 * 1024))
         .add_service(ClockServiceServer::new(clock).max_decoding_message_size(64 * 1024));

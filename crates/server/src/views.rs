@@ -6,6 +6,7 @@ use marrowline_record::EventKind;
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, StreamKey};
 use marrowline_record::pb::{self, Instant, StreamKind};
+use marrowline_record::signing::Signing;
 use marrowline_record::stream::stream_key;
 use marrowline_rules::state::custody::Custody;
 use marrowline_rules::state::lot::Unit;
@@ -40,17 +41,18 @@ pub fn step(entry: &Entry, authority: &Authority, version: Option<&Version>) -> 
         event: entry.event().map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
         occurred_at: entry.record.occurred_at,
         recorded_at_ms: entry.recorded_at_ms,
-        signatures: entry
-            .signings
-            .iter()
-            .map(|s| v1::SignatureView {
-                printed_name: authority.key(&s.key_id).map_or_else(|| s.key_id.to_string(), |k| k.printed_name.clone()),
-                role: i32::from(s.role),
-                meaning: i32::from(s.meaning),
-                signed_at: Some(Instant { unix_ms: s.signed_at_ms, offset_minutes: i32::from(s.offset_minutes) }),
-            })
-            .collect(),
+        signatures: entry.signings.iter().map(|s| signature(s, authority)).collect(),
         flags: entry.flags.iter().map(|n| codes::by_number(*n).map_or_else(|| n.to_string(), |c| c.name.to_owned())).collect(),
+    }
+}
+
+/// A signature in words.
+pub fn signature(signing: &Signing, authority: &Authority) -> v1::SignatureView {
+    v1::SignatureView {
+        printed_name: authority.key(&signing.key_id).map_or_else(|| signing.key_id.to_string(), |k| k.printed_name.clone()),
+        role: i32::from(signing.role),
+        meaning: i32::from(signing.meaning),
+        signed_at: Some(Instant { unix_ms: signing.signed_at_ms, offset_minutes: i32::from(signing.offset_minutes) }),
     }
 }
 
