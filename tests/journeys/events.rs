@@ -130,6 +130,7 @@ async fn every_event_was_signed_appended_and_is_read_back() {
     let server = Server::start();
     crate::doubt::happens(&server).await;
     crate::amendment::happens(&server).await;
+    crate::emergency::happens(&server).await;
     crate::subject_life::happens(&server).await;
     what_the_demo_left_out(&server).await;
     crate::lot_life::happens(&server).await;

@@ -5,6 +5,7 @@ mod access;
 mod amendment;
 mod countersign;
 mod doubt;
+mod emergency;
 mod events;
 mod facts;
 mod founding;

@@ -12,6 +12,7 @@ pub mod disposition;
 pub mod donor;
 pub mod dose;
 pub mod dose_check;
+pub mod emergency;
 pub mod endpoint;
 pub mod labels;
 pub mod lot;
@@ -38,7 +39,10 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::RecordReaffirmed(e) => reaffirmation::reaffirmed(c, e),
         Event::RecordAmended(e) => amendment::amended(c, e),
         Event::RecordVoided(e) => amendment::voided(c, e),
-        Event::AuditNoted(_) => {}
+        Event::AuditNoted(_) | Event::ConsentWithdrawn(_) => {}
+        Event::ExceptionalRelease(e) => emergency::released(c, e),
+        Event::EmergencyOverride(e) => emergency::overridden(c, e),
+        Event::OverrideRatified(e) => emergency::ratified(c, e),
         Event::SignatureAdded(e) => authority::signature_added(c, e),
         Event::ProtocolPublished(e) => protocol::published(c, e),
         Event::TrialHalted(_) => {}

@@ -61,6 +61,7 @@ pub fn judge(rule_set: u32, view: &dyn View, at: At, opened: &OpenedRecord) -> O
     if !context.is_refused() || category == table::Category::Authorisation && frame::is_well_formed(&context) {
         family::judge(&mut context);
         again::after_late_fact(&mut context);
+        family::emergency::apply(&mut context);
     }
     let mut findings = context.findings;
     findings.sort_by(|a, b| a.code.number.cmp(&b.code.number).then_with(|| a.look_at.cmp(&b.look_at)));

@@ -210,6 +210,15 @@ fn subject_row(event: &Event) -> Row {
         Event::RecordAmended(_) | Event::RecordVoided(_) => {
             row(const { &[slot(EVERY_ROLE, Approved), slot(&[QualityAssurance], Approved)] }, ANY)
         }
+        Event::ConsentWithdrawn(_) => row(const { &[slot(&[DonorPhysician, Investigator], Performed)] }, ANY),
+        Event::ExceptionalRelease(_) => row(
+            const { &[slot(&[Investigator], Approved), slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Certified)] },
+            SUBJECT_LOTS,
+        ),
+        Event::EmergencyOverride(_) => {
+            row(const { &[slot(&[Investigator], Approved), slot(&[Pharmacist], Approved)] }, SUBJECT_ANY_LOTS)
+        }
+        Event::OverrideRatified(_) => row(const { &[slot(&[QualityAssurance], Ratified)] }, SUBJECT_ANY_LOTS),
         Event::AuditNoted(_) => row(const { &[slot(&[Auditor], Reviewed)] }, ANY),
         // Slots and streams are those of the record that owes the signature.
         _ => row(&[], ANY),
@@ -237,6 +246,7 @@ pub fn any_stream(event: &Event, kind: StreamKind) -> bool {
         Event::RecallOpened(_) | Event::RecallClosed(_) | Event::LookBackOpened(_) | Event::LookBackClosed(_) => {
             matches!(kind, StreamKind::Lot | StreamKind::Donor)
         }
+        Event::ConsentWithdrawn(_) => matches!(kind, StreamKind::Donor | StreamKind::Subject),
         // Keys and their grants are ended, not amended.
         Event::RecordAmended(_) | Event::RecordVoided(_) => !matches!(kind, StreamKind::Unspecified | StreamKind::Authority),
         _ => kind != StreamKind::Unspecified,
@@ -247,12 +257,8 @@ pub fn any_stream(event: &Event, kind: StreamKind) -> bool {
 pub fn category(event: &Event) -> Category {
     use Category::{Authorisation, Fact, Stop};
     match event {
-        Event::KeyRevoked(_)
-        | Event::HoldSet(_)
-        | Event::TrialHalted(_)
-        | Event::DoseRejected(_)
-        | Event::RecallOpened(_)
-        | Event::LookBackOpened(_) => Stop,
+        Event::KeyRevoked(_) | Event::HoldSet(_) | Event::TrialHalted(_) | Event::DoseRejected(_) => Stop,
+        Event::RecallOpened(_) | Event::LookBackOpened(_) => Stop,
         Event::DonorEligibilityDetermined(e) if e.eligibility() != Eligibility::Eligible => Stop,
         Event::LotDispositionDecided(e) if e.disposition() == Disposition::Rejected => Stop,
         Event::LedgerFounded(_)
@@ -270,6 +276,9 @@ pub fn category(event: &Event) -> Category {
         | Event::LookBackClosed(_)
         | Event::RecordAmended(_)
         | Event::RecordVoided(_)
+        | Event::ExceptionalRelease(_)
+        | Event::EmergencyOverride(_)
+        | Event::OverrideRatified(_)
         | Event::LotDispositionDecided(_)
         | Event::SubjectRandomised(_)
         | Event::DoseOrdered(_)
@@ -307,6 +316,7 @@ pub fn category(event: &Event) -> Category {
         | Event::InfusionEnded(_)
         | Event::SignatureAdded(_)
         | Event::AuditNoted(_)
+        | Event::ConsentWithdrawn(_)
         | Event::MediumChanged(_)
         | Event::LabelsPrinted(_)
         | Event::LabelsApplied(_)

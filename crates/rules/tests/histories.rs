@@ -49,6 +49,8 @@ histories! {
     disposition_without
     donor
     early_sterility
+    emergency
+    emergency_subject
     eligible_donor
     frame
     filled_lot
@@ -77,4 +79,5 @@ histories! {
     tested_lot
     testing
     units
+    withdrawal
 }

@@ -16,7 +16,7 @@ use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{Disposition, Role, StreamKind};
 use marrowline_rules::View as _;
 use marrowline_rules::family::recall::Affected;
-use marrowline_rules::state::subject::Reaction;
+use marrowline_rules::state::subject::{Override, Reaction};
 use marrowline_rules::state::{Lot, Stream, Upkeep};
 use tonic::Status;
 
@@ -195,6 +195,14 @@ fn owed(snapshot: &Snapshot, kind: StreamKind, id: &Id16, stream: &Stream) -> Ve
         all.extend(incubated_tests(snapshot, &of, lot));
     }
     if let Stream::Subject(subject) = stream {
+        all.extend(subject.overrides.iter().filter(|signed| signed.ratified_by.is_none()).map(|signed| Obligation {
+            kind: ObligationKind::Ratification.into(),
+            record_id: signed.record_id.0.to_vec(),
+            role: Role::QualityAssurance.into(),
+            what: signed.codes.join(", "),
+            due_at_ms: signed.signed_at_ms.saturating_add(Override::RATIFY_MS),
+            ..of.clone()
+        }));
         all.extend(subject.reactions.iter().filter_map(|reaction| safety_report(&of, reaction)));
     }
     all

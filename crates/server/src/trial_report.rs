@@ -219,7 +219,18 @@ fn remarks(snapshot: &Snapshot, protocol: &Protocol, subjects: &[Arc<Subject>]) 
     let mut lots: BTreeMap<Id16, String> = BTreeMap::new();
     let mut remarks = of_stream(snapshot, "protocol", &protocol.upkeep);
     for subject in subjects {
-        remarks.extend(of_stream(snapshot, &format!("subject {}", code_of(subject)), &subject.upkeep));
+        let thing = format!("subject {}", code_of(subject));
+        remarks.extend(of_stream(snapshot, &thing, &subject.upkeep));
+        remarks.extend(subject.overrides.iter().filter_map(|signed| {
+            Some(Remark {
+                kind: RemarkKind::Override,
+                thing: thing.clone(),
+                code: signed.codes.join(" "),
+                record: signed.record_id.to_string(),
+                at: moment(snapshot, &signed.record_id)?,
+                is_open: signed.ratified_by.is_none(),
+            })
+        }));
         let portions = subject.doses.iter().filter(|dose| dose.infusion.is_some()).flat_map(|dose| &dose.portions);
         let infused = portions.filter_map(|portion| snapshot.lookup(&IndexKey::Unit(portion.unit_id.0))).map(Id16);
         lots.extend(infused.filter_map(|id| {

@@ -18,4 +18,5 @@ crate::codes! {
     314 COLLECTED_FROM_INELIGIBLE Flag [deviation Major holds Donor] (Donor) "marrow is collected from an eligible donor" => "determine eligibility, then QA resolves the hold";
     315 DIN_USED_BEFORE Flag [deviation Critical holds Donor] (Donor) "a donation number is used once" => "find out which collection the number belongs to; both donors are held until then";
     316 ELIGIBILITY_REVISED_AFTER_USE Flag [deviation Critical looks_back Donor] (Donor) "a donor stays eligible after lots were made" => "the look-back is open and every descendant unit held: trace the doses that were infused, and close it with their list";
+    317 DONOR_CONSENT_WITHDRAWN Gate [deviation Critical holds Lot] (Donor) "a donor whose marrow or cells are used has not withdrawn their consent" => "collect, open and assign nothing more; destroy what is frozen if the consent says so";
 }

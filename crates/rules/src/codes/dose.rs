@@ -56,4 +56,9 @@ crate::codes! {
     824 INFUSION_REASON_WRONG Flag [deviation Minor] (Subject) "a reason is stated exactly when less than all was infused" => "tell QA why the infusion was stopped";
     825 ORDER_CANCELLED Gate [deviation Major] (Subject) "an order that was not cancelled" => "let an investigator order again";
     826 DOSE_REJECTED Gate [deviation Critical] (Subject) "a dose that was not rejected" => "do not give it; order another dose";
+    827 OVERRIDE_NOT_LISTED Gate [] (Subject, Protocol) "an override passes only gates that the protocol lists" => "meet the gate, or decide otherwise; the list is part of the protocol";
+    828 OVERRIDE_SPENT Gate [] (Subject) "an override is used once, for its subject, within an hour" => "sign a new override if the emergency goes on";
+    829 OVERRIDE_USED Flag [deviation Critical] (Subject) "a decision meets every gate without an override" => "QA ratifies the override within 24 h and closes the deviation";
+    830 OVERRIDE_UNKNOWN Gate [] (Subject) "an override that is ratified was signed for this subject, and is ratified once" => "name the record of an override that is not ratified yet";
+    831 OVERRIDE_RATIFIED_LATE Flag [deviation Major] (Subject) "QA ratifies an override within 24 h" => "nothing; the ratification is kept and listed as late";
 }

@@ -87,4 +87,6 @@ crate::codes! {
     551 ANALYST_INVALIDATES Gate [] (Lot, Authority) "nobody invalidates a result that they reported themselves" => "let another reviewer or QA sign";
     552 LABORATORY_CAUSE_UNDOCUMENTED Gate [] (Lot, Specification) "the record that documents a laboratory cause is in this ledger and cited; a positive sterility is not invalidated without one" => "record the investigation (a deviation, the control's result) and cite it";
     553 RELEASE_RESTED_ON_RESULT Flag [deviation Critical holds Lot] (Lot, Specification) "a lot that was released keeps a result for every test of its stage" => "repeat the test; QA and QP decide on the lot again";
+    554 EXCEPTIONAL_UNIT_UNKNOWN Gate [] (Lot) "the units of an exceptional release are units of its lots, each of them once" => "check the ids on the labels";
+    555 EXCEPTIONAL_LOT_REJECTED Gate [] (Lot) "no unit of a rejected lot is released exceptionally" => "take another lot; a rejection is final";
 }

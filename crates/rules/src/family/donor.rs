@@ -5,6 +5,7 @@ use marrowline_record::pb::{self, DonorConsentScope, Eligibility, ResultKind, Re
 
 use crate::codes::donor as codes;
 use crate::context::Context;
+use crate::family::dose::words::moment;
 use crate::finding::Look;
 use crate::index::{CODE_DONOR, IndexKey, id16};
 use crate::state::Donor;
@@ -199,8 +200,26 @@ pub(crate) fn was_eligible(donor: &Donor, at_ms: i64) -> bool {
         .is_some_and(|(_, eligibility, _)| *eligibility == Eligibility::Eligible)
 }
 
+/// The donor's withdrawal, if it was by then.
+pub(crate) fn withdrawal(donor: &Donor, at_ms: i64) -> Option<(RecordId, i64)> {
+    donor.withdrawn.filter(|(_, withdrawn_at_ms)| *withdrawn_at_ms <= at_ms)
+}
+
+/// Nothing new begins with a donor who has withdrawn.
+pub(crate) fn not_withdrawn(c: &mut Context<'_>, donor: &Donor) {
+    let withdrawn = withdrawal(donor, c.judged_at_ms());
+    c.demand(
+        withdrawn.is_none(),
+        &codes::DONOR_CONSENT_WITHDRAWN,
+        || format!("a donor who withdrew {}", withdrawn.map_or_else(String::new, |(_, at)| moment(at))),
+        || "a donor whose consent is in force".to_owned(),
+        || withdrawn.map(|(record_id, _)| Look::Record(record_id)).into_iter().collect(),
+    );
+}
+
 pub(super) fn marrow_collected(c: &mut Context<'_>, e: &pb::MarrowCollected) {
     let donor = donor(c);
+    not_withdrawn(c, &donor);
     let at = c.judged_at_ms();
     let consented = donor.consent.as_ref().is_some_and(|(_, consent, consented_at)| is_clinical(consent) && *consented_at <= at);
     c.demand(

@@ -127,7 +127,7 @@ pub(in crate::family) fn clauses(case: &Case<'_>, asker: &Asker<'_>) -> Findings
         Asker::Check => case.dose.dispensed.map_or(case.dose.facility_id, |dispensed| dispensed.facility_id),
     };
     for (_, seen) in case.seen() {
-        portions::fit_for_use(&mut f, case.view, seen, case.at_ms);
+        portions::fit_for_use(&mut f, case.view, seen, &case.subject.id, case.at_ms);
         portions::held_by(&mut f, &seen.unit, &facility_id);
     }
     amount::endotoxin(&mut f, case);

@@ -55,6 +55,9 @@ pub(super) fn opened(c: &mut Context<'_>, e: &pb::LotOpened) {
         || field("lot_opened.specification"),
     );
     let donor = c.view.donor(&c.stream_id(StreamKind::Donor));
+    if let Some(donor) = &donor {
+        super::donor::not_withdrawn(c, donor);
+    }
     let at = c.judged_at_ms();
     c.demand(
         donor.as_ref().is_some_and(|d| super::donor::was_eligible(d, at) && d.is_eligible()),

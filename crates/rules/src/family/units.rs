@@ -193,7 +193,7 @@ fn occupant(view: &dyn View, moving: &[pb::UnitPlace], location: &pb::Location, 
 /// Whether a unit may be used at a time: its lot released and not held, its donor eligible and not held, within its shelf life, made to
 /// a known specification, its lot's steps all signed, and in one facility's undisputed custody. Empty if so. Used for allocation, thaw
 /// orders, dispensing and the dose check.
-pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec<Finding> {
+pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, subject_id: &Id16, at_ms: i64) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut find = |code, found_text: String, allowed: &str, look_at: Vec<Look>| {
         found.push(Finding { code, found: found_text, allowed: allowed.to_owned(), look_at });
@@ -201,6 +201,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec
     let thing = Look::Thing { kind: "unit", id: unit.code.clone() };
     match lot.disposition {
         Some((_, pb::Disposition::Conditional | pb::Disposition::Final)) => {}
+        None if lot.exceptional.iter().any(|(released, subject, _)| *released == unit.id && subject == subject_id) => {}
         other => find(
             &codes::LOT_NOT_RELEASED,
             format!("unit {}: lot {}", unit.code, if other.is_some() { "rejected" } else { "without disposition" }),
@@ -253,6 +254,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec
     }
     found.extend(container_findings(unit));
     found.extend(donor_findings(view, lot, unit));
+    found.extend(consent_findings(view, lot, unit, at_ms));
     found
 }
 
@@ -291,6 +293,23 @@ fn container_findings(unit: &Unit) -> Vec<Finding> {
 /// Last moment of a unit's shelf life, inclusive.
 pub fn expires_at_ms(unit: &Unit, document: &pb::SpecificationPublished) -> i64 {
     unit.filled_at_ms.saturating_add(i64::from(document.shelf_life_seconds).saturating_mul(1_000))
+}
+
+/// A donor who withdraws and wants frozen units destroyed ends their use; one who leaves them ends only new assignments.
+fn consent_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Option<Finding> {
+    let donor = lot.donor_id.and_then(|id| view.donor(&id))?;
+    let destroys = |effect: pb::WithdrawalEffect| effect == pb::WithdrawalEffect::DestroyUnits;
+    donor.consent.as_ref().filter(|(_, consent, _)| destroys(consent.withdrawal_effect()))?;
+    super::donor::withdrawal(&donor, at_ms).map(|(record_id, when_ms)| Finding {
+        code: &crate::codes::donor::DONOR_CONSENT_WITHDRAWN,
+        found: format!(
+            "unit {}: its donor withdrew {} and wants the units destroyed",
+            unit.code,
+            marrowline_record::instant::format(when_ms, 0)
+        ),
+        allowed: "a donor whose consent is in force".to_owned(),
+        look_at: vec![Look::Record(record_id)],
+    })
 }
 
 fn donor_findings(view: &dyn View, lot: &Lot, unit: &Unit) -> Vec<Finding> {

@@ -41,6 +41,8 @@ pub struct Donor {
     pub registered: Option<(RecordId, pb::DonorRegistered)>,
     /// The last consent, with its event time.
     pub consent: Option<(RecordId, pb::DonorConsented, i64)>,
+    /// The withdrawal of that consent, with its event time.
+    pub withdrawn: Option<(RecordId, i64)>,
     /// Panel results in order.
     pub results: Vec<PanelResult>,
     /// The last determination.
@@ -62,6 +64,7 @@ impl Donor {
             id,
             registered: None,
             consent: None,
+            withdrawn: None,
             results: Vec::new(),
             eligibility: None,
             determinations: Vec::new(),
@@ -84,7 +87,12 @@ impl Donor {
             Some(Event::DonorRegistered(e)) => {
                 self.registered.get_or_insert_with(|| (record_id, e.clone()));
             }
-            Some(Event::DonorConsented(e)) => self.consent = Some((record_id, e.clone(), entry.occurred_at_ms())),
+            Some(Event::DonorConsented(e)) => {
+                self.consent = Some((record_id, e.clone(), entry.occurred_at_ms()));
+                // A consent that was given after the withdrawal counts again; one that is only recorded later does not.
+                self.withdrawn = self.withdrawn.filter(|(_, at_ms)| *at_ms >= entry.occurred_at_ms());
+            }
+            Some(Event::ConsentWithdrawn(_)) => self.withdrawn = Some((record_id, entry.occurred_at_ms())),
             Some(Event::DonorTestReported(e)) => self.results.push(PanelResult {
                 record_id,
                 event: e.clone(),

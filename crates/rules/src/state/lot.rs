@@ -202,6 +202,8 @@ pub struct Lot {
     pub results: Vec<ReportedResult>,
     /// The last disposition.
     pub disposition: Option<(RecordId, Disposition)>,
+    /// Units that were released for one subject, whatever the disposition: unit, subject, record.
+    pub exceptional: Vec<(Id16, Id16, RecordId)>,
     /// Batches of labels by id.
     pub labels: BTreeMap<Id16, LabelBatch>,
     /// Cells that all seedings together took from the isolation: seeded, sampled, discarded or lost.
@@ -227,6 +229,7 @@ impl Lot {
             samples: BTreeMap::new(),
             results: Vec::new(),
             disposition: None,
+            exceptional: Vec::new(),
             labels: BTreeMap::new(),
             cells_taken_from_isolation: 0,
             operated_by: Vec::new(),

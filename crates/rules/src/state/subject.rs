@@ -8,6 +8,7 @@ use marrowline_record::id::{Id16, KeyId, RecordId};
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, StreamKind};
 
+use crate::codes::dose::OVERRIDE_USED;
 use crate::index::id16;
 use crate::state::Upkeep;
 
@@ -118,6 +119,33 @@ pub struct Endpoint {
     pub event: pb::EndpointObserved,
 }
 
+/// An emergency override.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The record.
+    pub record_id: RecordId,
+    /// When the ledger recorded it.
+    pub signed_at_ms: i64,
+    /// Codes of the gates that it passes.
+    pub codes: Vec<String>,
+    /// The decision that used it.
+    pub used_by: Option<RecordId>,
+    /// The record with which QA ratified it.
+    pub ratified_by: Option<RecordId>,
+}
+
+impl Override {
+    /// How long it can be used.
+    pub const LIFE_MS: i64 = 3_600_000;
+    /// How long QA has to ratify it.
+    pub const RATIFY_MS: i64 = 86_400_000;
+
+    /// Whether a decision may still use it.
+    pub fn is_usable(&self, at_ms: i64) -> bool {
+        self.used_by.is_none() && at_ms <= self.signed_at_ms.saturating_add(Self::LIFE_MS)
+    }
+}
+
 /// The subject stream.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -139,6 +167,10 @@ pub struct Subject {
     pub vitals: Vec<Vital>,
     /// The record with which the subject withdrew from treatment, and when it did.
     pub withdrawn: Option<(RecordId, i64)>,
+    /// The withdrawal of the last consent, and when it was.
+    pub consent_withdrawn: Option<(RecordId, i64)>,
+    /// Emergency overrides in the order in which they were signed.
+    pub overrides: Vec<Override>,
     /// Adverse reactions in the order in which they were first reported.
     pub reactions: Vec<Reaction>,
     /// Endpoints in the order in which they were recorded.
@@ -162,6 +194,8 @@ impl Subject {
             doses: Vec::new(),
             vitals: Vec::new(),
             withdrawn: None,
+            consent_withdrawn: None,
+            overrides: Vec::new(),
             reactions: Vec::new(),
             endpoints: Vec::new(),
             investigated_by: Vec::new(),
@@ -225,8 +259,10 @@ impl Subject {
         let holds_before = self.upkeep.holds.len();
         self.upkeep.fold(entry);
         let Some(event) = entry.event() else { return };
+        self.fold_use_of_override(entry);
         match event {
             Event::SubjectConsented(e) => {
+                self.consent_withdrawn = self.consent_withdrawn.filter(|(_, at_ms)| *at_ms >= entry.occurred_at_ms());
                 self.note_investigators(entry);
                 self.consents.push(Consent {
                     record_id: entry.record_id(),
@@ -276,6 +312,8 @@ impl Subject {
                 is_dead: e.status() == pb::VitalStatus::Dead,
             }),
             Event::AdverseReactionReported(e) => reaction::fold(&mut self.reactions, entry.record_id(), e),
+            Event::ConsentWithdrawn(_) => self.consent_withdrawn = Some((entry.record_id(), entry.occurred_at_ms())),
+            Event::EmergencyOverride(_) | Event::OverrideRatified(_) => self.fold_override(entry, event),
             Event::EndpointObserved(e) => self.endpoints.push(Endpoint { record_id: entry.record_id(), event: e.clone() }),
             Event::SubjectWithdrawn(e) => {
                 if e.scope().any(|scope| scope == pb::WithdrawalScope::Treatment) {
@@ -283,6 +321,34 @@ impl Subject {
                 }
             }
             _ => self.fold_dose(entry, event, holds_before),
+        }
+    }
+
+    fn fold_use_of_override(&mut self, entry: &Entry) {
+        if entry.flags.contains(&OVERRIDE_USED.number) {
+            let is_cited =
+                |signed: &&mut Override| entry.record.cites.iter().any(|cite| cite.record_id[..] == signed.record_id.0);
+            for signed in self.overrides.iter_mut().filter(is_cited) {
+                signed.used_by.get_or_insert(entry.record_id());
+            }
+        }
+    }
+
+    fn fold_override(&mut self, entry: &Entry, event: &Event) {
+        match event {
+            Event::EmergencyOverride(e) => self.overrides.push(Override {
+                record_id: entry.record_id(),
+                signed_at_ms: entry.recorded_at_ms(),
+                codes: e.codes.clone(),
+                used_by: None,
+                ratified_by: None,
+            }),
+            Event::OverrideRatified(e) => {
+                for signed in self.overrides.iter_mut().filter(|signed| signed.record_id.0[..] == e.override_record_id[..]) {
+                    signed.ratified_by.get_or_insert(entry.record_id());
+                }
+            }
+            _ => {}
         }
     }
 

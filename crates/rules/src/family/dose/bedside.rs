@@ -129,7 +129,7 @@ pub(in crate::family) fn infusion_started(c: &mut Context<'_>, e: &pb::InfusionS
         not_held(&mut f, &case);
         not_rejected(&mut f, dose);
         for (_, seen) in case.seen() {
-            portions::fit_for_use(&mut f, case.view, seen, case.at_ms);
+            portions::fit_for_use(&mut f, case.view, seen, &case.subject.id, case.at_ms);
         }
         not_expired(&mut f, &case);
         exposure::cap(&mut f, &case.standing, case.at_ms, Addition::dose(dose));

@@ -1,10 +1,13 @@
 //! Rules about orders and the allocation of units to them.
 
+use std::collections::BTreeSet;
+
 use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{self, StreamKind};
 
 use crate::codes::dose as code;
 use crate::context::Context;
+use crate::family::donor::not_withdrawn;
 use crate::family::dose::case::{SeenUnit, Sight, sights};
 use crate::family::dose::exposure::{self, Addition};
 use crate::family::dose::findings::{Findings, field, record, thing};
@@ -88,9 +91,10 @@ pub(in crate::family) fn units_allocated(c: &mut Context<'_>, e: &pb::UnitsAlloc
     portions::named_once(&mut f, e.unit_ids.iter().map(|unit| Id16(id16(unit))));
     portions::lots_extended(c, &mut f, &sights);
     for seen in sights.iter().filter_map(Sight::seen) {
-        portions::fit_for_use(&mut f, c.view, seen, at_ms);
+        portions::fit_for_use(&mut f, c.view, seen, &subject.id, at_ms);
         portions::free(&mut f, &seen.unit);
     }
+    let donors: BTreeSet<Id16> = sights.iter().filter_map(Sight::seen).filter_map(|seen| seen.lot.donor_id).collect();
     // Units that the order has already count: what is prepared from it may come from any of them.
     let before: Vec<Sight> =
         order.map(|order| order.allocated.iter().map(|(unit, _)| Sight::of(c.view, *unit)).collect()).unwrap_or_default();
@@ -101,6 +105,9 @@ pub(in crate::family) fn units_allocated(c: &mut Context<'_>, e: &pb::UnitsAlloc
     let all: Vec<&SeenUnit> = sights.iter().filter_map(Sight::seen).chain(before).collect();
     portions::donors(&mut f, all.iter().copied());
     f.into_context(c);
+    for donor in donors.iter().filter_map(|id| c.view.donor(id)) {
+        not_withdrawn(c, &donor);
+    }
 }
 
 pub(in crate::family) fn cancelled(c: &mut Context<'_>, e: &pb::OrderCancelled) {

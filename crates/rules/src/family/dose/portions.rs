@@ -82,8 +82,8 @@ pub(in crate::family) fn donors<'a>(f: &mut Findings, units: impl Iterator<Item 
 }
 
 /// Lot disposed, nothing held, donor eligible, not past its shelf life, custody undisputed.
-pub(in crate::family) fn fit_for_use(f: &mut Findings, view: &dyn View, seen: &SeenUnit, at_ms: i64) {
-    f.extend(units::unit_findings(view, &seen.lot, &seen.unit, at_ms));
+pub(in crate::family) fn fit_for_use(f: &mut Findings, view: &dyn View, seen: &SeenUnit, subject_id: &Id16, at_ms: i64) {
+    f.extend(units::unit_findings(view, &seen.lot, &seen.unit, subject_id, at_ms));
 }
 
 /// The unit is in its place, untouched, and allocated to nobody.

@@ -34,7 +34,8 @@ pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) 
             Some(order_id) if for_patient => {
                 portions::allocated_to(&mut f, &seen.unit, order_id);
                 // A unit cannot be frozen again, so what would stop its dose stops the thaw.
-                portions::fit_for_use(&mut f, c.view, seen, at_ms);
+                let subject_id = seen.unit.allocation.map_or(Id16([0; 16]), |allocation| allocation.subject_id);
+                portions::fit_for_use(&mut f, c.view, seen, &subject_id, at_ms);
                 subjects.extend(seen.unit.allocation.filter(|a| a.order_id == *order_id).map(|a| a.subject_id));
             }
             _ => {

@@ -117,6 +117,12 @@ impl<'a> Standing<'a> {
         let Some(consent) = self.subject.consent() else {
             return;
         };
+        let withdrawn = self.subject.consent_withdrawn.filter(|(_, at)| *at <= at_ms.saturating_add(AHEAD_MS));
+        if let Some((record_id, at)) = withdrawn {
+            let found = || format!("consent withdrawn {}", moment(at));
+            f.demand(false, &code::CONSENT_NOT_IN_FORCE, found, || kinds_in_words(protocol), || vec![record(record_id)]);
+            return;
+        }
         let kind = consent.event.kind();
         let until = consent.event.deferred_until.as_ref().map(|until| until.unix_ms);
         let in_time = kind != ConsentKind::Deferred || until.is_some_and(|until| at_ms <= until);

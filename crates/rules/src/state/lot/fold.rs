@@ -70,6 +70,12 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
             labels::fold(lot, entry, event);
             operated(lot, entry);
         }
+        Event::ExceptionalRelease(e) => {
+            let (subject_id, record_id) = (Id16(entry.stream_id(pb::StreamKind::Subject)), entry.record_id());
+            let units = e.unit_ids.iter().map(|unit| Id16(id16(unit))).filter(|unit| lot.units.contains_key(unit));
+            let released: Vec<_> = units.map(|unit| (unit, subject_id, record_id)).collect();
+            lot.exceptional.extend(released);
+        }
         Event::LotDispositionDecided(e) => lot.disposition = Some((entry.record_id(), e.disposition())),
         _ => units(lot, entry, event),
     }
