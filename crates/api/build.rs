@@ -4,8 +4,20 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// Files whose messages the record crate has.
-const RECORD_FILES: &[&str] =
-    &["shape", "types", "authority", "protocol", "specification", "donor", "lot", "quality", "custody", "subject", "record"];
+const RECORD_FILES: &[&str] = &[
+    "shape",
+    "types",
+    "authority",
+    "protocol",
+    "specification",
+    "donor",
+    "lot",
+    "quality",
+    "custody",
+    "subject",
+    "supplies",
+    "record",
+];
 /// Files that are generated here.
 const SERVICE_FILES: &[&str] =
     &["view", "ledger_service", "transparency_service", "custody_service", "clock_service", "countersign_service"];

@@ -135,6 +135,7 @@ async fn every_event_was_signed_appended_and_is_read_back() {
     what_the_demo_left_out(&server).await;
     crate::lot_life::happens(&server).await;
     crate::recall::happens(&server).await;
+    crate::supplies::happens(&server).await;
     let auditor = server.client("aud").await;
     let mut seen: BTreeMap<&str, usize> = EventKind::all().iter().map(|kind| (kind.name(), 0)).collect();
     let (mut token, mut count) = (String::new(), 0);

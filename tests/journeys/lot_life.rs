@@ -23,6 +23,7 @@ pub async fn happens(server: &Server) {
     let seeded = first_of(server, "CultureSeeded").await;
     let Some(Event::CultureSeeded(culture)) = &seeded.event else { panic!("no culture") };
     let medium = pb::MediumChanged {
+        materials: None,
         culture_id: culture.culture_id.clone(),
         medium: "MEDIUM-1".to_owned(),
         volume_microlitres: 20_000,

@@ -26,4 +26,5 @@ mod shutdown;
 mod startup;
 mod strangers;
 mod subject_life;
+mod supplies;
 mod trial;

@@ -144,6 +144,11 @@ async fn no_method_answers_without_a_token() {
         ClockServiceClient.advance_clock(AdvanceClockRequest) = "ClockService.AdvanceClock";
         ClockServiceClient.get_clock(GetClockRequest) = "ClockService.GetClock";
     }
+    // A stream is refused before anything is read from it.
+    let nothing = tokio_stream::iter(Vec::<v1::AppendStreamRequest>::new());
+    let refused = LedgerServiceClient::new(channel.clone()).append_stream(nothing).await.err().unwrap();
+    assert_eq!(reason(&refused), "TOKEN_MISSING");
+    asked.insert("LedgerService.AppendStream".to_owned());
     let pool = prost_reflect::DescriptorPool::decode(marrowline_api::FILE_DESCRIPTOR_SET).unwrap();
     for service in pool.services().filter(|service| service.parent_file().package_name() == "marrowline.v1") {
         for method in service.methods() {

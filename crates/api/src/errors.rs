@@ -219,6 +219,15 @@ fn look_at(finding: &Finding) -> String {
     finding.look_at.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// A status with its details, as google.rpc.Status bytes.
+pub fn to_bytes(status: &Status) -> Vec<u8> {
+    if !status.details().is_empty() {
+        return status.details().to_vec();
+    }
+    let plain = tonic_types::Status { code: status.code() as i32, message: status.message().to_owned(), details: Vec::new() };
+    prost::Message::encode_to_vec(&plain)
+}
+
 /// A store that could not answer.
 pub fn store(error: &StoreError) -> Status {
     let (code, name, next) = match error {

@@ -33,6 +33,13 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Reads the bytes of a google.rpc.Status.
+    pub fn from_bytes(bytes: &[u8]) -> Problem {
+        let read = <tonic_types::Status as prost::Message>::decode(bytes).unwrap_or_default();
+        let status = Status::with_details(Code::from(read.code), read.message, bytes.to_vec().into());
+        Problem::from_status(&status)
+    }
+
     /// Reads a status with all its details.
     pub fn from_status(status: &Status) -> Problem {
         let details = status.get_error_details();

@@ -304,7 +304,7 @@ pub struct Trace {
 pub enum TraceCommand {
     /// From a donor, lot or unit to every unit, dose and subject.
     Forward {
-        /// `donor:CODE`, `lot:CODE` or `unit:CODE`; UUIDs do as well.
+        /// `donor:CODE`, `lot:CODE` or `unit:CODE`; UUIDs do as well. `material:UUID` for a reagent lot or a device.
         from: String,
         /// Which ledger, and as whom.
         #[command(flatten)]

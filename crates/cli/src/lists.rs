@@ -121,6 +121,7 @@ pub async fn forward(from: &str, connection: &Connection, output: Output) -> Res
         ("donor", code) => From::Donor(code.to_owned()),
         ("lot", code) => From::Lot(code.to_owned()),
         ("unit", code) => From::Unit(code.to_owned()),
+        ("material", id) => From::Material(id.to_owned()),
         _ => return Err(wrong()),
     };
     let client = connect(connection).await?;

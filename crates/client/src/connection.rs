@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
+use marrowline_api::v1::append_stream_response::Outcome;
 use marrowline_api::v1::clock_service_client::ClockServiceClient;
 use marrowline_api::v1::countersign_service_client::CountersignServiceClient;
 use marrowline_api::v1::custody_service_client::CustodyServiceClient;
@@ -15,6 +16,7 @@ use marrowline_proof::{Receipt, ReceiptError, VerifiedReceipt};
 use marrowline_record::digest;
 use marrowline_record::pb::{Head, StreamKind};
 use marrowline_record::signing::Signing;
+use tokio_stream::StreamExt as _;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -275,6 +277,42 @@ impl Client {
             return Err(ClientError::Incomplete("the record that was asked for"));
         }
         Ok((verified, response.step.unwrap_or_default()))
+    }
+
+    /// Appends records one after the other over one stream; each answer is passed on in order, its receipt verified. `next` is asked for the
+    /// next record when the server has room for it.
+    pub async fn append_stream(
+        &self,
+        records: impl tokio_stream::Stream<Item = (Vec<u8>, Vec<Signing>)> + Send + 'static,
+        mut answered: impl FnMut(u64, Result<Acknowledged, ClientError>),
+    ) -> Result<u64, ClientError> {
+        let sent = std::sync::Arc::new(std::sync::Mutex::new(std::collections::VecDeque::new()));
+        let remembered = std::sync::Arc::clone(&sent);
+        let requests = records.map(move |(record, signings)| {
+            let digest = marrowline_record::digest(&record);
+            remembered.lock().unwrap_or_else(PoisonError::into_inner).push_back((digest, signings.clone()));
+            v1::AppendStreamRequest {
+                record: Some(v1::SignedRecord { record, signings: signings.iter().map(v1::Signing::from).collect() }),
+            }
+        });
+        let mut answers = self.ledger.clone().append_stream(requests).await?.into_inner();
+        let mut count = 0;
+        while let Some(answer) = answers.message().await? {
+            let known = sent.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let (digest, signings) =
+                known.filter(|_| answer.number == count).ok_or(ClientError::Incomplete("answers in order"))?;
+            count += 1;
+            match answer.outcome.ok_or(ClientError::Incomplete("an outcome"))? {
+                Outcome::Appended(response) => {
+                    let acknowledged = self.acknowledge(response, Some((digest, &signings))).await;
+                    answered(answer.number, acknowledged);
+                }
+                Outcome::RefusedStatus(bytes) => {
+                    answered(answer.number, Err(ClientError::Refused(Box::new(Problem::from_bytes(&bytes)))))
+                }
+            }
+        }
+        Ok(count)
     }
 
     /// Keeps a decision that others have still to sign. Returns the last moment at which it can be appended, Unix ms.

@@ -14,7 +14,7 @@ use marrowline_record::pb::StreamKind;
 use marrowline_record::stream::{AUTHORITY_ID, stream_key, stream_keys};
 use marrowline_record::{OpenedRecord, open_stored};
 use marrowline_rules::index::{IndexKey, writes};
-use marrowline_rules::state::{Authority, Donor, Lot, Protocol, Specification, Stream, Subject};
+use marrowline_rules::state::{Authority, Donor, Equipment, Facility, Lot, Protocol, Specification, Stream, Subject};
 use marrowline_rules::{At, Verdict, View, judge};
 
 /// Something that does not hold.
@@ -211,6 +211,8 @@ impl View for Folded {
     stream_of!(donor, Donor, Donor);
     stream_of!(lot, Lot, Lot);
     stream_of!(subject, Subject, Subject);
+    stream_of!(facility, Facility, Facility);
+    stream_of!(equipment, Equipment, Equipment);
 
     fn head(&self, stream: &StreamKey) -> Option<(u64, [u8; 32])> {
         self.heads.get(stream).copied()

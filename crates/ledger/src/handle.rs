@@ -264,6 +264,14 @@ impl Ledger {
         Ok(found.into_iter().map(|(_, id)| Id16(id)).collect())
     }
 
+    /// Lots that a reagent lot or a device was used for.
+    pub fn lots_made_with(&self, thing: &Id16) -> Result<Vec<Id16>, StoreError> {
+        let mut prefix = IndexKey::Use { thing: thing.0, lot: [0; 16] }.to_bytes();
+        prefix.truncate(prefix.len().saturating_sub(16));
+        let found = self.shared.reader.scan(&prefix, &[], usize::MAX)?;
+        Ok(found.into_iter().map(|(_, lot)| Id16(lot)).collect())
+    }
+
     /// Notified with the committed size after each commit.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shared.watch.subscribe()

@@ -9,7 +9,7 @@ use marrowline_record::pb::StreamKind;
 use marrowline_record::stream::{AUTHORITY_ID, stream_key};
 use marrowline_rules::View;
 use marrowline_rules::index::IndexKey;
-use marrowline_rules::state::{Authority, Donor, Lot, Protocol, Specification, Stream, Subject};
+use marrowline_rules::state::{Authority, Donor, Equipment, Facility, Lot, Protocol, Specification, Stream, Subject};
 
 use crate::clock::Reading;
 use crate::overlay::{Known, Overlay, Recent};
@@ -135,6 +135,8 @@ impl View for Snapshot {
     stream_of!(donor, Donor, Donor);
     stream_of!(lot, Lot, Lot);
     stream_of!(subject, Subject, Subject);
+    stream_of!(facility, Facility, Facility);
+    stream_of!(equipment, Equipment, Equipment);
 
     fn head(&self, stream: &StreamKey) -> Option<(u64, [u8; 32])> {
         if let Some(head) = self.overlays.iter().rev().find_map(|o| o.heads.get(stream)) {

@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::finding::{Finding, Look};
 use crate::index::{IndexKey, id16};
 use crate::judge;
-use crate::state::{Authority, Donor, Lot, Protocol, Specification, Stream, Subject, Versions};
+use crate::state::{Authority, Donor, Equipment, Facility, Lot, Protocol, Specification, Stream, Subject, Versions};
 use crate::table::{self, Category};
 use crate::view::View;
 
@@ -147,7 +147,9 @@ pub(crate) fn present(view: &dyn View, kind: StreamKind, id: &Id16) -> Option<St
         StreamKind::Donor => view.donor(id).map(Stream::Donor),
         StreamKind::Lot => view.lot(id).map(Stream::Lot),
         StreamKind::Subject => view.subject(id).map(Stream::Subject),
-        StreamKind::Facility | StreamKind::Equipment | StreamKind::Unspecified => None,
+        StreamKind::Facility => view.facility(id).map(Stream::Facility),
+        StreamKind::Equipment => view.equipment(id).map(Stream::Equipment),
+        StreamKind::Unspecified => None,
     }
 }
 
@@ -245,6 +247,18 @@ impl View for Past<'_> {
     fn subject(&self, id: &Id16) -> Option<Arc<Subject>> {
         match self.stream(StreamKind::Subject, id)? {
             Stream::Subject(state) => Some(state),
+            _ => None,
+        }
+    }
+    fn facility(&self, id: &Id16) -> Option<Arc<Facility>> {
+        match self.stream(StreamKind::Facility, id)? {
+            Stream::Facility(state) => Some(state),
+            _ => None,
+        }
+    }
+    fn equipment(&self, id: &Id16) -> Option<Arc<Equipment>> {
+        match self.stream(StreamKind::Equipment, id)? {
+            Stream::Equipment(state) => Some(state),
             _ => None,
         }
     }

@@ -26,12 +26,18 @@ pub mod release_testing;
 pub mod result_invalidation;
 pub mod specification;
 pub mod subject;
+pub mod supplies;
 pub mod units;
 
 /// Hands the record to its family.
 pub(crate) fn judge(c: &mut Context<'_>) {
     let Some(event) = c.event() else { return };
+    supplies::check_materials(c, event);
     match event {
+        Event::ReagentReceived(_) | Event::ReagentReleased(_) | Event::ReagentRecalled(_) => supplies::reagent(c, event),
+        Event::EquipmentStatusRecorded(_) | Event::ReadingsLogged(_) | Event::TemperatureExcursion(_) => {
+            supplies::equipment(c, event);
+        }
         Event::LedgerFounded(e) => authority::founded(c, e),
         Event::FacilityRegistered(e) => authority::facility_registered(c, e),
         Event::KeyGranted(e) => authority::key_granted(c, e),
@@ -39,13 +45,12 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::RecordReaffirmed(e) => reaffirmation::reaffirmed(c, e),
         Event::RecordAmended(e) => amendment::amended(c, e),
         Event::RecordVoided(e) => amendment::voided(c, e),
-        Event::AuditNoted(_) | Event::ConsentWithdrawn(_) => {}
+        Event::AuditNoted(_) | Event::ConsentWithdrawn(_) | Event::TrialHalted(_) | Event::SubjectWithdrawn(_) => {}
         Event::ExceptionalRelease(e) => emergency::released(c, e),
         Event::EmergencyOverride(e) => emergency::overridden(c, e),
         Event::OverrideRatified(e) => emergency::ratified(c, e),
         Event::SignatureAdded(e) => authority::signature_added(c, e),
         Event::ProtocolPublished(e) => protocol::published(c, e),
-        Event::TrialHalted(_) => {}
         Event::TrialResumed(_) => protocol::trial_resumed(c),
         Event::TrialClosed(_) => protocol::trial_closed(c),
         Event::SpecificationPublished(e) => specification::published(c, e),
@@ -89,7 +94,6 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::SubjectRandomised(e) => subject::randomised(c, e),
         Event::SubjectWeighed(e) => subject::weighed(c, e),
         Event::VitalStatusRecorded(e) => subject::vital_status_recorded(c, e),
-        Event::SubjectWithdrawn(_) => {}
         Event::AdverseReactionReported(e) => reaction::reported(c, e),
         Event::EndpointObserved(e) => endpoint::observed(c, e),
         Event::DoseOrdered(e) => dose::ordered(c, e),

@@ -35,6 +35,13 @@ pub enum IndexKey {
         /// The id.
         id: [u8; 16],
     },
+    /// A lot that a reagent lot or a device was used for.
+    Use {
+        /// The reagent lot or device.
+        thing: [u8; 16],
+        /// The lot.
+        lot: [u8; 16],
+    },
     /// A human code of a kind of thing (donor, lot, subject, unit, dose, facility, trial registration); value: the thing's id.
     Code {
         /// One of the `CODE_*` constants.
@@ -96,6 +103,11 @@ impl IndexKey {
                 out.push(*kind);
                 out.extend_from_slice(id);
             }
+            IndexKey::Use { thing, lot } => {
+                out.push(10);
+                out.extend_from_slice(thing);
+                out.extend_from_slice(lot);
+            }
             IndexKey::Code { kind, code } => {
                 out.push(6);
                 out.push(*kind);
@@ -132,6 +144,12 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
     let mut first = |key, value| {
         out.push(IndexWrite { key, value, first_wins: true });
     };
+    if let Some(Some(materials)) = crate::state::lot::fold::materials_of(event) {
+        let lot = entry.stream_id(marrowline_record::pb::StreamKind::Lot);
+        for thing in materials.reagent_lot_ids.iter().chain(&materials.equipment_ids) {
+            first(IndexKey::Use { thing: id16(thing), lot }, lot);
+        }
+    }
     let code = |kind, code: &str| IndexKey::Code { kind, code: code.to_owned() };
     use marrowline_record::pb::StreamKind::{Donor, Lot, Protocol, Specification, Subject};
     match event {

@@ -12,6 +12,8 @@ use marrowline_record::pb::StreamKind;
 pub mod authority;
 pub mod custody;
 pub mod donor;
+pub mod equipment;
+pub mod facility;
 pub mod lot;
 pub mod protocol;
 pub mod specification;
@@ -21,6 +23,8 @@ pub mod version;
 
 pub use authority::Authority;
 pub use donor::Donor;
+pub use equipment::Equipment;
+pub use facility::Facility;
 pub use lot::Lot;
 pub use protocol::Protocol;
 pub use specification::Specification;
@@ -43,7 +47,11 @@ pub enum Stream {
     Lot(Arc<Lot>),
     /// A trial subject.
     Subject(Arc<Subject>),
-    /// A stream whose own records come later; deviations may already be opened on it.
+    /// A facility.
+    Facility(Arc<Facility>),
+    /// A device.
+    Equipment(Arc<Equipment>),
+    /// A stream of no kind that this software knows.
     Other(Upkeep),
 }
 
@@ -57,7 +65,9 @@ impl Stream {
             StreamKind::Donor => Stream::Donor(Arc::new(Donor::new(id))),
             StreamKind::Lot => Stream::Lot(Arc::new(Lot::new(id))),
             StreamKind::Subject => Stream::Subject(Arc::new(Subject::new(id))),
-            StreamKind::Facility | StreamKind::Equipment | StreamKind::Unspecified => Stream::Other(Upkeep::new(kind)),
+            StreamKind::Facility => Stream::Facility(Arc::new(Facility::new(id))),
+            StreamKind::Equipment => Stream::Equipment(Arc::new(Equipment::new(id))),
+            StreamKind::Unspecified => Stream::Other(Upkeep::new(kind)),
         }
     }
 
@@ -90,6 +100,8 @@ impl Stream {
             Stream::Donor(state) => state.id,
             Stream::Lot(state) => state.id,
             Stream::Subject(state) => state.id,
+            Stream::Facility(state) => state.id,
+            Stream::Equipment(state) => state.id,
         };
         Stream::new(self.upkeep().kind, id)
     }
@@ -103,6 +115,8 @@ impl Stream {
             Stream::Donor(state) => Arc::make_mut(state).fold(entry),
             Stream::Lot(state) => Arc::make_mut(state).fold(entry),
             Stream::Subject(state) => Arc::make_mut(state).fold(entry),
+            Stream::Facility(state) => Arc::make_mut(state).fold(entry),
+            Stream::Equipment(state) => Arc::make_mut(state).fold(entry),
             Stream::Other(state) => state.fold(entry),
         }
     }
@@ -116,6 +130,8 @@ impl Stream {
             Stream::Donor(state) => &state.upkeep,
             Stream::Lot(state) => &state.upkeep,
             Stream::Subject(state) => &state.upkeep,
+            Stream::Facility(state) => &state.upkeep,
+            Stream::Equipment(state) => &state.upkeep,
             Stream::Other(state) => state,
         }
     }

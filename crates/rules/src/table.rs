@@ -73,6 +73,9 @@ const LOT_DONOR: &[StreamRule] = &[one(StreamKind::Lot), one(StreamKind::Donor)]
 const SUBJECT: &[StreamRule] = &[one(StreamKind::Subject)];
 const SUBJECT_PROTOCOL: &[StreamRule] = &[one(StreamKind::Subject), one(StreamKind::Protocol)];
 const SUBJECT_LOTS: &[StreamRule] = &[one(StreamKind::Subject), some(StreamKind::Lot)];
+const FACILITY: &[StreamRule] = &[one(StreamKind::Facility)];
+const EQUIPMENT: &[StreamRule] = &[one(StreamKind::Equipment)];
+const EQUIPMENT_ANY_LOTS: &[StreamRule] = &[one(StreamKind::Equipment), StreamRule { kind: StreamKind::Lot, min: 0, max: 8 }];
 const SUBJECT_ANY_LOTS: &[StreamRule] = &[one(StreamKind::Subject), StreamRule { kind: StreamKind::Lot, min: 0, max: 8 }];
 /// Any one stream: which kinds are allowed is in [`any_stream`].
 const ANY: &[StreamRule] = &[];
@@ -210,6 +213,11 @@ fn subject_row(event: &Event) -> Row {
         Event::RecordAmended(_) | Event::RecordVoided(_) => {
             row(const { &[slot(EVERY_ROLE, Approved), slot(&[QualityAssurance], Approved)] }, ANY)
         }
+        Event::ReagentReceived(_) => row(const { &[slot(&[Operator], Performed)] }, FACILITY),
+        Event::ReagentReleased(_) | Event::ReagentRecalled(_) => row(const { &[slot(&[QualityAssurance], Approved)] }, FACILITY),
+        Event::EquipmentStatusRecorded(_) => row(const { &[slot(&[Operator], Performed)] }, EQUIPMENT),
+        Event::ReadingsLogged(_) => row(const { &[slot(&[Device], Performed)] }, EQUIPMENT),
+        Event::TemperatureExcursion(_) => row(const { &[slot(&[Device, Cryobank, Courier], Performed)] }, EQUIPMENT_ANY_LOTS),
         Event::ConsentWithdrawn(_) => row(const { &[slot(&[DonorPhysician, Investigator], Performed)] }, ANY),
         Event::ExceptionalRelease(_) => row(
             const { &[slot(&[Investigator], Approved), slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Certified)] },
@@ -258,7 +266,7 @@ pub fn category(event: &Event) -> Category {
     use Category::{Authorisation, Fact, Stop};
     match event {
         Event::KeyRevoked(_) | Event::HoldSet(_) | Event::TrialHalted(_) | Event::DoseRejected(_) => Stop,
-        Event::RecallOpened(_) | Event::LookBackOpened(_) => Stop,
+        Event::RecallOpened(_) | Event::LookBackOpened(_) | Event::ReagentRecalled(_) => Stop,
         Event::DonorEligibilityDetermined(e) if e.eligibility() != Eligibility::Eligible => Stop,
         Event::LotDispositionDecided(e) if e.disposition() == Disposition::Rejected => Stop,
         Event::LedgerFounded(_)
@@ -276,6 +284,7 @@ pub fn category(event: &Event) -> Category {
         | Event::LookBackClosed(_)
         | Event::RecordAmended(_)
         | Event::RecordVoided(_)
+        | Event::ReagentReleased(_)
         | Event::ExceptionalRelease(_)
         | Event::EmergencyOverride(_)
         | Event::OverrideRatified(_)
@@ -290,6 +299,7 @@ pub fn category(event: &Event) -> Category {
         | Event::TrialClosed(_)
         | Event::OrderCancelled(_)
         | Event::AllocationReleased(_) => Authorisation,
+        Event::LabelsPrinted(_) | Event::LabelsApplied(_) | Event::LabelsReconciled(_) => Fact,
         Event::DonorRegistered(_)
         | Event::DonorConsented(_)
         | Event::DonorTestReported(_)
@@ -317,10 +327,11 @@ pub fn category(event: &Event) -> Category {
         | Event::SignatureAdded(_)
         | Event::AuditNoted(_)
         | Event::ConsentWithdrawn(_)
+        | Event::ReagentReceived(_)
+        | Event::EquipmentStatusRecorded(_)
+        | Event::ReadingsLogged(_)
+        | Event::TemperatureExcursion(_)
         | Event::MediumChanged(_)
-        | Event::LabelsPrinted(_)
-        | Event::LabelsApplied(_)
-        | Event::LabelsReconciled(_)
         | Event::CustodyRefused(_)
         | Event::ContainerEvent(_)
         | Event::UnitsReturned(_)

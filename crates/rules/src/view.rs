@@ -6,7 +6,7 @@ use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId, StreamKey};
 
 use crate::index::IndexKey;
-use crate::state::{Authority, Donor, Lot, Protocol, Specification, Subject};
+use crate::state::{Authority, Donor, Equipment, Facility, Lot, Protocol, Specification, Subject};
 
 /// The ledger as the rules see it. An implementation that cannot answer (a stream that was not shown, a store that failed) answers
 /// `None` and remembers that it did; the caller then throws the verdict away.
@@ -23,6 +23,10 @@ pub trait View {
     fn lot(&self, id: &Id16) -> Option<Arc<Lot>>;
     /// A trial subject.
     fn subject(&self, id: &Id16) -> Option<Arc<Subject>>;
+    /// A facility's reagents.
+    fn facility(&self, id: &Id16) -> Option<Arc<Facility>>;
+    /// A device.
+    fn equipment(&self, id: &Id16) -> Option<Arc<Equipment>>;
     /// Length of a stream and the signed hash of its last record.
     fn head(&self, stream: &StreamKey) -> Option<(u64, [u8; 32])>;
     /// Signed hash of a stream's record number `seq` (from 1).

@@ -53,6 +53,7 @@ histories! {
     emergency_subject
     eligible_donor
     frame
+    excursion
     filled_lot
     harvested_lot
     invalidation
@@ -79,5 +80,6 @@ histories! {
     tested_lot
     testing
     units
+    supplies
     withdrawal
 }

@@ -11,6 +11,7 @@ use marrowline_ledger::{Appended, Ledger, Refusal};
 use marrowline_record::id::{Digest, KeyId};
 use marrowline_record::pb::Record;
 use marrowline_record::{OpenedRecord, open};
+use tokio::sync::oneshot;
 use tonic::Status;
 
 use crate::auth::Auth;
@@ -49,8 +50,20 @@ impl Appender {
 
     /// Appends all or none, and answers with what the sender may read.
     pub async fn append(&self, sender: KeyId, records: Vec<OpenedRecord>) -> Result<Vec<AppendResponse>, Status> {
+        let pending = self.begin(records)?;
+        self.finish(sender, pending).await
+    }
+
+    /// Hands records to the sequencer, in the order of the calls.
+    pub fn begin(&self, records: Vec<OpenedRecord>) -> Result<Pending, Status> {
         let attempts: Vec<Attempt> = records.iter().map(Attempt::of).collect();
         let answer = self.ledger.submit(records).map_err(|e| errors::busy(&e))?;
+        Ok(Pending { attempts, answer })
+    }
+
+    /// Waits for what was begun.
+    pub async fn finish(&self, sender: KeyId, pending: Pending) -> Result<Vec<AppendResponse>, Status> {
+        let Pending { attempts, answer } = pending;
         let answer = in_time(self.deadline, answer).await?;
         let result = answer.map_err(|_| errors::refusal(&Refusal::Stopped { reason: "the sequencer has stopped".to_owned() }))?;
         match result {
@@ -106,6 +119,12 @@ impl Appender {
 /// What comes of it, unless it takes too long.
 async fn in_time<T>(deadline: Duration, answer: impl Future<Output = T>) -> Result<T, Status> {
     tokio::time::timeout(deadline, answer).await.map_err(|_| errors::too_late(deadline))
+}
+
+/// Records that the sequencer has.
+pub struct Pending {
+    attempts: Vec<Attempt>,
+    answer: oneshot::Receiver<Result<Vec<Appended>, Refusal>>,
 }
 
 /// What is remembered of a record while the sequencer has it.

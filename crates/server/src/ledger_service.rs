@@ -8,9 +8,9 @@ use marrowline_api::errors;
 use marrowline_api::token::Token;
 use marrowline_api::v1::ledger_service_server::LedgerService;
 use marrowline_api::v1::{
-    AppendBatchRequest, AppendBatchResponse, AppendRequest, AppendResponse, Finding, GetRecordRequest, GetRecordResponse,
-    GetStreamHeadRequest, GetStreamHeadResponse, JudgeRequest, JudgeResponse, ListRecordsRequest, ListRecordsResponse,
-    LoggedRecord, StepView, WatchRequest, WatchResponse,
+    AppendBatchRequest, AppendBatchResponse, AppendRequest, AppendResponse, AppendStreamRequest, AppendStreamResponse, Finding,
+    GetRecordRequest, GetRecordResponse, GetStreamHeadRequest, GetStreamHeadResponse, JudgeRequest, JudgeResponse,
+    ListRecordsRequest, ListRecordsResponse, LoggedRecord, StepView, WatchRequest, WatchResponse,
 };
 use marrowline_ledger::Ledger;
 use marrowline_ledger::store::NoteKind;
@@ -21,9 +21,10 @@ use marrowline_record::stream::stream_key;
 use marrowline_rules::{Verdict, View};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::append::Appender;
+use crate::append_stream;
 use crate::auth::{self, Auth, Person};
 use crate::{reading, views};
 
@@ -139,6 +140,7 @@ impl Service {
     }
 }
 
+type AppendStreamStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<AppendStreamResponse, Status>> + Send>>;
 type WatchStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -167,6 +169,24 @@ impl LedgerService for Service {
         let opened = request.records.iter().map(|r| self.appender.open(Some(r))).collect::<Result<Vec<_>, _>>()?;
         let responses = self.appender.append(sender, opened).await?;
         Ok(Response::new(AppendBatchResponse { responses }))
+    }
+
+    type AppendStreamStream = AppendStreamStream;
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<AppendStreamRequest>>,
+    ) -> Result<Response<Self::AppendStreamStream>, Status> {
+        let token = self.auth.token(request.metadata())?;
+        let (sender, receiver) = mpsc::channel(append_stream::ANSWERS);
+        let stream = append_stream::Stream {
+            appender: Arc::clone(&self.appender),
+            auth: self.auth.clone(),
+            token,
+            ended: self.ended.clone(),
+        };
+        tokio::spawn(stream.run(request.into_inner(), sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
     async fn judge(&self, request: Request<JudgeRequest>) -> Result<Response<JudgeResponse>, Status> {

@@ -1,6 +1,7 @@
 //! The gRPC server: TLS, tokens, limits, services. It decides nothing about cells; it asks the ledger.
 
 mod append;
+mod append_stream;
 mod auth;
 mod clock_service;
 mod countersign_service;

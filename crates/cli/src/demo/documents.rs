@@ -184,7 +184,7 @@ pub fn specification() -> pb::SpecificationPublished {
                 required_result: ResultKind::Absent.into(),
             })
             .collect(),
-        required_evidence: Vec::new(),
+        required_evidence: vec![pb::EvidenceKind::Reagents.into(), pb::EvidenceKind::Equipment.into()],
         tests: lot_tests().into_iter().map(|t| t.test).collect(),
         max_retests: Some(1),
         max_passage: 4,

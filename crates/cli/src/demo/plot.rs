@@ -5,7 +5,7 @@
 //! crate to a real server; what is refused here is refused by the ledger, not by the demo.
 
 use marrowline_record::pb;
-use marrowline_record::pb::StreamKind::{Donor, Lot, Protocol, Specification};
+use marrowline_record::pb::StreamKind::{Donor, Equipment, Facility, Lot, Protocol, Specification};
 use marrowline_record::pb::record::Event;
 
 mod endpoints;
@@ -31,6 +31,8 @@ pub struct Story {
     batch: Batch,
     units: Vec<(String, [u8; 16])>,
     slots: Vec<Slot>,
+    /// What every step is done with.
+    materials: pb::Materials,
 }
 
 /// A lot of the story.
@@ -70,8 +72,10 @@ pub async fn play(stage: &mut Stage, subjects: u32) -> Result<(), DemoError> {
         batch: FIRST,
         units: Vec::new(),
         slots: randomisation_list(stage)?,
+        materials: pb::Materials::default(),
     };
     publish(stage, &story).await?;
+    supply(stage, &mut story).await?;
     stage.chapter("The donor (synthetic)");
     donate(stage, &story).await?;
     collect(stage, &story).await?;
@@ -91,6 +95,37 @@ pub async fn play(stage: &mut Stage, subjects: u32) -> Result<(), DemoError> {
     }
     stage.chapter("The report of the trial");
     stage.report(documents::REGISTRATION).await
+}
+
+/// Medium and serum arrive and are released; the safety cabinet is calibrated.
+async fn supply(stage: &mut Stage, story: &mut Story) -> Result<(), DemoError> {
+    stage.chapter("Reagents and equipment");
+    for (name, supplier_lot_code) in [("alpha-MEM", "M-2251"), ("human platelet lysate", "PL-0087")] {
+        let id = stage.new_id();
+        let received = Event::ReagentReceived(pb::ReagentReceived {
+            reagent_lot_id: id.to_vec(),
+            name: name.to_owned(),
+            supplier: "synthetic".to_owned(),
+            supplier_lot_code: supplier_lot_code.to_owned(),
+            expires_at: Some(stage.instant(400, 0, 0)),
+            certificate_digest: stage.document(supplier_lot_code),
+        });
+        let words = format!("{name} {supplier_lot_code} received");
+        stage.accept(Step::new(&words, received).by(&["op1"]).on(Facility, story.lab)).await?;
+        let released = Event::ReagentReleased(pb::ReagentReleased { reagent_lot_id: id.to_vec() });
+        stage.accept(Step::new(&format!("{name} released"), released).by(&["qa"]).on(Facility, story.lab)).await?;
+        story.materials.reagent_lot_ids.push(id.to_vec());
+    }
+    let cabinet = stage.new_id();
+    let status = Event::EquipmentStatusRecorded(pb::EquipmentStatusRecorded {
+        code: "CAB-1".to_owned(),
+        name: "safety cabinet".to_owned(),
+        status: pb::EquipmentStatus::InService.into(),
+        calibration_due: Some(stage.instant(365, 0, 0)),
+    });
+    stage.accept(Step::new("safety cabinet in service", status).by(&["op1"]).on(Equipment, cabinet)).await?;
+    story.materials.equipment_ids.push(cabinet.to_vec());
+    Ok(())
 }
 
 fn randomisation_list(stage: &mut Stage) -> Result<Vec<Slot>, DemoError> {
@@ -216,6 +251,7 @@ async fn expand(stage: &mut Stage, story: &mut Story) -> Result<(), DemoError> {
     });
     stage.accept(Step::new("lot opened", opened).by(&["op1", "op2/VF"]).on(Lot, story.lot).on(Donor, story.donor)).await?;
     let isolated = Event::MncIsolated(pb::MncIsolated {
+        materials: Some(story.materials.clone()),
         din: story.batch.din.to_owned(),
         aspirate: Some(pb::VolumeBalance {
             microlitres_in: 40_000,
@@ -241,6 +277,7 @@ async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoErro
     let mut culture = stage.new_id();
     let [(seeded_at_p0, _), .., last] = story.batch.passages();
     let seeded = Event::CultureSeeded(pb::CultureSeeded {
+        materials: Some(story.materials.clone()),
         culture_id: culture.to_vec(),
         vessels: vec![vessel("T175-1", 17_500), vessel("T175-2", 17_500)],
         cells: Some(balance(52_000_000, seeded_at_p0, 11_500_000, 0)),
@@ -254,6 +291,7 @@ async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoErro
         stage.at(day, 10, 0).await?;
         let child = stage.new_id();
         let passaged = Event::Passaged(pb::Passaged {
+            materials: Some(story.materials.clone()),
             parent_culture_id: culture.to_vec(),
             culture_id: child.to_vec(),
             passage: number,
@@ -269,6 +307,7 @@ async fn passages(stage: &mut Stage, story: &Story) -> Result<[u8; 16], DemoErro
     stage.at(27, 9, 0).await?;
     let harvest = stage.new_id();
     let harvested = Event::Harvested(pb::Harvested {
+        materials: Some(story.materials.clone()),
         parent_culture_id: culture.to_vec(),
         harvest_id: harvest.to_vec(),
         confluence_basis_points: Some(8_600),
@@ -313,6 +352,7 @@ async fn fill(stage: &mut Stage, story: &mut Story, harvest: [u8; 16]) -> Result
         story.units.push((format!("{digits}{check}"), stage.new_id()));
     }
     let filled = Event::UnitsFilled(pb::UnitsFilled {
+        materials: Some(story.materials.clone()),
         harvest_id: harvest.to_vec(),
         units: story
             .units

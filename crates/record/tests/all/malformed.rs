@@ -77,6 +77,7 @@ fn filled(unit_code: &str, units: usize) -> Event {
         volume_microlitres: 10_000,
     };
     Event::UnitsFilled(pb::UnitsFilled {
+        materials: None,
         harvest_id: vec![6; 16],
         units: vec![unit; units],
         containers_taken: 1,

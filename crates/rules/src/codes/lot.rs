@@ -89,4 +89,17 @@ crate::codes! {
     553 RELEASE_RESTED_ON_RESULT Flag [deviation Critical holds Lot] (Lot, Specification) "a lot that was released keeps a result for every test of its stage" => "repeat the test; QA and QP decide on the lot again";
     554 EXCEPTIONAL_UNIT_UNKNOWN Gate [] (Lot) "the units of an exceptional release are units of its lots, each of them once" => "check the ids on the labels";
     555 EXCEPTIONAL_LOT_REJECTED Gate [] (Lot) "no unit of a rejected lot is released exceptionally" => "take another lot; a rejection is final";
+    556 REAGENT_UNKNOWN Flag [deviation Minor] (Facility) "a reagent lot was received at the facility of the step that uses it" => "record its receipt, or correct the id";
+    557 REAGENT_NOT_RELEASED Flag [deviation Major] (Facility) "a reagent lot is used after QA has released it" => "QA decides what the step is worth; release the reagent lot if it may be used";
+    558 REAGENT_EXPIRED Flag [deviation Major] (Facility) "a reagent lot is used before the moment at which it expires" => "QA decides what the step is worth; take another reagent lot from now on";
+    559 REAGENT_RECALLED Gate [deviation Critical holds Lot] (Facility, Lot) "nothing is made or given with a reagent lot that was recalled" => "trace forward from the reagent lot; QA and a QP decide about each lot";
+    560 EQUIPMENT_UNKNOWN Flag [deviation Minor] (Equipment) "a device that is used has a stream with its status" => "record the device's status, or correct the id";
+    561 EQUIPMENT_NOT_IN_SERVICE Flag [deviation Major] (Equipment) "a device is used while it is in service" => "QA decides what the step is worth; use another device from now on";
+    562 EQUIPMENT_CALIBRATION_OVERDUE Flag [deviation Major] (Equipment) "a device is used while its calibration holds" => "QA decides what the step is worth; have the device calibrated";
+    563 MATERIALS_MISSING Gate [] (Lot, Specification) "where the specification asks for reagents or equipment, every step of manufacture names them" => "amend the step with what it was done with";
+    564 REAGENT_ID_USED Flag [deviation Major] (Facility) "a reagent lot is received once" => "record the second delivery under an id of its own";
+    565 REAGENT_RELEASE_UNFOUNDED Gate [] (Facility) "a reagent lot is released that was received, is not expired and not recalled" => "record its receipt, or take another reagent lot";
+    566 LOGGER_GAP Flag [deviation Major] (Equipment) "a logger's readings go on within two of its intervals" => "find out what the temperature was meanwhile and tell QA";
+    567 READINGS_INCONSISTENT Flag [deviation Minor] () "the stated minimum and maximum are those of the readings" => "check the logger's software; the readings count";
+    568 TEMPERATURE_ABOVE_LIMIT Flag [deviation Major holds units] (Lot, Specification) "what is kept is warmer than the specification's storage limit for no longer than it allows" => "QA decides about the units with the stability data, and lifts the hold or has them destroyed";
 }

@@ -31,6 +31,7 @@ pub(super) fn decided(c: &mut Context<'_>, e: &pb::LotDispositionDecided) {
         Some(document) => {
             check_tests(c, &lot, &document, e);
             super::labels::check_evidence(c, &lot, &document);
+            super::supplies::check_evidence(c, &lot, &document);
         }
     }
     check_donor(c, &lot);

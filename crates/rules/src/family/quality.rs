@@ -25,7 +25,9 @@ fn upkeep(c: &Context<'_>) -> Upkeep {
         StreamKind::Donor => c.view.donor(&id).map(|s| s.upkeep.clone()),
         StreamKind::Lot => c.view.lot(&id).map(|s| s.upkeep.clone()),
         StreamKind::Subject => c.view.subject(&id).map(|s| s.upkeep.clone()),
-        StreamKind::Facility | StreamKind::Equipment | StreamKind::Unspecified => None,
+        StreamKind::Facility => c.view.facility(&id).map(|s| s.upkeep.clone()),
+        StreamKind::Equipment => c.view.equipment(&id).map(|s| s.upkeep.clone()),
+        StreamKind::Unspecified => None,
     };
     found.unwrap_or_else(|| Upkeep::new(stream.kind()))
 }

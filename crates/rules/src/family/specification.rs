@@ -42,10 +42,10 @@ pub(super) fn published(c: &mut Context<'_>, e: &pb::SpecificationPublished) {
     );
     for kind in e.required_evidence() {
         c.demand(
-            kind == EvidenceKind::Labels,
+            matches!(kind, EvidenceKind::Labels | EvidenceKind::Reagents | EvidenceKind::Equipment),
             &codes::EVIDENCE_NOT_SUPPORTED,
             || crate::frame::words(kind.as_str_name()).replace("KIND_", ""),
-            || "LABELS".to_owned(),
+            || "LABELS, REAGENTS or EQUIPMENT".to_owned(),
             || field("required_evidence"),
         );
     }

@@ -11,7 +11,7 @@ use crate::state::custody::Custody;
 use crate::state::lot::labels::LabelBatch;
 
 pub mod container;
-mod fold;
+pub(crate) mod fold;
 pub mod labels;
 
 /// What was done with a unit.
@@ -177,6 +177,19 @@ pub struct ReportedResult {
     pub invalidated: Option<RecordId>,
 }
 
+/// What a step of manufacture was done with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaterialsUse {
+    /// The step.
+    pub record_id: RecordId,
+    /// The event's name.
+    pub event: &'static str,
+    /// The facility that did it.
+    pub facility_id: Id16,
+    /// What was named.
+    pub materials: pb::Materials,
+}
+
 /// The lot stream.
 #[derive(Clone, Debug)]
 pub struct Lot {
@@ -202,6 +215,8 @@ pub struct Lot {
     pub results: Vec<ReportedResult>,
     /// The last disposition.
     pub disposition: Option<(RecordId, Disposition)>,
+    /// What each step was done with, in order.
+    pub materials: Vec<MaterialsUse>,
     /// Units that were released for one subject, whatever the disposition: unit, subject, record.
     pub exceptional: Vec<(Id16, Id16, RecordId)>,
     /// Batches of labels by id.
@@ -229,6 +244,7 @@ impl Lot {
             samples: BTreeMap::new(),
             results: Vec::new(),
             disposition: None,
+            materials: Vec::new(),
             exceptional: Vec::new(),
             labels: BTreeMap::new(),
             cells_taken_from_isolation: 0,

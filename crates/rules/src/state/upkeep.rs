@@ -394,6 +394,7 @@ fn units_of(event: &Event) -> Vec<Id16> {
         Event::ContainerEvent(e) => ids(&e.unit_ids),
         Event::UnitsReturned(e) => ids(&e.unit_ids),
         Event::UnitsDestroyed(e) => ids(&e.unit_ids),
+        Event::TemperatureExcursion(e) => ids(&e.unit_ids),
         _ => Vec::new(),
     }
 }

@@ -10,7 +10,7 @@ use marrowline_record::stream::stream_key;
 use marrowline_record::{KeyRef, Keyring, OpenedRecord, PublicKey};
 
 use crate::index::{IndexKey, id16, writes};
-use crate::state::{Authority, Donor, Lot, Protocol, Specification, Stream, Subject, Upkeep};
+use crate::state::{Authority, Donor, Equipment, Facility, Lot, Protocol, Specification, Stream, Subject, Upkeep};
 use crate::view::View;
 use crate::{At, RULE_SET, Verdict, judge};
 
@@ -126,6 +126,18 @@ impl View for MemoryView {
     fn subject(&self, id: &Id16) -> Option<Arc<Subject>> {
         match self.stream(StreamKind::Subject, id)? {
             Stream::Subject(state) => Some(state.clone()),
+            _ => None,
+        }
+    }
+    fn facility(&self, id: &Id16) -> Option<Arc<Facility>> {
+        match self.stream(StreamKind::Facility, id)? {
+            Stream::Facility(state) => Some(state.clone()),
+            _ => None,
+        }
+    }
+    fn equipment(&self, id: &Id16) -> Option<Arc<Equipment>> {
+        match self.stream(StreamKind::Equipment, id)? {
+            Stream::Equipment(state) => Some(state.clone()),
             _ => None,
         }
     }

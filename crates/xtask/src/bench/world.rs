@@ -408,6 +408,7 @@ fn test_reported() -> Event {
 
 fn isolated(din: &str) -> Event {
     Event::MncIsolated(pb::MncIsolated {
+        materials: None,
         din: din.to_owned(),
         aspirate: Some(pb::VolumeBalance {
             microlitres_in: 50_000,
@@ -433,6 +434,7 @@ fn sample() -> Event {
 
 fn seeded() -> Event {
     Event::CultureSeeded(pb::CultureSeeded {
+        materials: None,
         culture_id: new_id().to_vec(),
         vessels: vec![pb::Vessel { code: "T175-1".to_owned(), area_square_millimetres: 17_500 }],
         cells: Some(pb::CellBalance {

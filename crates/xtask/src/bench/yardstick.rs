@@ -46,6 +46,10 @@ impl LedgerService for Echoing {
     async fn append_batch(&self, _: Request<v1::AppendBatchRequest>) -> Answer<v1::AppendBatchResponse> {
         Err(Status::unimplemented("an echo"))
     }
+    type AppendStreamStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::AppendStreamResponse, Status>> + Send>>;
+    async fn append_stream(&self, _: Request<tonic::Streaming<v1::AppendStreamRequest>>) -> Answer<Self::AppendStreamStream> {
+        Err(Status::unimplemented("an echo"))
+    }
     async fn judge(&self, _: Request<v1::JudgeRequest>) -> Answer<v1::JudgeResponse> {
         Err(Status::unimplemented("an echo"))
     }

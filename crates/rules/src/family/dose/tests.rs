@@ -43,6 +43,12 @@ impl View for Blind {
     fn subject(&self, _: &Id16) -> Option<Arc<Subject>> {
         None
     }
+    fn facility(&self, _: &Id16) -> Option<Arc<crate::state::Facility>> {
+        None
+    }
+    fn equipment(&self, _: &Id16) -> Option<Arc<crate::state::Equipment>> {
+        None
+    }
     fn head(&self, _: &StreamKey) -> Option<(u64, [u8; 32])> {
         None
     }

@@ -73,6 +73,12 @@ impl View for World {
     fn subject(&self, id: &Id16) -> Option<Arc<Subject>> {
         self.subject.clone().filter(|s| s.id == *id).map(Arc::new)
     }
+    fn facility(&self, _: &Id16) -> Option<Arc<crate::state::Facility>> {
+        None
+    }
+    fn equipment(&self, _: &Id16) -> Option<Arc<crate::state::Equipment>> {
+        None
+    }
     fn head(&self, _: &StreamKey) -> Option<(u64, [u8; 32])> {
         None
     }

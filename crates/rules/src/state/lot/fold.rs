@@ -5,7 +5,9 @@ use marrowline_record::id::Id16;
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, SampleSource, StreamKind};
 
-use super::{Allocation, Culture, Harvest, Lot, Processing, ReportedResult, Sample, Thaw, ThawOrder, Unit, container, labels};
+use super::{
+    Allocation, Culture, Harvest, Lot, MaterialsUse, Processing, ReportedResult, Sample, Thaw, ThawOrder, Unit, container, labels,
+};
 use crate::index::id16;
 use crate::state::custody::Custody;
 
@@ -17,6 +19,14 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
     let Some(event) = &entry.record.event else {
         return;
     };
+    if let Some(named) = materials_of(event) {
+        lot.materials.push(MaterialsUse {
+            record_id: entry.record_id(),
+            event: marrowline_record::EventKind::of(event).name(),
+            facility_id: signing_facility(entry).unwrap_or(Id16([0; 16])),
+            materials: named.cloned().unwrap_or_default(),
+        });
+    }
     match event {
         Event::LotOpened(e) => {
             if lot.opened.is_none() {
@@ -351,4 +361,17 @@ fn accepted(lot: &mut Lot, entry: &Entry, e: &pb::CustodyAccepted) {
             (_, custody) => disputed(custody, entry, at),
         };
     }
+}
+
+/// What a step of manufacture was done with, if it is one and says so.
+pub(crate) fn materials_of(event: &Event) -> Option<Option<&pb::Materials>> {
+    Some(match event {
+        Event::MncIsolated(e) => e.materials.as_ref(),
+        Event::CultureSeeded(e) => e.materials.as_ref(),
+        Event::MediumChanged(e) => e.materials.as_ref(),
+        Event::Passaged(e) => e.materials.as_ref(),
+        Event::Harvested(e) => e.materials.as_ref(),
+        Event::UnitsFilled(e) => e.materials.as_ref(),
+        _ => return None,
+    })
 }
