@@ -86,7 +86,11 @@ async fn refused_attempts_are_kept_and_judging_keeps_nothing() {
         let note: Value = serde_json::from_slice(&notes.last().unwrap().1).unwrap();
         assert_eq!(note["codes"], serde_json::json!(["SIGNER_WITHOUT_AUTHORITY"]));
         let digest = marrowline_record::digest(&bad.bytes).to_string();
-        assert_eq!(note["records"], serde_json::json!([{"digest": digest, "keys": [key_id("phy")]}]));
+        let stream = serde_json::json!([[bad.record.streams[0].kind, hex::encode(&bad.record.streams[0].id)]]);
+        let record = serde_json::json!([
+            {"digest": digest, "keys": [key_id("phy")], "event": "DonorRegistered", "streams": stream}
+        ]);
+        assert_eq!(note["records"], record);
         good.append(&client).await.unwrap();
         assert_eq!((kept().len(), ledger.size()), (before + 1, size + 1));
     })

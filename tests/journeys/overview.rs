@@ -148,3 +148,36 @@ async fn what_is_owed_is_listed_by_whom() {
     assert!(owed.iter().any(|o| o.thing == "subject R-02" && o.what == "INFUSION_LATE"), "{owed:?}");
     assert!(all.iter().all(|o| o.stream_kind() != StreamKind::Subject), "an operator is told of subjects");
 }
+
+/// What the rules refused in the demo, for who may see it.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_attempts_are_listed_for_auditors_and_qa() {
+    let server = Server::start();
+    let auditor = server.client("aud").await;
+    let ask = |code: &str, page_token: &str, page_size: u32| v1::ListRefusalsRequest {
+        page_size,
+        page_token: page_token.to_owned(),
+        code: code.to_owned(),
+        from_ms: 0,
+    };
+    let all = auditor.custody().list_refusals(ask("", "", 0)).await.unwrap().into_inner();
+    assert!(all.attempts.len() >= 2 && all.next_page_token.is_empty(), "{all:?}");
+    let named = &all.attempts[0].records[0];
+    assert!(!named.event.is_empty() && !named.signed_by.is_empty() && named.digest.len() == 32);
+    let (mut found, mut token) = (0, String::new());
+    loop {
+        let page = auditor.custody().list_refusals(ask("ARM_WITHOUT_CELLS", &token, 1)).await.unwrap().into_inner();
+        assert!(page.attempts.iter().all(|attempt| attempt.codes.contains(&"ARM_WITHOUT_CELLS".to_owned())));
+        found += page.attempts.len();
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found, 1, "the subject of the other arm");
+    let operator = server.client("op1").await;
+    let refused = operator.custody().list_refusals(ask("", "", 0)).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    let printed = String::from_utf8(server.run("aud", &["refusals", "--code", "ARM_WITHOUT_CELLS"]).stdout).unwrap();
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+}

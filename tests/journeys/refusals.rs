@@ -133,6 +133,7 @@ async fn no_method_answers_without_a_token() {
         CustodyServiceClient.list_lots(ListLotsRequest) = "CustodyService.ListLots";
         CustodyServiceClient.list_units(ListUnitsRequest) = "CustodyService.ListUnits";
         CustodyServiceClient.list_obligations(ListObligationsRequest) = "CustodyService.ListObligations";
+        CustodyServiceClient.list_refusals(ListRefusalsRequest) = "CustodyService.ListRefusals";
         CustodyServiceClient.get_trial_report(GetTrialReportRequest) = "CustodyService.GetTrialReport";
         CountersignServiceClient.propose(ProposeRequest) = "CountersignService.Propose";
         CountersignServiceClient.list_awaiting(ListAwaitingRequest) = "CountersignService.ListAwaiting";

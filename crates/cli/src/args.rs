@@ -50,6 +50,8 @@ pub enum Command {
     Donor(Show),
     /// Trace a dose back to its donor, or a donor, lot or unit forward to its subjects.
     Trace(Trace),
+    /// Attempts that the rules refused, for auditors and QA.
+    Refusals(Refusals),
     /// Decisions that await your signature, or somebody else's after yours.
     Inbox(Inbox),
     /// Replace what a fact says, with a reason and QA's signature.
@@ -453,4 +455,15 @@ pub enum InboxCommand {
         #[command(flatten)]
         connection: Connection,
     },
+}
+
+/// `refusals`
+#[derive(Args)]
+pub struct Refusals {
+    /// Only attempts that this rule refused, e.g. SIGNER_WITHOUT_AUTHORITY.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Which ledger, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
 }

@@ -60,6 +60,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Dose(show) => runtime()?.block_on(ask::show(ask::Thing::Dose, show, arguments.output)),
         Command::Subject(show) => runtime()?.block_on(ask::show(ask::Thing::Subject, show, arguments.output)),
         Command::Donor(show) => runtime()?.block_on(ask::show(ask::Thing::Donor, show, arguments.output)),
+        Command::Refusals(asked) => runtime()?.block_on(lists::refusals(asked, arguments.output)),
         Command::Inbox(inbox) => runtime()?.block_on(inbox::run(inbox.command, arguments.output)),
         Command::Amend(amend) => runtime()?.block_on(amend::amend(amend, arguments.output)),
         Command::Void(void) => runtime()?.block_on(amend::void(void, arguments.output)),

@@ -3,13 +3,13 @@
 use marrowline_client::Client;
 use marrowline_client::v1::trace_forward_request::From;
 use marrowline_client::v1::{
-    ListLotsRequest, ListObligationsRequest, ListUnitsRequest, LotSummary, Obligation, TraceForwardRequest, TraceForwardResponse,
-    UnitView,
+    ListLotsRequest, ListObligationsRequest, ListRefusalsRequest, ListUnitsRequest, LotSummary, Obligation, RefusedAttempt,
+    RefusedRecord, TraceForwardRequest, TraceForwardResponse, UnitView,
 };
 use marrowline_record::instant;
 use marrowline_record::pb::Role;
 
-use crate::args::{Connection, Output, Owed, Show, ShowCommand, ShowOrList, ShowOrListCommand};
+use crate::args::{Connection, Output, Owed, Refusals, Show, ShowCommand, ShowOrList, ShowOrListCommand};
 use crate::ask::{self, Thing, connect, to_json};
 use crate::exit::Exit;
 use crate::exit::say;
@@ -151,4 +151,28 @@ pub fn print_forward(answer: &TraceForwardResponse) {
     if answer.incomplete {
         say!("NOT ALL: a lot is left out that you may not see");
     }
+}
+
+/// `refusals`: every attempt that the reader may see, page after page.
+pub async fn refusals(asked: Refusals, output: Output) -> Result<Exit, Failure> {
+    let client = connect(&asked.connection).await?;
+    let (mut attempts, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let code = asked.code.clone().unwrap_or_default();
+        let request = ListRefusalsRequest { page_size: 500, page_token, code, from_ms: 0 };
+        let page = client.custody().list_refusals(request).await?.into_inner();
+        attempts.extend(page.attempts);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return print(output, "RefusedAttempt", &attempts, refusal_line);
+        }
+    }
+}
+
+fn refusal_line(attempt: &RefusedAttempt) -> String {
+    let record = |record: &RefusedRecord| {
+        format!("{} on {} by {}", record.event, record.streams.join(" and "), record.signed_by.join(" and "))
+    };
+    let records: Vec<String> = attempt.records.iter().map(record).collect();
+    format!("{}  {}  {}", instant::format(attempt.at_ms, 0), records.join("; "), attempt.codes.join(" "))
 }

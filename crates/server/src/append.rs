@@ -10,7 +10,7 @@ use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Appended, Ledger, Refusal};
 use marrowline_record::id::{Digest, KeyId};
 use marrowline_record::pb::Record;
-use marrowline_record::{OpenedRecord, open};
+use marrowline_record::{EventKind, OpenedRecord, open};
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -99,7 +99,14 @@ impl Appender {
         };
         let records = attempts.iter().map(|attempt| {
             let keys: Vec<String> = attempt.keys.iter().map(ToString::to_string).collect();
-            serde_json::json!({"digest": attempt.digest.to_string(), "keys": keys})
+            let event = attempt.record.event.as_ref().map(|event| EventKind::of(event).name());
+            let streams = attempt.record.streams.iter().map(|s| (s.kind, hex::encode(&s.id)));
+            serde_json::json!({
+                "digest": attempt.digest.to_string(),
+                "keys": keys,
+                "event": event,
+                "streams": streams.collect::<Vec<_>>(),
+            })
         });
         let note = serde_json::json!({
             "at_ms": self.ledger.reading().now_ms,

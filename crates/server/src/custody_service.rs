@@ -10,8 +10,8 @@ use marrowline_api::v1::{
     Answer, CheckDoseRequest, CheckDoseResponse, Finding, GetDonorRequest, GetDonorResponse, GetDoseRequest, GetDoseResponse,
     GetLotRequest, GetLotResponse, GetSubjectRequest, GetSubjectResponse, GetTrialReportRequest, GetTrialReportResponse,
     GetUnitRequest, GetUnitResponse, ListLotsRequest, ListLotsResponse, ListObligationsRequest, ListObligationsResponse,
-    ListUnitsRequest, ListUnitsResponse, TraceBackRequest, TraceBackResponse, TraceForwardRequest, TraceForwardResponse,
-    TraceStep,
+    ListRefusalsRequest, ListRefusalsResponse, ListUnitsRequest, ListUnitsResponse, TraceBackRequest, TraceBackResponse,
+    TraceForwardRequest, TraceForwardResponse, TraceStep,
 };
 use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Ledger, Snapshot};
@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status};
 use crate::auth::{Auth, Person};
 use crate::overview::{self, Start};
 use crate::trace::Chain;
-use crate::{reading, trial_report, views};
+use crate::{reading, refusals, trial_report, views};
 
 /// The service.
 pub struct Service {
@@ -287,6 +287,11 @@ impl CustodyService for Service {
     ) -> Result<Response<ListObligationsResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         overview::list_obligations(&self.ledger, &person, request.get_ref()).map(Response::new)
+    }
+
+    async fn list_refusals(&self, request: Request<ListRefusalsRequest>) -> Result<Response<ListRefusalsResponse>, Status> {
+        let person = self.auth.person(request.metadata())?;
+        refusals::list(&self.ledger, &person, request.get_ref()).map(Response::new)
     }
 
     async fn get_trial_report(

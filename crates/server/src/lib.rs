@@ -11,6 +11,7 @@ mod ledger_service;
 mod overview;
 mod proposals;
 mod reading;
+mod refusals;
 mod trace;
 mod transparency_service;
 mod trial_report;

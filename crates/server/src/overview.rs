@@ -82,7 +82,7 @@ pub fn trace_forward(
 }
 
 /// How many streams a page looks at.
-fn size(asked: u32, usual: usize, most: usize) -> Result<usize, Status> {
+pub fn size(asked: u32, usual: usize, most: usize) -> Result<usize, Status> {
     match usize::try_from(asked).unwrap_or(usize::MAX) {
         0 => Ok(usual),
         n if n <= most => Ok(n),
@@ -90,7 +90,7 @@ fn size(asked: u32, usual: usize, most: usize) -> Result<usize, Status> {
     }
 }
 
-fn wrong_token() -> Status {
+pub fn wrong_token() -> Status {
     errors::bad_field("PAGE_TOKEN_WRONG", "page_token", "another text", "the token of the page before")
 }
 
