@@ -22,7 +22,9 @@ pub fn may_read(person: &Person, kind: StreamKind, upkeep: &Upkeep) -> bool {
     let takes_part = |facility: &Id16| upkeep.facilities.contains(facility);
     match kind {
         StreamKind::Subject => person.roles.iter().any(|(role, facility)| SUBJECT_ROLES.contains(role) && takes_part(facility)),
-        StreamKind::Donor | StreamKind::Lot => person.roles.iter().any(|(_, facility)| takes_part(facility)),
+        StreamKind::Donor | StreamKind::Lot | StreamKind::Facility | StreamKind::Equipment => {
+            person.roles.iter().any(|(_, facility)| takes_part(facility))
+        }
         _ => !person.roles.is_empty(),
     }
 }
