@@ -159,3 +159,56 @@ async fn noise_on_the_port_disturbs_nobody() {
     }
     assert!(server.client("op1").await.record_at(0).await.is_ok());
 }
+
+/// One connection sends as much as it can, of everything, and never reads its streams; on another one the pharmacy asks for a dose.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flooded_connection_does_not_stop_the_dose_check_of_another() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    let server = Server::start();
+    let pharmacy = server.client("pha1").await;
+    let client = server.client("phy").await;
+    let (lab, _) = facilities(&client).await;
+    let good = new_donor(&client, lab).await.on_the_wire();
+    let flooded = channel(&server).await;
+    let token = good_token("phy");
+    let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let flood = |number: u64| {
+        let (stop, sent, token, good) = (Arc::clone(&stop), Arc::clone(&sent), token.clone(), good.clone());
+        let mut ledger = LedgerServiceClient::new(flooded.clone());
+        tokio::spawn(async move {
+            let mut noise = Noise(number + 1);
+            // A stream that is not read holds its connection's other answers back; whoever floods waits for nothing.
+            let patience = std::time::Duration::from_millis(500);
+            let mut unread = None;
+            while !stop.load(Ordering::Relaxed) {
+                let mut spoiled = good.clone();
+                noise.spoil(&mut spoiled.record);
+                let request = v1::AppendRequest { record: Some(spoiled), last_checkpoint: String::new() };
+                let _ = tokio::time::timeout(patience, ledger.append(with_token(request, &token))).await;
+                let list = v1::ListRecordsRequest { page_size: 500, ..v1::ListRecordsRequest::default() };
+                let _ = tokio::time::timeout(patience, ledger.list_records(with_token(list, &token))).await;
+                let watch = ledger.watch(with_token(v1::WatchRequest { from_index: 0 }, &token));
+                unread = tokio::time::timeout(patience, watch).await.ok().or(unread);
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+            drop(unread);
+        })
+    };
+    let floods: Vec<_> = (0..128).map(flood).collect();
+    while sent.load(Ordering::Relaxed) < 128 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    for _ in 0..25 {
+        let request = v1::CheckDoseRequest { dose: "DOSE-R-01".to_owned() };
+        let answer = pharmacy.custody().check_dose(request).await.unwrap().into_inner();
+        assert!(!answer.reasons.is_empty(), "the demo's dose was given: it is not green");
+        pharmacy.follow(&answer.checkpoint).await.unwrap();
+    }
+    assert!(floods.iter().all(|flood| !flood.is_finished()), "the flood went on all the time");
+    stop.store(true, Ordering::Relaxed);
+    for flood in floods {
+        flood.await.unwrap();
+    }
+}

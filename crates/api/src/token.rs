@@ -169,4 +169,36 @@ mod tests {
             }
         }
     }
+
+    /// Tokens that were spoiled, or put together from pieces: 20 000, or `MARROWLINE_HOSTILE_CASES`. None holds, none makes the check panic.
+    #[test]
+    fn no_spoiled_token_holds() {
+        let cases = std::env::var("MARROWLINE_HOSTILE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000u32);
+        let (key, ring) = key_and_ring();
+        let token = make(&key, ORIGIN, 1_000, 600);
+        let pieces = [".", "..", "eyJ", "e30", "{}", "=", "\u{0}", "é", "AAAA", "none", "eyJhbGciOiJub25lIn0", token.as_str()];
+        let mut state = 0x6d61_7272_6f77_2101_u64;
+        let mut below = |end: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % end.max(1) as u64).unwrap()
+        };
+        for case in 0..cases {
+            let spoiled = if case % 4 == 0 {
+                (0..=below(5)).map(|_| pieces[below(pieces.len())]).collect::<String>()
+            } else {
+                let mut bytes = token.clone().into_bytes();
+                let at = below(bytes.len());
+                match below(4) {
+                    0 => bytes.truncate(at),
+                    1 => bytes.insert(at, u8::try_from(below(256)).unwrap()),
+                    2 => drop(bytes.remove(at)),
+                    _ => bytes[at] ^= 1 << below(8),
+                }
+                String::from_utf8_lossy(&bytes).into_owned()
+            };
+            assert!(spoiled == token || check(&spoiled, ORIGIN, 1_000, &ring).is_err(), "{spoiled}");
+        }
+    }
 }

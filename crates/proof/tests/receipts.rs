@@ -286,3 +286,74 @@ fn what_others_add_beside_the_log_s_signature_changes_nothing() {
     let proof = TlogProof::parse(&receipt.tlog_proof).unwrap().with_extra(b"anything".to_vec()).unwrap();
     assert_eq!(code(&Receipt { tlog_proof: proof.to_string(), ..receipt }, &log.vkey()), "");
 }
+
+/// Numbers that look random and are the same every time (xorshift64).
+struct Noise(u64);
+
+impl Noise {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % end.max(1) as u64).unwrap()
+    }
+
+    /// The same bytes, spoiled in one to three places.
+    fn spoil(&mut self, bytes: &mut Vec<u8>) {
+        for _ in 0..=self.below(3) {
+            let at = self.below(bytes.len());
+            let byte = u8::try_from(self.below(256)).unwrap();
+            match self.below(5) {
+                0 => bytes.truncate(at),
+                1 => bytes.insert(at.min(bytes.len()), byte),
+                2 if !bytes.is_empty() => drop(bytes.remove(at)),
+                3 => bytes.extend(std::iter::repeat_n(byte, self.below(70))),
+                _ => bytes.iter_mut().skip(at).take(1).for_each(|b| *b ^= 1 << self.below(8)),
+            }
+        }
+    }
+}
+
+/// Every decoder that reads what others wrote: 20 000 spoiled inputs each, or `MARROWLINE_HOSTILE_CASES`.
+#[test]
+fn no_decoder_panics_and_none_takes_what_was_spoiled() {
+    let cases = std::env::var("MARROWLINE_HOSTILE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000);
+    let log = Log::new(7, 3);
+    let receipt = log.receipt(5);
+    let (vkey, ring) = (log.vkey(), keyring());
+    let (vkey_text, proof) = (vkey.to_string(), receipt.tlog_proof.clone());
+    let note = proof.split_once("\n\n").map_or(proof.as_str(), |(_, note)| note).to_owned();
+    let mut noise = Noise(0x6d61_7272_6f77_2100);
+    let text = |noise: &mut Noise, good: &str| {
+        let mut bytes = good.as_bytes().to_vec();
+        noise.spoil(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let mut taken = 0;
+    for _ in 0..cases {
+        let mut spoiled = receipt.clone();
+        noise.spoil(&mut spoiled.leaf);
+        let leaf = Leaf::decode(&spoiled.leaf);
+        assert!(leaf.is_err() || leaf.is_ok_and(|leaf| leaf.encode() == spoiled.leaf));
+        assert!(spoiled.leaf == receipt.leaf || spoiled.verify(&vkey, None).is_err());
+        let mut spoiled = receipt.clone();
+        noise.spoil(&mut spoiled.record);
+        let record = marrowline_record::decode(&spoiled.record);
+        assert!(record.is_err() || record.is_ok_and(|record| encode(&record) == spoiled.record));
+        assert!(spoiled.record == receipt.record || spoiled.verify(&vkey, None).is_err());
+        let mut spoiled = receipt.clone();
+        spoiled.tlog_proof = text(&mut noise, &proof);
+        // Only what the format leaves open (an extra line, another signature) may still hold, and it leads to the same leaf.
+        taken += usize::from(spoiled.tlog_proof != proof && spoiled.verify(&vkey, None).is_ok());
+        let _ = TlogProof::parse(&text(&mut noise, &proof));
+        let _ = marrowline_merkle::SignedCheckpoint::open(&text(&mut noise, &note), &vkey);
+        let _ = Checkpoint::parse(&text(&mut noise, &note));
+        let _ = VerifierKey::parse(&text(&mut noise, &vkey_text));
+        let mut signings = Leaf::decode(&receipt.leaf).unwrap().signings;
+        if let Some(signing) = signings.first_mut() {
+            signing.signature[noise.below(64)] ^= 1 << noise.below(8);
+            assert!(marrowline_record::open(receipt.record.clone(), signings, &ring).is_err());
+        }
+    }
+    assert!(taken < cases / 50, "{taken} of {cases} spoiled proofs hold");
+}

@@ -4,7 +4,7 @@
 //! and seed always give the same record.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ed25519_dalek::SigningKey;
 use prost::Message as _;
@@ -19,7 +19,8 @@ use crate::{EventKind, MAX_RECORD_BYTES, din};
 
 /// The record's schema, for reflection.
 pub fn pool() -> DescriptorPool {
-    DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap_or_default()
+    static POOL: OnceLock<DescriptorPool> = OnceLock::new();
+    POOL.get_or_init(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap_or_default()).clone()
 }
 
 /// A key for tests; `number` is all there is to know about it.
