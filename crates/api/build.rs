@@ -19,8 +19,15 @@ const RECORD_FILES: &[&str] = &[
     "record",
 ];
 /// Files that are generated here.
-const SERVICE_FILES: &[&str] =
-    &["view", "ledger_service", "transparency_service", "custody_service", "clock_service", "countersign_service"];
+const SERVICE_FILES: &[&str] = &[
+    "view",
+    "ledger_service",
+    "transparency_service",
+    "custody_service",
+    "clock_service",
+    "countersign_service",
+    "attachment_service",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from("../../proto");

@@ -208,11 +208,12 @@ pub async fn in_this_process(folder: &Path, limits: marrowline_server::Limits, v
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("https://{}", listener.local_addr().unwrap());
     let tls = marrowline_server::Tls { certificate_pem: read("server.pem"), key_pem: read("server.key") };
+    let attachments = marrowline_attachments::Attachments::open(&folder.join("attachments")).unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async {
         let _ = stopped.await;
     };
-    let served = tokio::spawn(marrowline_server::run(ledger.clone(), listener, tls, limits, shutdown));
+    let served = tokio::spawn(marrowline_server::run(ledger.clone(), listener, tls, limits, attachments, shutdown));
     visit(endpoint, ledger.clone()).await;
     stop.send(()).unwrap();
     served.await.unwrap().unwrap();

@@ -3,6 +3,7 @@
 
 mod access;
 mod amendment;
+mod attachments;
 mod countersign;
 mod doubt;
 mod emergency;

@@ -100,6 +100,7 @@ async fn tokens() {
 /// Every method of every service of ours asks who is there; health and reflection do not.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_method_answers_without_a_token() {
+    use marrowline_client::v1::attachment_service_client::AttachmentServiceClient;
     use marrowline_client::v1::clock_service_client::ClockServiceClient;
     use marrowline_client::v1::countersign_service_client::CountersignServiceClient;
     use marrowline_client::v1::custody_service_client::CustodyServiceClient;
@@ -135,6 +136,8 @@ async fn no_method_answers_without_a_token() {
         CustodyServiceClient.list_obligations(ListObligationsRequest) = "CustodyService.ListObligations";
         CustodyServiceClient.list_refusals(ListRefusalsRequest) = "CustodyService.ListRefusals";
         CustodyServiceClient.get_trial_report(GetTrialReportRequest) = "CustodyService.GetTrialReport";
+        AttachmentServiceClient.get(GetAttachmentRequest) = "AttachmentService.Get";
+        AttachmentServiceClient.list_orphans(ListOrphansRequest) = "AttachmentService.ListOrphans";
         CountersignServiceClient.propose(ProposeRequest) = "CountersignService.Propose";
         CountersignServiceClient.list_awaiting(ListAwaitingRequest) = "CountersignService.ListAwaiting";
         CountersignServiceClient.countersign(CountersignRequest) = "CountersignService.Countersign";
@@ -150,6 +153,10 @@ async fn no_method_answers_without_a_token() {
     let refused = LedgerServiceClient::new(channel.clone()).append_stream(nothing).await.err().unwrap();
     assert_eq!(reason(&refused), "TOKEN_MISSING");
     asked.insert("LedgerService.AppendStream".to_owned());
+    let nothing = tokio_stream::iter(Vec::<v1::PutAttachmentRequest>::new());
+    let refused = AttachmentServiceClient::new(channel.clone()).put(nothing).await.err().unwrap();
+    assert_eq!(reason(&refused), "TOKEN_MISSING");
+    asked.insert("AttachmentService.Put".to_owned());
     let pool = prost_reflect::DescriptorPool::decode(marrowline_api::FILE_DESCRIPTOR_SET).unwrap();
     for service in pool.services().filter(|service| service.parent_file().package_name() == "marrowline.v1") {
         for method in service.methods() {

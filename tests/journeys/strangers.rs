@@ -11,7 +11,8 @@ use crate::refusals::channel;
 async fn health_and_both_reflections() {
     let server = Server::start();
     let mut health = tonic_health::pb::health_client::HealthClient::new(channel(&server).await);
-    let services = ["CustodyService", "LedgerService", "TransparencyService", "ClockService", "CountersignService"];
+    let services =
+        ["CustodyService", "LedgerService", "TransparencyService", "ClockService", "CountersignService", "AttachmentService"];
     for service in services.map(|name| format!("marrowline.v1.{name}")).into_iter().chain([String::new()]) {
         let answer = health.check(tonic_health::pb::HealthCheckRequest { service: service.clone() }).await;
         let answer = answer.unwrap_or_else(|e| panic!("{service}: {e}")).into_inner();

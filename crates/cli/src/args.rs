@@ -50,6 +50,8 @@ pub enum Command {
     Donor(Show),
     /// Trace a dose back to its donor, or a donor, lot or unit forward to its subjects.
     Trace(Trace),
+    /// Evidence files: put one, get one by its digest, list those that nobody names.
+    Attach(Attach),
     /// Attempts that the rules refused, for auditors and QA.
     Refusals(Refusals),
     /// Decisions that await your signature, or somebody else's after yours.
@@ -466,4 +468,42 @@ pub struct Refusals {
     /// Which ledger, and as whom.
     #[command(flatten)]
     pub connection: Connection,
+}
+
+/// `attach`
+#[derive(Args)]
+pub struct Attach {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AttachCommand,
+}
+
+/// `attach …`
+#[derive(Subcommand)]
+pub enum AttachCommand {
+    /// Keep a file; prints the digest that records name it by.
+    Put {
+        /// The file, at most 64 MiB.
+        file: PathBuf,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Fetch a file.
+    Get {
+        /// SHA-256 of its bytes, hexadecimal.
+        digest: String,
+        /// Write it here; the file must not exist.
+        #[arg(long)]
+        out: PathBuf,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Files that no record names, and digests that records name whose files are not there.
+    Orphans {
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
 }

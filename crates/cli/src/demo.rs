@@ -167,10 +167,10 @@ fn trust(folder: &Path, log: &VerifierKey) -> Result<marrowline_client::Trust, F
 
 async fn serve(folder: &Path) -> Result<Running, Failure> {
     let home = folder.join("ledger");
-    let (ledger, tls) = tokio::task::spawn_blocking(move || {
+    let (ledger, tls, attachments) = tokio::task::spawn_blocking(move || {
         let home = Home::new(&home);
         let (ledger, _) = home.open(&mut |_, _| {})?;
-        Ok::<_, Failure>((ledger, home.tls()?))
+        Ok::<_, Failure>((ledger, home.tls()?, home.attachments()?))
     })
     .await
     .map_err(Failure::unexpected)??;
@@ -182,7 +182,7 @@ async fn serve(folder: &Path) -> Result<Running, Failure> {
         let shutdown = async {
             let _ = stopped.await;
         };
-        marrowline_server::run(served, listener, tls, marrowline_server::Limits::default(), shutdown).await
+        marrowline_server::run(served, listener, tls, marrowline_server::Limits::default(), attachments, shutdown).await
     });
     Ok(Running { endpoint, stop, task, ledger })
 }

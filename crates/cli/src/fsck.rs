@@ -23,17 +23,39 @@ pub fn run(folder: &Path) -> Result<(), Failure> {
     let notes = check_notes(&home.store()).map_err(|e| Failure::store(&e))?;
     let compared = compare_projection(&home, &bar)?;
     bar.finish_and_clear();
+    let damaged = attachments(&home)?;
     say!(
         "fsck: {} records, {} signatures, every leaf, link, flag and root computed again; {notes} notes; {compared} values of the projection compared",
         report.records,
         report.signatures
     );
-    if report.problems.is_empty() {
+    if report.problems.is_empty() && damaged.is_empty() {
         say!("fsck: nothing is wrong; {size} records");
         return Ok(());
     }
-    let problems: Vec<String> = report.problems.iter().map(|p| format!("record {}: {}: {}", p.index, p.code, p.what)).collect();
+    let mut problems: Vec<String> =
+        report.problems.iter().map(|p| format!("record {}: {}: {}", p.index, p.code, p.what)).collect();
+    problems.extend(damaged.iter().map(|name| format!("attachment {name}: its bytes have another digest")));
     Err(Failure::integrity(problems.join("\n")))
+}
+
+/// Every attachment hashed again; the names of those that are damaged. One that a record names and that is not here is only told: it may
+/// never have been put.
+fn attachments(home: &Home) -> Result<Vec<String>, Failure> {
+    let folder = home.attachments_folder();
+    let (whole, damaged) = marrowline_attachments::check(&folder).map_err(|e| Failure::file(&folder, &e))?;
+    let mut named = std::collections::BTreeSet::new();
+    read_journal(&home.store(), |frame| {
+        for (_, record) in &frame.entries {
+            let event = marrowline_record::decode(record).ok().and_then(|record| record.event);
+            let digest = event.as_ref().and_then(marrowline_rules::index::evidence).and_then(|d| <[u8; 32]>::try_from(d).ok());
+            named.extend(digest);
+        }
+    })
+    .map_err(|e| Failure::store(&e))?;
+    let missing = named.iter().filter(|digest| !whole.contains(digest) && !damaged.contains(&hex::encode(digest))).count();
+    say!("fsck: {} attachments hashed again; {missing} that records name are not here", whole.len());
+    Ok(damaged)
 }
 
 fn audit(home: &Home, log: &VerifierKey, bar: &ProgressBar) -> Result<(Report, u64), Failure> {

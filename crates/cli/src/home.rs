@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
+use marrowline_attachments::Attachments;
 use marrowline_client::Draft;
 use marrowline_ledger::memory::MemoryStore;
 use marrowline_ledger::{Ledger, SystemTimeSource};
@@ -94,6 +95,16 @@ impl Home {
     /// The store's folder.
     pub fn store(&self) -> PathBuf {
         self.path("store")
+    }
+
+    /// The attachments, which no server may have open.
+    pub fn attachments(&self) -> Result<Attachments, Failure> {
+        Attachments::open(&self.path("attachments")).map_err(Failure::unexpected)
+    }
+
+    /// The attachments' folder.
+    pub fn attachments_folder(&self) -> PathBuf {
+        self.path("attachments")
     }
 
     fn log_key(&self) -> Result<SigningKey, Failure> {

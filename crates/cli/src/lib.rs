@@ -5,6 +5,7 @@
 mod amend;
 mod args;
 mod ask;
+mod attach;
 mod demo;
 mod exit;
 mod failure;
@@ -60,6 +61,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Dose(show) => runtime()?.block_on(ask::show(ask::Thing::Dose, show, arguments.output)),
         Command::Subject(show) => runtime()?.block_on(ask::show(ask::Thing::Subject, show, arguments.output)),
         Command::Donor(show) => runtime()?.block_on(ask::show(ask::Thing::Donor, show, arguments.output)),
+        Command::Attach(attach) => runtime()?.block_on(attach::run(attach.command)),
         Command::Refusals(asked) => runtime()?.block_on(lists::refusals(asked, arguments.output)),
         Command::Inbox(inbox) => runtime()?.block_on(inbox::run(inbox.command, arguments.output)),
         Command::Amend(amend) => runtime()?.block_on(amend::amend(amend, arguments.output)),

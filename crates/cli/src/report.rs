@@ -25,15 +25,15 @@ pub async fn run(command: TrialCommand) -> Result<Exit, Failure> {
     let answer = client.custody().get_trial_report(request).await?.into_inner();
     client.follow(&answer.checkpoint).await?;
     match out {
-        Some(path) => write(&path, &answer.content)?,
+        Some(path) => write(&path, answer.content.as_bytes())?,
         None => say!("{}", answer.content.trim_end()),
     }
     Ok(Exit::Done)
 }
 
-/// A report is never written over another one: which of the two was cut off when would be lost.
-fn write(path: &Path, content: &str) -> Result<(), Failure> {
+/// What is fetched is never written over another file.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let failed = |e: std::io::Error| Failure::file(path, &e);
     let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-    file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)
 }

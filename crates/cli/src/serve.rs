@@ -126,6 +126,7 @@ pub fn run(options: &Serve) -> Result<(), Failure> {
         tracing::warn!(healed, "put right");
     }
     let tls = home.tls()?;
+    let attachments = home.attachments()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unexpected)?;
     let served = ledger.clone();
     let result = runtime.block_on(async {
@@ -140,7 +141,7 @@ pub fn run(options: &Serve) -> Result<(), Failure> {
                 _ = terminate.recv() => {}
             }
         };
-        marrowline_server::run(served, listener, tls, marrowline_server::Limits::default(), shutdown)
+        marrowline_server::run(served, listener, tls, marrowline_server::Limits::default(), attachments, shutdown)
             .await
             .map_err(Failure::unexpected)
     });

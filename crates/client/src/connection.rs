@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use marrowline_api::v1::append_stream_response::Outcome;
+use marrowline_api::v1::attachment_service_client::AttachmentServiceClient;
 use marrowline_api::v1::clock_service_client::ClockServiceClient;
 use marrowline_api::v1::countersign_service_client::CountersignServiceClient;
 use marrowline_api::v1::custody_service_client::CustodyServiceClient;
 use marrowline_api::v1::ledger_service_client::LedgerServiceClient;
+use marrowline_api::v1::put_attachment_request::Part;
 use marrowline_api::v1::transparency_service_client::TransparencyServiceClient;
 use marrowline_api::{Problem, token, v1};
 use marrowline_merkle::{Checkpoint, SignedCheckpoint, VerifierKey, hash_from_slice, verify_consistency};
@@ -16,12 +18,16 @@ use marrowline_proof::{Receipt, ReceiptError, VerifiedReceipt};
 use marrowline_record::digest;
 use marrowline_record::pb::{Head, StreamKind};
 use marrowline_record::signing::Signing;
+use sha2::{Digest as _, Sha256};
 use tokio_stream::StreamExt as _;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
+
+/// Bytes of an evidence file in one message.
+const ATTACHMENT_CHUNK: usize = 128 * 1024;
 
 /// What a client must be given by other means than the server.
 #[derive(Clone, Debug)]
@@ -104,6 +110,7 @@ pub struct Client {
     transparency: TransparencyServiceClient<Wire>,
     clock: ClockServiceClient<Wire>,
     countersign: CountersignServiceClient<Wire>,
+    attachments: AttachmentServiceClient<Wire>,
     /// The newest checkpoint that was verified.
     last: Mutex<Option<SignedCheckpoint>>,
 }
@@ -130,6 +137,8 @@ impl Client {
             ledger: LedgerServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(limit),
             custody: CustodyServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(limit),
             transparency: TransparencyServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            attachments: AttachmentServiceClient::with_interceptor(channel.clone(), bearer.clone())
+                .max_decoding_message_size(limit),
             countersign: CountersignServiceClient::with_interceptor(channel.clone(), bearer.clone())
                 .max_decoding_message_size(limit),
             clock: ClockServiceClient::with_interceptor(channel, bearer),
@@ -313,6 +322,37 @@ impl Client {
             }
         }
         Ok(count)
+    }
+
+    /// Keeps an evidence file; its digest, and whether it had been there before.
+    pub async fn put_attachment(&self, bytes: Vec<u8>) -> Result<([u8; 32], bool), ClientError> {
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let announced = v1::AttachmentAnnounced { digest: digest.to_vec(), size };
+        let mut parts = vec![Part::Announced(announced)];
+        parts.extend(bytes.chunks(ATTACHMENT_CHUNK).map(|chunk| Part::Chunk(chunk.to_vec())));
+        let requests = parts.into_iter().map(|part| v1::PutAttachmentRequest { part: Some(part) });
+        let response = self.attachments.clone().put(tokio_stream::iter(requests)).await?.into_inner();
+        Ok((digest, response.was_known))
+    }
+
+    /// An evidence file, its digest verified here.
+    pub async fn attachment(&self, digest: [u8; 32]) -> Result<Vec<u8>, ClientError> {
+        let request = v1::GetAttachmentRequest { digest: digest.to_vec() };
+        let mut parts = self.attachments.clone().get(request).await?.into_inner();
+        let mut bytes = Vec::new();
+        while let Some(part) = parts.message().await? {
+            bytes.extend(part.chunk);
+        }
+        if <[u8; 32]>::from(Sha256::digest(&bytes)) != digest {
+            return Err(ClientError::Incomplete("the bytes of this digest"));
+        }
+        Ok(bytes)
+    }
+
+    /// A page of files that no record names, and of digests whose files are not there.
+    pub async fn orphans(&self, request: v1::ListOrphansRequest) -> Result<v1::ListOrphansResponse, ClientError> {
+        Ok(self.attachments.clone().list_orphans(request).await?.into_inner())
     }
 
     /// Keeps a decision that others have still to sign. Returns the last moment at which it can be appended, Unix ms.

@@ -272,6 +272,21 @@ impl Ledger {
         Ok(found.into_iter().map(|(_, lot)| Id16(lot)).collect())
     }
 
+    /// Records that name an evidence file.
+    pub fn records_naming(&self, digest: &[u8; 32]) -> Result<Vec<RecordId>, StoreError> {
+        let mut prefix = IndexKey::Evidence { digest: *digest, record: [0; 16] }.to_bytes();
+        prefix.truncate(prefix.len().saturating_sub(16));
+        let found = self.shared.reader.scan(&prefix, &[], usize::MAX)?;
+        Ok(found.into_iter().map(|(_, record)| RecordId(record)).collect())
+    }
+
+    /// Evidence files that records name, from a digest on, each as often as records name it.
+    pub fn evidence_named(&self, from: &[u8; 32]) -> Result<Vec<[u8; 32]>, StoreError> {
+        let first = IndexKey::Evidence { digest: *from, record: [0; 16] }.to_bytes();
+        let found = self.shared.reader.scan(first.get(..1).unwrap_or_default(), &first, usize::MAX)?;
+        Ok(found.into_iter().filter_map(|(key, _)| key.get(1..33)?.try_into().ok()).collect())
+    }
+
     /// Notified with the committed size after each commit.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shared.watch.subscribe()

@@ -35,6 +35,13 @@ pub enum IndexKey {
         /// The id.
         id: [u8; 16],
     },
+    /// A record that names an evidence file.
+    Evidence {
+        /// SHA-256 of the file.
+        digest: [u8; 32],
+        /// The record.
+        record: [u8; 16],
+    },
     /// A lot that a reagent lot or a device was used for.
     Use {
         /// The reagent lot or device.
@@ -103,6 +110,11 @@ impl IndexKey {
                 out.push(*kind);
                 out.extend_from_slice(id);
             }
+            IndexKey::Evidence { digest, record } => {
+                out.push(9);
+                out.extend_from_slice(digest);
+                out.extend_from_slice(record);
+            }
             IndexKey::Use { thing, lot } => {
                 out.push(10);
                 out.extend_from_slice(thing);
@@ -144,6 +156,10 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
     let mut first = |key, value| {
         out.push(IndexWrite { key, value, first_wins: true });
     };
+    if let Some(digest) = evidence(event).and_then(|digest| digest.try_into().ok()) {
+        let record = entry.record_id().0;
+        first(IndexKey::Evidence { digest, record }, record);
+    }
     if let Some(Some(materials)) = crate::state::lot::fold::materials_of(event) {
         let lot = entry.stream_id(marrowline_record::pb::StreamKind::Lot);
         for thing in materials.reagent_lot_ids.iter().chain(&materials.equipment_ids) {
@@ -199,6 +215,19 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
         _ => {}
     }
     out
+}
+
+/// The digest of the file that a record is evidenced by.
+pub fn evidence(event: &Event) -> Option<&[u8]> {
+    match event {
+        Event::DonorConsented(e) => Some(&e.document_digest),
+        Event::SubjectConsented(e) => Some(&e.document_digest),
+        Event::ConsentWithdrawn(e) => e.document_digest.as_deref(),
+        Event::ExceptionalRelease(e) => Some(&e.document_digest),
+        Event::TestResultReported(e) => e.evidence_digest.as_deref(),
+        Event::ReagentReceived(e) => Some(&e.certificate_digest),
+        _ => None,
+    }
 }
 
 /// A 16-byte field as an array; a field of another length never passes the shape check, so zeros are never seen.

@@ -265,3 +265,24 @@ fn nothing_that_is_sent_makes_the_judge_panic() {
     assert!(unread > cases() / 10 && refused > cases() / 10 && accepted > cases() / 10, "{unread} {refused} {accepted}");
     assert!(codes.len() > 100, "only {} codes: {codes:?}", codes.len());
 }
+
+/// A new field that names an evidence file must not be forgotten by the index: attachments are read through it.
+#[test]
+fn every_evidence_digest_of_a_record_is_indexed() {
+    use marrowline_rules::index::evidence;
+
+    let mut with_evidence = 0;
+    for kind in EventKind::all() {
+        let record = sample(*kind, 7);
+        let event = record.event.as_ref().unwrap();
+        let descriptor = marrowline_record::testing::pool().get_message_by_name("marrowline.v1.Record").unwrap();
+        let field = descriptor.get_field_by_name(kind.field_name()).unwrap();
+        let names = ["document_digest", "evidence_digest", "certificate_digest"];
+        let fields = field.kind().as_message().unwrap().clone();
+        let is_evidence = names.iter().any(|name| fields.get_field_by_name(name).is_some());
+        let optional = names.iter().any(|name| fields.get_field_by_name(name).is_some_and(|f| f.supports_presence()));
+        assert!(evidence(event).is_some() == is_evidence || optional, "{kind}");
+        with_evidence += usize::from(evidence(event).is_some());
+    }
+    assert!(with_evidence >= 4, "{with_evidence}");
+}

@@ -2,6 +2,7 @@
 
 mod append;
 mod append_stream;
+mod attachment_service;
 mod auth;
 mod clock_service;
 mod countersign_service;
@@ -22,11 +23,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marrowline_api::FILE_DESCRIPTOR_SET;
+use marrowline_api::v1::attachment_service_server::AttachmentServiceServer;
 use marrowline_api::v1::clock_service_server::ClockServiceServer;
 use marrowline_api::v1::countersign_service_server::CountersignServiceServer;
 use marrowline_api::v1::custody_service_server::CustodyServiceServer;
 use marrowline_api::v1::ledger_service_server::LedgerServiceServer;
 use marrowline_api::v1::transparency_service_server::TransparencyServiceServer;
+use marrowline_attachments::Attachments;
 use marrowline_ledger::Ledger;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -88,6 +91,7 @@ pub async fn run(
     listener: TcpListener,
     tls: Tls,
     limits: Limits,
+    attachments: Attachments,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
     let (ending, ended) = watch::channel(false);
@@ -95,11 +99,13 @@ pub async fn run(
     let appender = Arc::new(Appender::new(ledger.clone(), auth.clone(), limits.deadline));
     let records = ledger_service::Service::new(ledger.clone(), auth.clone(), Arc::clone(&appender), ended.clone());
     let countersign = countersign_service::Service::new(ledger.clone(), auth.clone(), appender)?;
+    let files = attachment_service::Service::new(ledger.clone(), auth.clone(), attachments);
     let custody = custody_service::Service::new(ledger.clone(), auth.clone());
     let transparency = transparency_service::Service::new(ledger.clone(), auth.clone());
     let clock = clock_service::Service::new(ledger.clone(), auth);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<LedgerServiceServer<ledger_service::Service>>().await;
+    health.set_serving::<AttachmentServiceServer<attachment_service::Service>>().await;
     health.set_serving::<CountersignServiceServer<countersign_service::Service>>().await;
     health.set_serving::<CustodyServiceServer<custody_service::Service>>().await;
     health.set_serving::<TransparencyServiceServer<transparency_service::Service>>().await;
@@ -124,6 +130,7 @@ pub async fn run(
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
         .add_service(LedgerServiceServer::new(records).max_decoding_message_size(limits.request_bytes))
+        .add_service(AttachmentServiceServer::new(files).max_decoding_message_size(512 * 1024))
         .add_service(CountersignServiceServer::new(countersign).max_decoding_message_size(64 * 1024))
         .add_service(CustodyServiceServer::new(custody).max_decoding_message_size(64 * 1024))
         .add_service(TransparencyServiceServer::new(transparency).max_decoding_message_size(64 * 1024))

@@ -22,10 +22,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &["merkle", "record", "rules", "proof", "ledger"]),
     ("ledger", &["merkle", "record", "rules", "proof"]),
     ("store", &["merkle", "record", "ledger"]),
+    ("attachments", &[]),
     ("report", &["record"]),
-    ("server", &["merkle", "record", "rules", "proof", "report", "api", "ledger"]),
+    ("server", &["merkle", "record", "rules", "proof", "report", "attachments", "api", "ledger"]),
     ("client", &["merkle", "record", "rules", "proof", "api"]),
-    ("cli", &["merkle", "record", "rules", "proof", "api", "ledger", "store", "server", "client"]),
+    ("cli", &["merkle", "record", "rules", "proof", "api", "ledger", "store", "attachments", "server", "client"]),
     ("xtask", &["merkle", "record", "rules", "proof", "api", "client"]),
 ];
 
