@@ -23,6 +23,7 @@ mod reads;
 mod recall;
 mod refusals;
 mod report;
+mod roles;
 mod shutdown;
 mod startup;
 mod strangers;

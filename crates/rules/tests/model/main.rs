@@ -1,0 +1,104 @@
+//! Random histories against a naive model of the rules, written from their demands: it keeps the whole list of what was accepted and walks
+//! over all of it for every question, without folds, caches or indexes. Ledger and model must agree on every verdict.
+//!
+//! Modelled is what decides about a subject and its orders: life, withdrawal, consent, halts, holds on subject, lot and units, weighings
+//! with their amendments, orders, assignments and releases, and the frame (signatures, age, heads). 300 histories in each run of the tests;
+//! `MARROWLINE_MODEL_CASES=10000` for more.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use marrowline_rules::testing::Played;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRng, TestRunner};
+
+mod naive;
+mod steps;
+
+use naive::{MODELLED, Model};
+use steps::{Step, steps};
+
+fn read(file: &str) -> Result<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("histories");
+    std::fs::read_to_string(folder.join(file)).map_err(|e| format!("{file}: {e}"))
+}
+
+/// The codes of an answer such as `refused A B`, and whether it refuses.
+fn codes(answer: &str) -> (bool, Vec<&str>) {
+    let mut words = answer.split_whitespace();
+    let verdict = words.next().unwrap_or_default();
+    (verdict == "refused", words.collect())
+}
+
+/// Plays one history on both; the rows so far, if they disagree.
+fn play(begin: &Played<'_>, steps: &[Step], seen: &RefCell<BTreeMap<String, u64>>) -> Result<(), String> {
+    let (mut ledger, mut model, mut rows) = (begin.clone(), Model::default(), String::new());
+    for step in steps {
+        let Some((row, expected)) = model.judge(step) else { continue };
+        let answer = ledger.row(&row).map_err(|e| format!("{row}: {e}"))?;
+        rows.push_str(&format!("{row}\n    {answer}\n"));
+        let (is_refused, found) = codes(&answer);
+        let modelled: Vec<&str> = found.iter().copied().filter(|code| MODELLED.contains(code)).collect();
+        if modelled != expected.codes {
+            return Err(format!("{rows}    the model expects {:?}", expected.codes));
+        }
+        // A code that is not modelled may refuse or not; without one the verdict follows.
+        if modelled.len() == found.len() && is_refused != expected.is_refused {
+            return Err(format!("{rows}    the model expects refused = {}", expected.is_refused));
+        }
+        for code in &found {
+            *seen.borrow_mut().entry((*code).to_owned()).or_default() += 1;
+        }
+        *seen.borrow_mut().entry(if is_refused { "refused" } else { "accepted" }.to_owned()).or_default() += 1;
+        model.happened(step, !is_refused, found.contains(&"DEPENDANT_FALLS"));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_ledger_and_a_naive_model_agree_on_every_verdict() {
+    let cases = std::env::var("MARROWLINE_MODEL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
+    let begin = Played::to_the_end_of("ordered_dose", &read).unwrap();
+    let seen = RefCell::new(BTreeMap::new());
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let result = runner.run(&steps(), |steps| play(&begin, &steps, &seen).map_err(TestCaseError::fail));
+    if let Err(disagreement) = result {
+        panic!("{disagreement}");
+    }
+    let seen = seen.into_inner();
+    println!("{seen:?}");
+    // A generator that never comes near a rule would agree about nothing.
+    let missed: Vec<&&str> = MODELLED.iter().filter(|code| !seen.contains_key(**code)).collect();
+    assert!(missed.is_empty(), "no history reached {missed:?}");
+    let (accepted, refused) = (seen["accepted"], seen["refused"]);
+    assert!(accepted * 3 > refused && refused * 5 > accepted, "{accepted} accepted, {refused} refused");
+}
+
+/// A model that is wrong somewhere is found out: the comparison is no formality.
+#[test]
+fn a_model_that_forgets_a_rule_is_found_out() {
+    let begin = Played::to_the_end_of("ordered_dose", &read).unwrap();
+    let seen = RefCell::new(BTreeMap::new());
+    let steps = [Step::Vital { is_dead: true, ago: 0 }, Step::Order { used: false, target: 1, latest: true, ago: 0 }];
+    assert_eq!(play(&begin, &steps, &seen), Ok(()));
+    let mut forgetful = begin.clone();
+    let mut model = Model::default();
+    let (row, _) = model.judge(&steps[0]).unwrap();
+    forgetful.row(&row).unwrap();
+    // The model did not hear of the death.
+    let (row, expected) = model.judge(&steps[1]).unwrap();
+    assert_ne!(codes(&forgetful.row(&row).unwrap()).1, expected.codes);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1, failure_persistence: None, ..ProptestConfig::default() })]
+    /// Times are written as the histories read them.
+    #[test]
+    fn moments_are_written_to_the_millisecond(_ in 0u8..1) {
+        prop_assert_eq!(steps::moment(43 * 86_400_000 + 8 * 3_600_000 + 45 * 60_000 + 1_002), "d43 08:45:01.002");
+    }
+}
