@@ -119,7 +119,8 @@ async fn what_is_owed_is_listed_by_whom() {
     let ask = |role: Role, page_size: u32, page_token: String| {
         let custody = client.custody();
         async move {
-            let request = v1::ListObligationsRequest { page_size, page_token, role: role.into() };
+            let request =
+                v1::ListObligationsRequest { page_size, page_token, role: role.into(), ..v1::ListObligationsRequest::default() };
             custody.clone().list_obligations(request).await.unwrap().into_inner()
         }
     };
@@ -180,4 +181,38 @@ async fn refused_attempts_are_listed_for_auditors_and_qa() {
     assert_eq!(refused.code(), tonic::Code::PermissionDenied);
     let printed = String::from_utf8(server.run("aud", &["refusals", "--code", "ARM_WITHOUT_CELLS"]).stdout).unwrap();
     assert_eq!(printed.lines().count(), 1, "{printed}");
+}
+
+/// Only what was asked for: some fields, one kind, what is due.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_are_filtered_and_masked() {
+    let server = Server::start();
+    let auditor = server.client("aud").await;
+    let fields = vec!["unit_code".to_owned(), "processing".to_owned()];
+    let units = v1::ListUnitsRequest { fields, ..v1::ListUnitsRequest::default() };
+    let units = auditor.custody().list_units(units).await.unwrap().into_inner().units;
+    assert!(!units.is_empty());
+    for unit in units {
+        assert!(!unit.unit_code.is_empty() && !unit.processing.is_empty());
+        let only = v1::UnitView { unit_code: unit.unit_code.clone(), processing: unit.processing.clone(), ..Default::default() };
+        assert_eq!(unit, only);
+    }
+    let lots = v1::ListLotsRequest { fields: vec!["lot_code".to_owned()], ..v1::ListLotsRequest::default() };
+    let lots = auditor.custody().list_lots(lots).await.unwrap().into_inner().lots;
+    assert!(lots.iter().all(|lot| *lot == v1::LotSummary { lot_code: lot.lot_code.clone(), ..Default::default() }));
+    let unknown = v1::ListLotsRequest { fields: vec!["weight".to_owned()], ..v1::ListLotsRequest::default() };
+    assert!(auditor.custody().list_lots(unknown).await.is_err());
+
+    let ask = async |request: v1::ListObligationsRequest| {
+        let request = v1::ListObligationsRequest { page_size: 500, ..request };
+        auditor.custody().list_obligations(request).await.unwrap().into_inner().obligations
+    };
+    let all = ask(v1::ListObligationsRequest::default()).await;
+    let deviations = ask(v1::ListObligationsRequest { kind: ObligationKind::Deviation.into(), ..Default::default() }).await;
+    let expected: Vec<_> = all.iter().filter(|o| o.kind() == ObligationKind::Deviation).cloned().collect();
+    assert!(!expected.is_empty() && deviations == expected);
+    let due = ask(v1::ListObligationsRequest { due_by_ms: 1, ..Default::default() }).await;
+    assert_eq!(due, []);
+    let things = ask(v1::ListObligationsRequest { fields: vec!["thing".to_owned()], ..Default::default() }).await;
+    assert!(things.iter().all(|o| !o.thing.is_empty() && o.record_id.is_empty()) && things.len() == all.len());
 }

@@ -96,7 +96,8 @@ pub async fn owed(options: Owed, output: Output) -> Result<Exit, Failure> {
     let client = connect(&options.connection).await?;
     let (mut all, mut page_token) = (Vec::new(), String::new());
     loop {
-        let request = ListObligationsRequest { page_size: 500, page_token, role: role.into() };
+        let request =
+            ListObligationsRequest { page_size: 500, page_token, role: role.into(), ..ListObligationsRequest::default() };
         let page = client.custody().list_obligations(request).await?.into_inner();
         client.follow(&page.checkpoint).await?;
         all.extend(page.obligations);

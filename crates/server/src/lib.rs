@@ -9,6 +9,7 @@ mod countersign_service;
 mod custody_service;
 mod in_words;
 mod ledger_service;
+mod mask;
 mod overview;
 mod proposals;
 mod reading;

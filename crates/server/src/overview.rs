@@ -21,6 +21,7 @@ use marrowline_rules::state::{Lot, Stream, Upkeep};
 use tonic::Status;
 
 use crate::auth::Person;
+use crate::mask::Mask;
 use crate::{reading, views};
 
 /// Where a forward trace begins.
@@ -120,7 +121,9 @@ pub fn list_lots(ledger: &Ledger, person: &Person, request: &ListLotsRequest) ->
         (disposition == Disposition::Unspecified || lot.disposition() == Some(disposition))
             && (!request.held || lot.upkeep.open_holds().next().is_some())
     };
-    let lots = readable_lots(&snapshot, person, &ids).iter().filter(fits).map(|lot| views::lot_summary(lot)).collect();
+    let mask = Mask::new("LotSummary", &request.fields)?;
+    let lots =
+        readable_lots(&snapshot, person, &ids).iter().filter(fits).map(|lot| mask.apply(views::lot_summary(lot))).collect();
     Ok(ListLotsResponse { lots, next_page_token, checkpoint: answered(&snapshot)? })
 }
 
@@ -135,7 +138,12 @@ pub fn list_units(ledger: &Ledger, person: &Person, request: &ListUnitsRequest) 
             && (request.facility_id.is_empty() || unit.facility_id == request.facility_id)
             && (!request.held || !unit.holds.is_empty())
     });
-    Ok(ListUnitsResponse { units: units.collect(), next_page_token, checkpoint: answered(&snapshot)? })
+    let mask = Mask::new("UnitView", &request.fields)?;
+    Ok(ListUnitsResponse {
+        units: units.map(|unit| mask.apply(unit)).collect(),
+        next_page_token,
+        checkpoint: answered(&snapshot)?,
+    })
 }
 
 /// Kinds of streams in the order in which obligations are listed.
@@ -183,7 +191,14 @@ pub fn list_obligations(
         }
     }
     let role = request.role();
-    obligations.retain(|o| role == Role::Unspecified || o.role() == role);
+    let (kind, due_by_ms) = (request.kind(), request.due_by_ms);
+    obligations.retain(|o| {
+        (role == Role::Unspecified || o.role() == role)
+            && (kind == ObligationKind::Unspecified || o.kind() == kind)
+            && (due_by_ms == 0 || o.due_at_ms != 0 && o.due_at_ms <= due_by_ms)
+    });
+    let mask = Mask::new("Obligation", &request.fields)?;
+    let obligations = obligations.into_iter().map(|obligation| mask.apply(obligation)).collect();
     Ok(ListObligationsResponse { obligations, next_page_token, checkpoint: answered(&snapshot)? })
 }
 
