@@ -32,6 +32,16 @@ async fn a_file_is_read_by_those_who_may_read_a_record_that_names_it() {
     let auditor = server.client("aud").await;
     assert_eq!(auditor.attachment(digest).await.unwrap(), certificate());
     assert_eq!(reason(server.client("qc").await.attachment(digest).await), "NOT_FOUND");
+    // To announce a file's digest without its bytes gives nothing away, and no right to read it.
+    let mut service = v1::attachment_service_client::AttachmentServiceClient::new(crate::refusals::channel(&server).await);
+    let part = v1::put_attachment_request::Part::Announced(v1::AttachmentAnnounced {
+        digest: digest.to_vec(),
+        size: certificate().len() as u64,
+    });
+    let announced = tokio_stream::iter(vec![v1::PutAttachmentRequest { part: Some(part) }]);
+    let token = crate::refusals::good_token("qc");
+    assert!(service.put(crate::refusals::with_token(announced, &token)).await.is_err());
+    assert_eq!(reason(server.client("qc").await.attachment(digest).await), "NOT_FOUND");
     let orphans = || async { auditor.orphans(v1::ListOrphansRequest::default()).await.unwrap() };
     assert_eq!(orphans().await.unnamed, [digest.to_vec()]);
     let missing = orphans().await.missing;

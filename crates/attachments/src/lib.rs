@@ -68,8 +68,7 @@ impl Attachments {
         Ok(Attachments { store: Arc::new(LocalFileSystem::new_with_prefix(folder)?), folder: folder.to_owned() })
     }
 
-    /// Whether an attachment is there.
-    pub async fn has(&self, digest: &Digest) -> Result<bool, AttachmentError> {
+    async fn has(&self, digest: &Digest) -> Result<bool, AttachmentError> {
         match self.store.head(&key(digest)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
@@ -77,8 +76,13 @@ impl Attachments {
         }
     }
 
-    /// Begins to receive an attachment of this digest and size.
+    /// Begins to receive an attachment of this digest and size. What is there already is compared with what comes and not kept twice: only
+    /// who has the bytes is told that they were known.
     pub async fn receive(&self, digest: Digest, size: u64) -> Result<Incoming, AttachmentError> {
+        if self.has(&digest).await? {
+            let (attachments, hasher) = (self.clone(), Sha256::new());
+            return Ok(Incoming { attachments, name: String::new(), upload: None, hasher, received: 0, digest, size });
+        }
         // The folder is emptied at the start, so that a number is enough.
         let name = format!("{INCOMING}/{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let upload = self.store.put_multipart(&Key::from(name.as_str())).await?;
@@ -139,6 +143,11 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    /// Whether it was there before.
+    pub fn was_known(&self) -> bool {
+        self.name.is_empty()
+    }
+
     /// Takes the next bytes. More than were announced are refused at once.
     pub async fn write(&mut self, bytes: Vec<u8>) -> Result<(), AttachmentError> {
         self.received = self.received.saturating_add(bytes.len() as u64);
@@ -270,7 +279,9 @@ mod tests {
             put(&attachments, &bytes, digest, size).await.unwrap();
         }
         assert_eq!(attachments.list().await.unwrap(), [digest]);
-        assert!(attachments.has(&digest).await.unwrap() && !attachments.has(&[1; 32]).await.unwrap());
+        assert!(attachments.receive(digest, size).await.unwrap().was_known());
+        // Whoever has not the bytes is told nothing of them.
+        assert!(matches!(put(&attachments, b"something else", digest, 14).await, Err(AttachmentError::Differs { .. })));
         assert_eq!(got(&attachments, &digest).await.unwrap(), bytes);
         assert!(matches!(got(&attachments, &[1; 32]).await, Err(AttachmentError::Unknown(_))));
         // What was received in part is gone with the next start, what was finished stays.

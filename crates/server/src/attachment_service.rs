@@ -106,10 +106,8 @@ impl Service {
             let found = format!("{} bytes", announced.size);
             return Err(errors::bad_field("ATTACHMENT_TOO_LARGE", "announced.size", &found, "1 byte to 64 MiB"));
         }
-        if self.attachments.has(&digest).await.map_err(|e| refused(&e))? {
-            return Ok((digest, true));
-        }
         let mut incoming = self.attachments.receive(digest, announced.size).await.map_err(|e| refused(&e))?;
+        let was_known = incoming.was_known();
         match fill(&mut incoming, requests).await {
             Ok(()) => incoming.finish().await.map_err(|e| refused(&e))?,
             Err(status) => {
@@ -117,7 +115,7 @@ impl Service {
                 return Err(status);
             }
         }
-        Ok((digest, false))
+        Ok((digest, was_known))
     }
 }
 
