@@ -217,3 +217,41 @@ async fn proposed_and_signed_from_the_command_line() {
     let list = String::from_utf8(server.run("qa", &["inbox", "list"]).stdout).unwrap();
     assert!(list.contains("TrialResumed: appended"), "{list}");
 }
+
+/// An amendment is shown as what the record says and what it is to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amendment_is_read_in_words_before_it_is_signed() {
+    let server = Server::start();
+    let (nurse, qa) = (server.client("rn1").await, server.client("qa").await);
+    let (_, hospital) = facilities(&qa).await;
+    let view = v1::GetSubjectRequest { subject: "R-03".to_owned() };
+    let subject = nurse.custody().get_subject(view).await.unwrap().into_inner().subject.unwrap();
+    let stream = (StreamKind::Subject, subject.stream.unwrap().id.as_slice().try_into().unwrap());
+    let weighed =
+        |weight_grams| Event::SubjectWeighed(pb::SubjectWeighed { weight_grams, method: pb::WeighingMethod::Measured.into() });
+    let by = [("rn1", Role::Nurse, Meaning::Performed, hospital)];
+    let wrong = sign(&nurse, weighed(7_100), &by, &[stream]).await;
+    wrong.append(&nurse).await.unwrap();
+    let amended = Event::RecordAmended(pb::RecordAmended {
+        target: Some(pb::AmendedRecord {
+            record_id: wrong.record.record_id.clone(),
+            digest: marrowline_record::digest(&wrong.bytes).0.to_vec(),
+        }),
+        replaces_record_id: wrong.record.record_id.clone(),
+        replacement: marrowline_record::encode(&pb::Record { event: Some(weighed(71_000)), ..wrong.record.clone() }),
+        reason: "a zero was left out".to_owned(),
+    });
+    let by = [("rn1", Role::Nurse, Meaning::Approved, hospital), ("qa", Role::QualityAssurance, Meaning::Approved, hospital)];
+    let mut signed = sign(&nurse, amended, &by, &[stream]).await;
+    signed.signings.truncate(1);
+    propose(&nurse, &signed).await;
+    let seen = listed(&qa, &signed).await.unwrap();
+    let field = |path: &str| seen.fields.iter().find(|f| f.path == path).map(|f| f.value.as_str());
+    assert_eq!((field("before.weight_grams"), field("after.weight_grams")), (Some("7100"), Some("71000")));
+    assert_eq!(field("replacement"), None);
+    let printed = String::from_utf8(server.run("qa", &["inbox", "sign", &text(&signed), "--yes"]).stdout).unwrap();
+    assert!(
+        printed.contains("after.weight_grams") && printed.contains("71000") && printed.contains("receipt verified"),
+        "{printed}"
+    );
+}

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use marrowline_client::v1::{self, ProposalState};
 use marrowline_client::{Client, Countersigned};
+use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{Record, StreamKind};
 use marrowline_record::{EventKind, instant};
 use serde_json::Value;
@@ -128,6 +129,18 @@ fn show(proposal: &v1::Proposal) -> Result<(), Failure> {
     let body = json::record_to_json(&record).and_then(|value| value.get(name).cloned()).unwrap_or(Value::Null);
     let mut fields = Vec::new();
     flatten("", &body, &mut fields);
+    if let Some(Event::RecordAmended(e)) = &record.event {
+        fields.retain(|(path, _)| path != "replacement");
+        let replacement = marrowline_record::decode(&e.replacement).ok();
+        let event = replacement.as_ref().and_then(|record| Some((json::record_to_json(record)?, record.event.as_ref()?)));
+        if let Some((whole, event)) = event {
+            flatten("after", whole.get(EventKind::of(event).field_name()).unwrap_or(&Value::Null), &mut fields);
+        }
+        // What it says now is the server's word; what is signed is what it is to say.
+        fields.extend(
+            known.iter().filter(|(path, _)| path.starts_with("before.")).map(|(p, v)| ((*p).to_owned(), (*v).to_owned())),
+        );
+    }
     for (path, value) in &fields {
         say!("  {path:32} {}", with_code(value, known.get(path.as_str()).copied()));
     }

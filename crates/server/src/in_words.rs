@@ -4,8 +4,9 @@ use std::sync::OnceLock;
 
 use marrowline_api::v1::FieldInWords;
 use marrowline_ledger::Snapshot;
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::instant;
+use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Record, StreamKind};
 use marrowline_rules::View as _;
 use marrowline_rules::index::IndexKey;
@@ -31,7 +32,24 @@ pub fn fields(snapshot: &Snapshot, record: &Record) -> Vec<FieldInWords> {
             words.message("", inner);
         }
     }
-    words.fields
+    let mut fields = words.fields;
+    if let Some(Event::RecordAmended(e)) = &record.event {
+        fields.retain(|field| field.path != "replacement");
+        fields.extend(amended(snapshot, e));
+    }
+    fields
+}
+
+/// What a record says now, and what it is to say: nobody signs an amendment as a row of hexadecimal digits.
+fn amended(snapshot: &Snapshot, e: &pb::RecordAmended) -> Vec<FieldInWords> {
+    let target = e.target.as_ref().and_then(|target| RecordId::from_slice(&target.record_id)).and_then(|id| snapshot.entry(&id));
+    let before = target.map(|entry| fields(snapshot, &entry.record)).unwrap_or_default();
+    let after = marrowline_record::decode(&e.replacement).map(|record| fields(snapshot, &record)).unwrap_or_default();
+    let under = |name: &str, fields: Vec<FieldInWords>| {
+        let prefixed = |field: FieldInWords| FieldInWords { path: format!("{name}.{}", field.path), value: field.value };
+        fields.into_iter().map(prefixed).collect::<Vec<_>>()
+    };
+    [under("before", before), under("after", after)].concat()
 }
 
 /// The streams that it extends.
