@@ -282,6 +282,7 @@ impl Model {
                 self.allocate(*order, units, (*is_signed, *has_seen), *ago)
             }
             Step::Release { order, unit } => self.release(*order, *unit),
+            Step::ThawOrder { order, units } => self.thaw_order(*order, units),
             Step::Vital { is_dead, ago } => self.vital(*is_dead, *ago),
             Step::Withdraw { from_treatment } => {
                 let scope = if *from_treatment { "TREATMENT" } else { "FOLLOW_UP" };
@@ -465,6 +466,31 @@ impl Model {
         let row = self.row(None, 0, "", &what);
         self.pending = Some(Fact::Released { order, unit });
         (row, codes, true)
+    }
+
+    /// Whose units they are decides whether the subject is asked about: of a unit that is assigned to another order nothing else is said.
+    fn thaw_order(&mut self, which: usize, units: &[usize]) -> (String, Vec<&'static str>, bool) {
+        let order = self.nth_order(which);
+        let mut codes = Vec::new();
+        for (place, unit) in units.iter().enumerate() {
+            if units[..place].contains(unit) {
+                codes.push("UNIT_REPEATED");
+            }
+            if self.order_of(*unit) == Some(&order) {
+                codes.extend(self.standing());
+                if self.is_cancelled(&order) {
+                    codes.push("ORDER_CANCELLED");
+                }
+            } else {
+                codes.push("UNIT_NOT_ALLOCATED");
+            }
+            if self.is_unit_held(*unit) {
+                codes.push("UNIT_HELD");
+            }
+        }
+        let names: Vec<String> = units.iter().map(|unit| format!("U{}", unit + 1)).collect();
+        let what = format!("paula/PHA@WARD | ThawOrdered on lot:L1 | order_id={order} unit_ids=[{}]", names.join(","));
+        (self.row(None, 0, "", &what), codes, true)
     }
 
     fn vital(&mut self, is_dead: bool, ago: i64) -> (String, Vec<&'static str>, bool) {

@@ -19,6 +19,8 @@ pub enum Step {
     Allocate { order: usize, units: Vec<usize>, is_signed: bool, has_seen: bool, ago: i64 },
     /// Units are released from an order.
     Release { order: usize, unit: usize },
+    /// The thaw of units is ordered.
+    ThawOrder { order: usize, units: Vec<usize> },
     /// The subject lives, or died.
     Vital { is_dead: bool, ago: i64 },
     /// The subject withdraws from treatment, or from follow-up alone.
@@ -56,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..4usize, prop::collection::vec(0..6usize, 1..3), prop::bool::weighted(0.9), prop::bool::weighted(0.9), ago())
             .prop_map(|(order, units, is_signed, has_seen, ago)| Step::Allocate { order, units, is_signed, has_seen, ago }),
         3 => (0..4usize, 0..6usize).prop_map(|(order, unit)| Step::Release { order, unit }),
+        4 => (0..4usize, prop::collection::vec(0..6usize, 1..3)).prop_map(|(order, units)| Step::ThawOrder { order, units }),
         1 => (prop::bool::weighted(0.3), ago()).prop_map(|(is_dead, ago)| Step::Vital { is_dead, ago }),
         1 => prop::bool::weighted(0.3).prop_map(|from_treatment| Step::Withdraw { from_treatment }),
         1 => Just(Step::Consent),

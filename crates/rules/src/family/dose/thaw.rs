@@ -9,7 +9,7 @@ use crate::codes::dose as code;
 use crate::context::Context;
 use crate::family::dose::case::{Sight, sights};
 use crate::family::dose::findings::{Findings, field, thing};
-use crate::family::dose::portions;
+use crate::family::dose::{order, portions};
 use crate::family::subject::standing::Standing;
 use crate::index::id16;
 
@@ -46,6 +46,9 @@ pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) 
     }
     for subject in subjects.iter().filter_map(|id| c.view.subject(id)) {
         f.0.extend(Standing::of(c.view, &subject).everything(at_ms).0);
+        if let Some(order_id) = &order_id {
+            order::known_and_open(&mut f, &subject, order_id, None);
+        }
     }
     f.into_context(c);
 }
