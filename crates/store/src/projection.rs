@@ -69,6 +69,10 @@ fn note_key(kind: NoteKind, number: u64) -> Vec<u8> {
     key(b'N', &[&[kind as u8], &number.to_be_bytes()])
 }
 
+/// Which indexes are in. Raised whenever the rules write others (`marrowline_rules::index::writes`): a projection without them would answer
+/// that things do not exist.
+const INDEXES: u32 = 2;
+const INDEXES_KEY: &[u8] = b"V";
 const APPLIED: &[u8] = b"A";
 const APPLIED_NOTES: &[u8] = b"B";
 
@@ -82,10 +86,31 @@ impl Projection {
         }
         let db = open_sled(folder)?;
         let projection = Projection { db, folder: folder.to_owned() };
+        projection.check_indexes()?;
         if !existed {
             projection.sync_new().map_err(NotOpen::Failed)?;
         }
         Ok(projection)
+    }
+
+    /// An empty projection is marked with the indexes that it will have; one with others is rebuilt.
+    fn check_indexes(&self) -> Result<(), NotOpen> {
+        let unusable = |error: StoreError| NotOpen::Unusable(error.to_string());
+        let is_empty = self.applied().map_err(unusable)?.0 == 0 && self.applied_notes().map_err(unusable)?.0 == 0;
+        if is_empty {
+            let mark = codec::encode(&INDEXES).map_err(NotOpen::Failed)?;
+            return ask(|| self.db.insert(INDEXES_KEY, mark.as_slice())).map(|_| ()).map_err(NotOpen::Failed);
+        }
+        match self.value::<u32>(INDEXES_KEY).map_err(unusable)? {
+            Some(INDEXES) => Ok(()),
+            _ => Err(NotOpen::Unusable("it has the indexes of another version of this software".to_owned())),
+        }
+    }
+
+    /// As an older version would have left it.
+    #[cfg(test)]
+    pub fn forget_indexes(&self) {
+        assert!(self.db.remove(INDEXES_KEY).is_ok_and(|mark| mark.is_some()));
     }
 
     /// Closes the projection and seals its files.

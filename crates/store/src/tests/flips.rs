@@ -15,6 +15,7 @@ use super::random::Random;
 use crate::checkpoint;
 use crate::disk::{Disk, RealDisk};
 use crate::local::{LocalStore, OpenReport};
+use crate::projection::Projection;
 use crate::verify::{journal_on, notes_on};
 
 const SEGMENT_BYTES: u64 = 16_384;
@@ -298,6 +299,20 @@ fn a_sled_that_is_gone_or_is_no_sled_is_rebuilt() {
     assert!(report.rebuilt.is_some() && report.caught_up == reference.expected.size(), "{report:?}");
     assert!(copy.path().join("sled.aside-1").exists());
     reference.is_whole(&mut store, "another sled");
+}
+
+/// An index that an older version did not write would make things that exist look as if they did not.
+#[test]
+fn a_sled_with_the_indexes_of_another_version_is_rebuilt() {
+    let reference = reference();
+    let copy = reference.copy();
+    let projection = Projection::open(&copy.path().join("sled")).ok().unwrap();
+    projection.forget_indexes();
+    projection.close().unwrap();
+    let (mut store, report) = open(copy.path()).unwrap();
+    let reason = report.rebuilt.unwrap();
+    assert!(reason.contains("indexes of another version"), "{reason}");
+    reference.is_whole(&mut store, "after another version's indexes");
 }
 
 #[test]
