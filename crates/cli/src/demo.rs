@@ -136,6 +136,7 @@ pub fn grant(player: &Player, lab: [u8; 16], hospital: Option<[u8; 16]>) -> pb::
 async fn found(folder: &Path, players: &[Player], lab: [u8; 16]) -> Result<VerifierKey, Failure> {
     let founding = Founding {
         name: "demo-lab".to_owned(),
+        rule_set: marrowline_rules::NEWEST_RULE_SET,
         training: true,
         facility: pb::Facility {
             facility_id: lab.to_vec(),

@@ -38,6 +38,8 @@ pub struct Founder {
 pub struct Founding {
     /// Name of the ledger.
     pub name: String,
+    /// The rule set that judges from the start.
+    pub rule_set: u32,
     /// TRAINING or not.
     pub training: bool,
     /// The first facility.
@@ -168,7 +170,7 @@ fn append_founding(ledger: &Ledger, log_key: &SigningKey, founding: &Founding) -
         name: founding.name.clone(),
         training: founding.training,
         log_public_key: log_key.verifying_key().as_bytes().to_vec(),
-        rule_set: marrowline_rules::RULE_SET,
+        rule_set: founding.rule_set,
         first_facility: Some(founding.facility.clone()),
         grants: founding.founders.iter().map(|f| f.grant.clone()).collect(),
     });

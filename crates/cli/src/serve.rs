@@ -70,6 +70,7 @@ pub fn init(options: &Init) -> Result<(), Failure> {
     let signing = keys::load_all(&file.signers, options.passphrase_file.as_deref())?;
     let founding = Founding {
         name: event.name.clone(),
+        rule_set: if event.rule_set == 0 { marrowline_rules::NEWEST_RULE_SET } else { event.rule_set },
         training: event.training,
         facility: event.first_facility.clone().unwrap_or_default(),
         founders: founders(signing, &event)?,

@@ -15,7 +15,7 @@ use marrowline_record::stream::{AUTHORITY_ID, stream_key, stream_keys};
 use marrowline_record::{OpenedRecord, open_stored};
 use marrowline_rules::index::{IndexKey, writes};
 use marrowline_rules::state::{Authority, Donor, Equipment, Facility, Lot, Protocol, Specification, Stream, Subject};
-use marrowline_rules::{At, Verdict, View, judge};
+use marrowline_rules::{At, Verdict, View, judge, rule_set_for};
 
 /// Something that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +124,10 @@ impl Audit {
 
     fn check_rules(&mut self, index: u64, leaf: &Leaf, opened: &OpenedRecord) {
         let at = At { index, recorded_at_ms: leaf.recorded_at_ms };
+        let in_force = rule_set_for(&self.view.authority(), opened.event());
+        if leaf.rule_set != in_force {
+            self.problem(index, "RULE_SET_DIFFERS", format!("rule set {}, and {in_force} was in force", leaf.rule_set));
+        }
         match judge(leaf.rule_set, &self.view, at, opened) {
             None => self.problem(index, "RULE_SET_UNKNOWN", format!("rule set {}", leaf.rule_set)),
             Some(Verdict::Refused { violations }) => {

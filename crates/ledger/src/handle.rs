@@ -158,7 +158,7 @@ impl Ledger {
         let view = self.snapshot();
         let last = self.shared.last_recorded_ms.load(Ordering::SeqCst);
         let at = At { index: self.size(), recorded_at_ms: view.now_ms().max(last) };
-        let rule_set = view.authority().founded.as_ref().map_or(marrowline_rules::RULE_SET, |(_, _, e)| e.rule_set);
+        let rule_set = marrowline_rules::rule_set_for(&view.authority(), record.event());
         let verdict = marrowline_rules::judge(rule_set, &view, at, record);
         match (view.failure(), verdict) {
             (None, Some(verdict)) => Ok((verdict, Reading { now_ms: at.recorded_at_ms, trusted: view.clock_trusted() })),

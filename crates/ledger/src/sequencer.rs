@@ -22,7 +22,7 @@ use marrowline_record::origin::Origin;
 use marrowline_record::pb::record::Event;
 use marrowline_record::{EventKind, OpenedRecord, stream};
 use marrowline_rules::state::Stream;
-use marrowline_rules::{At, Finding, Verdict, View, index, judge, table};
+use marrowline_rules::{At, Finding, Verdict, View, index, judge, rule_set_for, table};
 use tokio::sync::oneshot;
 
 use crate::committer::{Answer, Done, Order, Staged};
@@ -222,7 +222,7 @@ impl Sequencer {
         }
         .max(self.shared.last_recorded_ms.load(Ordering::SeqCst));
         let at = At { index: self.edge.size(), recorded_at_ms };
-        let rule_set = rule_set(&view, event);
+        let rule_set = rule_set_for(&view.authority(), Some(event));
         let verdict = judge(rule_set, &view, at, opened);
         if let Some(reason) = view.failure() {
             return Err(Refusal::CannotJudge { reason });
@@ -369,15 +369,6 @@ pub(crate) fn index_writes(entry: &Entry) -> Vec<IndexedValue> {
         .into_iter()
         .map(|w| IndexedValue { key: w.key.to_bytes(), value: w.value, first_wins: w.first_wins })
         .collect()
-}
-
-/// The rule set in force: the founding's, or what a founding record asks for.
-fn rule_set(view: &Snapshot, event: &Event) -> u32 {
-    match (&view.authority().founded, event) {
-        (Some((_, _, founded)), _) => founded.rule_set,
-        (None, Event::LedgerFounded(e)) => e.rule_set,
-        (None, _) => marrowline_rules::RULE_SET,
-    }
 }
 
 /// Most records of one stream that a refusal names: the newest.

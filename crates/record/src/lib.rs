@@ -14,6 +14,7 @@ pub mod id;
 pub mod instant;
 pub mod key;
 pub mod leaf;
+pub mod log_key;
 mod malformed;
 pub mod milli;
 mod open;

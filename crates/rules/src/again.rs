@@ -73,7 +73,7 @@ pub(crate) fn after_late_fact(c: &mut Context<'_>) {
     let late = Arc::new(Entry {
         index: u64::MAX,
         recorded_at_ms: c.recorded_at_ms,
-        rule_set: judge::RULE_SET,
+        rule_set: c.rule_set,
         flags: Vec::new(),
         digest: c.digest,
         record: Arc::new(record),

@@ -67,16 +67,19 @@ pub struct Code {
     pub next: &'static str,
     /// The kinds of streams that the rule reads, beside the record itself.
     pub reads: &'static [StreamKind],
+    /// The first rule set that has the rule.
+    pub since: u32,
 }
 
 /// No effect beyond the mark.
 pub const NOTHING: Effect = Effect { deviation: None, holds: &[], of_units: false, across: None };
 
-/// Declares a family's codes: `number NAME Class [effect] (streams read) "demand" => "next step";`
+/// Declares a family's codes: `number NAME Class [effect] (streams read) "demand" => "next step";`, with `since 2` before the semicolon if
+/// the rule is not of the first rule set.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! codes {
-    ($($number:literal $name:ident $class:ident $effect:tt ($($reads:ident),*) $demands:literal => $next:literal;)+) => {
+    ($($number:literal $name:ident $class:ident $effect:tt ($($reads:ident),*) $demands:literal => $next:literal $(since $since:literal)?;)+) => {
         $(
             #[doc = $demands]
             pub static $name: $crate::codes::Code = $crate::codes::Code {
@@ -87,10 +90,23 @@ macro_rules! codes {
                 demands: $demands,
                 next: $next,
                 reads: &[$(marrowline_record::pb::StreamKind::$reads),*],
+                since: $crate::since!($($since)?),
             };
         )+
         /// All codes of this family, in order of their numbers.
         pub static ALL: &[&$crate::codes::Code] = &[$(&$name),+];
+    };
+}
+
+/// The rule set that a rule came with: the first, unless it is named.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! since {
+    () => {
+        1
+    };
+    ($since:literal) => {
+        $since
     };
 }
 

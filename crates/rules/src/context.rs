@@ -36,6 +36,8 @@ pub struct Signer {
 pub struct Context<'a> {
     /// The ledger.
     pub view: &'a dyn View,
+    /// The rule set that judges.
+    pub rule_set: u32,
     /// The authority stream.
     pub authority: Arc<Authority>,
     /// The record.

@@ -42,6 +42,7 @@ pub(crate) fn judge(c: &mut Context<'_>) {
         Event::FacilityRegistered(e) => authority::facility_registered(c, e),
         Event::KeyGranted(e) => authority::key_granted(c, e),
         Event::KeyRevoked(e) => authority::key_revoked(c, e),
+        Event::LogKeyRotated(_) | Event::RuleSetAdopted(_) => authority::renewed(c, event),
         Event::RecordReaffirmed(e) => reaffirmation::reaffirmed(c, e),
         Event::RecordAmended(e) => amendment::amended(c, e),
         Event::RecordVoided(e) => amendment::voided(c, e),

@@ -118,7 +118,9 @@ const fn opening(slots: &'static [SlotRule], streams: &'static [StreamRule]) -> 
 pub fn row_of(event: &Event) -> Row {
     match event {
         Event::LedgerFounded(_) => opening(KEY_QA, AUTHORITY),
-        Event::FacilityRegistered(_) | Event::KeyGranted(_) => row(KEY_QA, AUTHORITY),
+        Event::FacilityRegistered(_) | Event::KeyGranted(_) | Event::LogKeyRotated(_) | Event::RuleSetAdopted(_) => {
+            row(KEY_QA, AUTHORITY)
+        }
         // KEY, QA or the holder in whatever role; the rule checks which.
         Event::KeyRevoked(_) => row(const { &[slot(EVERY_ROLE, Approved)] }, AUTHORITY),
         Event::RecordReaffirmed(_) => {
@@ -295,10 +297,9 @@ pub fn category(event: &Event) -> Category {
         | Event::ThawOrdered(_)
         | Event::DoseDispensed(_)
         | Event::ResultInvalidated(_)
-        | Event::TrialResumed(_)
-        | Event::TrialClosed(_)
         | Event::OrderCancelled(_)
         | Event::AllocationReleased(_) => Authorisation,
+        Event::TrialResumed(_) | Event::TrialClosed(_) | Event::LogKeyRotated(_) | Event::RuleSetAdopted(_) => Authorisation,
         Event::LabelsPrinted(_) | Event::LabelsApplied(_) | Event::LabelsReconciled(_) => Fact,
         Event::DonorRegistered(_)
         | Event::DonorConsented(_)

@@ -74,6 +74,7 @@ histories! {
     refused_custody
     released_lot
     returned_units
+    rule_set
     signatures
     specification
     storage

@@ -391,6 +391,7 @@ fn places(facility: [u8; 16], rack: &str, units: &[(String, [u8; 16])]) -> Event
                     facility_id: facility.to_vec(),
                     rack: rack.to_owned(),
                     position: code.chars().skip(2).take(5).collect(),
+                    equipment_id: None,
                 }),
             })
             .collect(),

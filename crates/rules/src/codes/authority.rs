@@ -13,9 +13,12 @@ crate::codes! {
     109 REVOKER_NOT_ENTITLED Refuses [] (Authority) "a key is revoked by a key administrator, by QA or by its holder" => "ask one of these to sign";
     110 REVOCATION_TIMES_WRONG Gate [] () "a key is compromised no later than it is revoked" => "correct the times in an amendment";
     111 FOUNDERS_INCOMPLETE Gate [] () "the founding enrols at least a key administrator and QA, different people with different keys" => "add the missing person to the founding";
-    112 RULE_SET_UNKNOWN Gate [] () "the rule set is one that the software knows" => "use a newer release, or an older rule set";
+    112 RULE_SET_UNKNOWN Gate [] () "the rule set is one that the software knows" => "use a newer release, or another rule set";
     113 PERSON_NAME_DIFFERS Gate [] (Authority) "one person has one printed name" => "use the name of the first grant, or another person id";
     114 REAFFIRMED_RECORD_UNKNOWN Gate [] () "a reaffirmed record is in this ledger, and its digest is the one that is named" => "check the record's id and digest";
     115 REAFFIRMED_RECORD_NOT_IN_DOUBT Gate [] (Authority) "a reaffirmed record was signed with a key that was compromised by then" => "leave the record out; it stands as it is";
     116 REAFFIRMED_BY_ANOTHER_ROLE Gate [] (Authority) "beside QA somebody signs whose role at the facility is one that the record was signed for" => "let somebody with the record's role sign";
+    117 RULE_SET_NOT_LATER Gate [] (Authority) "an adopted rule set is later than the one in force" => "nothing needs to be done, or adopt a later one";
+    118 LOG_KEY_ALREADY_USED Gate [] (Authority) "a successor of the log's key was never the log's key and is nobody's" => "make a new one with `marrowline log-key prepare`";
+    119 LOG_KEY_NOT_POSSESSED Gate [] (Authority) "the successor itself signs that it succeeds the log's present key in this ledger" => "make the successor and its signature with `marrowline log-key prepare`";
 }

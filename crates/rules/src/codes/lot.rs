@@ -102,4 +102,5 @@ crate::codes! {
     566 LOGGER_GAP Flag [deviation Major] (Equipment) "a logger's readings go on within two of its intervals" => "find out what the temperature was meanwhile and tell QA";
     567 READINGS_INCONSISTENT Flag [deviation Minor] () "the stated minimum and maximum are those of the readings" => "check the logger's software; the readings count";
     568 TEMPERATURE_ABOVE_LIMIT Flag [deviation Major holds units] (Lot, Specification) "what is kept is warmer than the specification's storage limit for no longer than it allows" => "QA decides about the units with the stability data, and lifts the hold or has them destroyed";
+    569 READINGS_MISSING Gate [] (Lot, Specification, Equipment) "where the specification asks for readings, a unit was kept in devices whose readings leave no gap" => "log the readings of the time that is missing, or name the device where the unit was placed, by an amendment" since 2;
 }

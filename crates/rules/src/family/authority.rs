@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use marrowline_record::id::{Id16, KeyId};
 use marrowline_record::key::PublicKey;
+use marrowline_record::log_key::succession;
+use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Role};
 
 use crate::codes::authority as codes;
 use crate::context::Context;
 use crate::finding::Look;
 use crate::index::id16;
+use crate::judge::RULE_SETS;
 
 fn field(path: impl Into<String>) -> Vec<Look> {
     vec![Look::Field(path.into())]
@@ -20,14 +23,7 @@ pub(super) fn founded(c: &mut Context<'_>, e: &pb::LedgerFounded) {
     if let Some(record) = already {
         c.find(&codes::LEDGER_ALREADY_FOUNDED, "a second founding record", "the first record alone", vec![Look::Record(record)]);
     }
-    if e.rule_set != crate::RULE_SET {
-        c.find(
-            &codes::RULE_SET_UNKNOWN,
-            format!("rule set {}", e.rule_set),
-            format!("rule set {}", crate::RULE_SET),
-            field("ledger_founded.rule_set"),
-        );
-    }
+    check_rule_set(c, e.rule_set, "ledger_founded.rule_set");
     let facility = e.first_facility.as_ref().map(|f| Id16(id16(&f.facility_id)));
     let mut people = BTreeSet::new();
     let mut keys = BTreeSet::new();
@@ -46,6 +42,66 @@ pub(super) fn founded(c: &mut Context<'_>, e: &pb::LedgerFounded) {
         || format!("{} people", people.len()),
         || "a key administrator and QA, two people or more".to_owned(),
         || field("ledger_founded.grants"),
+    );
+}
+
+fn check_rule_set(c: &mut Context<'_>, rule_set: u32, path: &str) {
+    c.demand(
+        RULE_SETS.contains(&rule_set),
+        &codes::RULE_SET_UNKNOWN,
+        || format!("rule set {rule_set}"),
+        || format!("rule set {} to {}", RULE_SETS.start(), RULE_SETS.end()),
+        || field(path),
+    );
+}
+
+/// What judges and what signs from here on.
+pub(super) fn renewed(c: &mut Context<'_>, event: &Event) {
+    match event {
+        Event::LogKeyRotated(e) => log_key_rotated(c, e),
+        Event::RuleSetAdopted(e) => rule_set_adopted(c, e),
+        _ => {}
+    }
+}
+
+fn rule_set_adopted(c: &mut Context<'_>, e: &pb::RuleSetAdopted) {
+    check_rule_set(c, e.rule_set, "rule_set_adopted.rule_set");
+    let in_force = c.authority.rule_set;
+    c.demand(
+        e.rule_set > in_force,
+        &codes::RULE_SET_NOT_LATER,
+        || format!("rule set {}", e.rule_set),
+        || format!("a rule set after {in_force}, which is in force"),
+        || field("rule_set_adopted.rule_set"),
+    );
+}
+
+fn log_key_rotated(c: &mut Context<'_>, e: &pb::LogKeyRotated) {
+    let authority = c.authority.clone();
+    let Ok(successor) = PublicKey::parse(&e.log_public_key) else {
+        let found = "a public key that is not sound";
+        let allowed = "an Ed25519 public key that is not of small order";
+        return c.find(&codes::KEY_WEAK, found, allowed, field("log_key_rotated.log_public_key"));
+    };
+    let before = authority.log_keys.iter().find(|key| key.public_key == *successor.as_bytes()).map(|key| key.record_id);
+    let holder = authority.key(&successor.id()).map(|key| key.granted_by);
+    let used = before.or(holder);
+    c.demand(
+        used.is_none(),
+        &codes::LOG_KEY_ALREADY_USED,
+        || "a key that this ledger knows already".to_owned(),
+        || "a new key".to_owned(),
+        || used.map(Look::Record).into_iter().collect(),
+    );
+    let present = authority.log_keys.last().map_or([0; 32], |key| key.public_key);
+    let statement = succession(successor.as_bytes(), &present, &c.record.origin);
+    let possession: Option<[u8; 64]> = e.possession.as_slice().try_into().ok();
+    c.demand(
+        possession.is_some_and(|possession| successor.verifies(&statement, &possession)),
+        &codes::LOG_KEY_NOT_POSSESSED,
+        || "a signature that is not the successor's over this succession".to_owned(),
+        || "the successor's signature over itself, the present key and the origin".to_owned(),
+        || field("log_key_rotated.possession"),
     );
 }
 

@@ -41,11 +41,13 @@ pub(super) fn published(c: &mut Context<'_>, e: &pb::SpecificationPublished) {
         || field("product_code"),
     );
     for kind in e.required_evidence() {
+        // Readings are evidence since rule set 2.
+        let is_judged = kind != EvidenceKind::Readings || c.rule_set >= 2;
         c.demand(
-            matches!(kind, EvidenceKind::Labels | EvidenceKind::Reagents | EvidenceKind::Equipment),
+            is_judged && kind != EvidenceKind::Unspecified,
             &codes::EVIDENCE_NOT_SUPPORTED,
             || crate::frame::words(kind.as_str_name()).replace("KIND_", ""),
-            || "LABELS, REAGENTS or EQUIPMENT".to_owned(),
+            || "LABELS, REAGENTS or EQUIPMENT; READINGS under rule set 2".to_owned(),
             || field("required_evidence"),
         );
     }

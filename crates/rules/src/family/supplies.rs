@@ -1,6 +1,6 @@
 //! Reagents, devices and temperatures: what a step was done with, and what happened where units are kept.
 
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, EvidenceKind, StreamKind};
 
@@ -10,7 +10,7 @@ use crate::family::dose::words::moment;
 use crate::finding::{Finding, Look};
 use crate::index::id16;
 use crate::state::equipment::is_in_service;
-use crate::state::lot::{MaterialsUse, fold};
+use crate::state::lot::{MaterialsUse, Processing, Stay, Unit, fold};
 use crate::state::{Facility, Lot};
 use crate::view::View;
 
@@ -180,6 +180,11 @@ pub(super) fn check_evidence(c: &mut Context<'_>, lot: &Lot, document: &pb::Spec
     for finding in recalled_reagents(c.view, lot) {
         c.find(finding.code, finding.found, finding.allowed, finding.look_at);
     }
+    let at_ms = c.judged_at_ms();
+    let kept = lot.units.values().filter(|unit| unit.processing != Processing::Destroyed);
+    for finding in kept.flat_map(|unit| missing_readings(c.view, document, unit, at_ms)) {
+        c.find(finding.code, finding.found, finding.allowed, finding.look_at);
+    }
     for kind in document.required_evidence() {
         for used in &lot.materials {
             let (named, what) = match kind {
@@ -196,6 +201,36 @@ pub(super) fn check_evidence(c: &mut Context<'_>, lot: &Lot, document: &pb::Spec
             );
         }
     }
+}
+
+/// Devices logged how cold a unit was wherever it was kept, where the specification asks for it. What a logger has measured within the
+/// specification's late-entry limit may still be on its way.
+pub(crate) fn missing_readings(view: &dyn View, document: &pb::SpecificationPublished, unit: &Unit, at_ms: i64) -> Vec<Finding> {
+    if !document.required_evidence().any(|kind| kind == EvidenceKind::Readings) {
+        return Vec::new();
+    }
+    let due_ms = at_ms.saturating_sub(i64::from(document.late_entry_limit_seconds).saturating_mul(1_000));
+    let finding = |found: String, record_id: RecordId| Finding {
+        code: &codes::READINGS_MISSING,
+        found: format!("unit {}: {found}", unit.code),
+        allowed: "a named device, and its readings without a gap".to_owned(),
+        look_at: vec![Look::Record(record_id)],
+    };
+    if unit.stays.is_empty() {
+        return vec![finding("in no place since it was filled".to_owned(), unit.filled_by)];
+    }
+    let of_stay = |stay: &Stay| {
+        let until_ms = stay.until_ms.unwrap_or(due_ms).min(due_ms);
+        let Some(device) = stay.equipment_id else {
+            return Some(finding("in a place without a device".to_owned(), stay.record_id));
+        };
+        let gap_ms = match view.equipment(&device) {
+            Some(equipment) => equipment.unwatched_from(stay.from_ms, until_ms)?,
+            None => (stay.from_ms < until_ms).then_some(stay.from_ms)?,
+        };
+        Some(finding(format!("no readings of device {device} from {} on", moment(gap_ms)), stay.record_id))
+    };
+    unit.stays.iter().filter_map(of_stay).collect()
 }
 
 fn readings_logged(c: &mut Context<'_>, e: &pb::ReadingsLogged) {

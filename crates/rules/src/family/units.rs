@@ -195,6 +195,7 @@ fn occupant(view: &dyn View, moving: &[pb::UnitPlace], location: &pb::Location, 
 /// orders, dispensing and the dose check.
 pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, subject_id: &Id16, at_ms: i64) -> Vec<Finding> {
     let mut found = Vec::new();
+    let mut readings = Vec::new();
     let mut find = |code, found_text: String, allowed: &str, look_at: Vec<Look>| {
         found.push(Finding { code, found: found_text, allowed: allowed.to_owned(), look_at });
     };
@@ -233,6 +234,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, subject_id: &Id16,
             vec![thing.clone()],
         ),
         Some(document) => {
+            readings = super::supplies::missing_readings(view, &document, unit, at_ms);
             let expires_at_ms = expires_at_ms(unit, &document);
             if at_ms > expires_at_ms {
                 find(
@@ -252,6 +254,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, subject_id: &Id16,
             vec![thing.clone()],
         );
     }
+    found.extend(readings);
     found.extend(container_findings(unit));
     found.extend(super::supplies::recalled_reagents(view, lot));
     found.extend(donor_findings(view, lot, unit));

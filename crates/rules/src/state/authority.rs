@@ -54,11 +54,26 @@ pub struct Key {
     pub revocation: Option<Revocation>,
 }
 
+/// A key of the log, which signs checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogKey {
+    /// Ed25519 public key.
+    pub public_key: [u8; 32],
+    /// The record that brought it.
+    pub record_id: RecordId,
+    /// That record's leaf.
+    pub since_index: u64,
+}
+
 /// The authority stream.
 #[derive(Clone, Debug, Default)]
 pub struct Authority {
     /// The founding: record, its digest, and what it says.
     pub founded: Option<(RecordId, Digest, pb::LedgerFounded)>,
+    /// The log's keys, from the founding's on; the last one signs.
+    pub log_keys: Vec<LogKey>,
+    /// The rule set that judges the next record; 0 before the founding.
+    pub rule_set: u32,
     /// Facilities by id.
     pub facilities: BTreeMap<Id16, pb::Facility>,
     /// Keys by id.
@@ -120,6 +135,8 @@ impl Authority {
             Some(Event::LedgerFounded(e)) => {
                 if self.founded.is_none() {
                     self.founded = Some((entry.record_id(), entry.digest, e.clone()));
+                    self.rule_set = e.rule_set;
+                    self.sign_with(entry, &e.log_public_key);
                 }
                 if let Some(facility) = &e.first_facility {
                     self.register(facility);
@@ -139,11 +156,19 @@ impl Authority {
                 }
             }
             Some(Event::KeyRevoked(e)) => self.revoke(entry.record_id(), e),
+            Some(Event::LogKeyRotated(e)) => self.sign_with(entry, &e.log_public_key),
+            Some(Event::RuleSetAdopted(e)) => self.rule_set = e.rule_set,
             Some(Event::RecordReaffirmed(e)) => {
                 let named = e.records.iter().filter_map(|r| Digest::from_slice(&r.digest));
                 self.reaffirmed.extend(named.map(|target| (target, entry.digest)));
             }
             _ => {}
+        }
+    }
+
+    fn sign_with(&mut self, entry: &Entry, public_key: &[u8]) {
+        if let Ok(public_key) = public_key.try_into() {
+            self.log_keys.push(LogKey { public_key, record_id: entry.record_id(), since_index: entry.index });
         }
     }
 

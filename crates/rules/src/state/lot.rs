@@ -6,6 +6,7 @@ use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{self, Disposition, Location, ThawPurpose};
 
+use crate::index::id16;
 use crate::state::Upkeep;
 use crate::state::custody::Custody;
 use crate::state::lot::labels::LabelBatch;
@@ -99,6 +100,8 @@ pub struct Unit {
     pub custody: Custody,
     /// Its freezer place.
     pub location: Option<Location>,
+    /// Where it was kept so far.
+    pub stays: Vec<Stay>,
     /// Its assignment, which stays when it is thawed and prepared.
     pub allocation: Option<Allocation>,
     /// The thaw that was ordered.
@@ -109,6 +112,38 @@ pub struct Unit {
     pub dose_id: Option<Id16>,
     /// What happened to its container.
     pub container: container::Container,
+}
+
+/// A time in one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stay {
+    /// The record that put it there.
+    pub record_id: RecordId,
+    /// The device that the place is in, if it was named.
+    pub equipment_id: Option<Id16>,
+    /// Since when.
+    pub from_ms: i64,
+    /// Until when; `None` while it is there.
+    pub until_ms: Option<i64>,
+}
+
+impl Unit {
+    /// Puts it into a place.
+    fn put(&mut self, location: Option<Location>, entry: &Entry) {
+        self.leave(entry);
+        let equipment_id = location.as_ref().and_then(|location| location.equipment_id.as_deref()).map(|id| Id16(id16(id)));
+        let (record_id, from_ms) = (entry.record_id(), entry.occurred_at_ms());
+        self.stays.extend(location.is_some().then_some(Stay { record_id, equipment_id, from_ms, until_ms: None }));
+        self.location = location;
+    }
+
+    /// Takes it out of its place.
+    fn leave(&mut self, entry: &Entry) {
+        self.location = None;
+        if let Some(stay) = self.stays.last_mut() {
+            stay.until_ms.get_or_insert(entry.occurred_at_ms());
+        }
+    }
 }
 
 /// What a culture, the isolation or a harvest gave.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use marrowline_merkle::{leaf_hash, root_of};
 use marrowline_record::id::{Digest, Id16, RecordId};
+use marrowline_record::log_key::possess;
+use marrowline_record::origin::Origin;
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Meaning, Role, StreamKind};
 use marrowline_record::signing::{Signing, Statement, sign};
@@ -399,6 +401,16 @@ impl Names for Referring<'_> {
                 let (label, changes) = name.split_once('/').ok_or_else(wrong)?;
                 let entry = self.ledger.view.entry(&record(label)?.0).ok_or_else(wrong)?;
                 self.amended(&entry.record, changes)?
+            }
+            // A successor's signature, over the log's present key or a named one: `@possession:new`, `@possession:new/the-log`.
+            "possession" => {
+                let (successor, present) = name.split_once('/').unwrap_or((name, ""));
+                let authority = self.ledger.view.authority();
+                let (_, digest, founded) = authority.founded.as_ref().ok_or_else(wrong)?;
+                let origin = Origin::new(&founded.name, digest).map_err(|e| e.to_string())?.to_string();
+                let in_force = authority.log_keys.last().map(|key| key.public_key).ok_or_else(wrong)?;
+                let present = if present.is_empty() { in_force } else { people::public_key(present) };
+                possess(&people::signing_key(successor), &present, &origin).to_vec()
             }
             "key" => people::key_id(name).0.to_vec(),
             "public" => people::public_key(name).to_vec(),

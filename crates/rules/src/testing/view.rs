@@ -12,7 +12,7 @@ use marrowline_record::{KeyRef, Keyring, OpenedRecord, PublicKey};
 use crate::index::{IndexKey, id16, writes};
 use crate::state::{Authority, Donor, Equipment, Facility, Lot, Protocol, Specification, Stream, Subject, Upkeep};
 use crate::view::View;
-use crate::{At, RULE_SET, Verdict, judge};
+use crate::{At, Verdict, judge, rule_set_for};
 
 /// A ledger in memory.
 #[derive(Clone, Default)]
@@ -29,12 +29,13 @@ impl MemoryView {
     /// Judges a record at a time of the ledger, and keeps it if it is accepted.
     pub fn append(&mut self, opened: &OpenedRecord, recorded_at_ms: i64) -> Option<Verdict> {
         let at = At { index: self.length, recorded_at_ms };
-        let verdict = judge(RULE_SET, self, at, opened)?;
+        let rule_set = rule_set_for(&self.authority(), opened.event());
+        let verdict = judge(rule_set, self, at, opened)?;
         if let Verdict::Accepted { .. } = &verdict {
             self.keep(Entry {
                 index: self.length,
                 recorded_at_ms,
-                rule_set: RULE_SET,
+                rule_set,
                 flags: verdict.flag_numbers(),
                 digest: opened.digest(),
                 record: opened.shared_record(),

@@ -143,6 +143,7 @@ pub(in crate::family) fn unit() -> Unit {
         processing: Processing::Prepared,
         custody: Custody::Held { facility_id: HOSPITAL },
         location: None,
+        stays: Vec::new(),
         allocation: Some(Allocation { record_id: record_id(21), order_id: ORDER, subject_id: SUBJECT }),
         thaw_order: None,
         thaw: Some(Thaw {
@@ -346,6 +347,7 @@ pub(in crate::family) fn judged(
     };
     let mut c = Context {
         view: world,
+        rule_set: crate::NEWEST_RULE_SET,
         authority: world.authority(),
         record: &record,
         digest: Digest([80; 32]),

@@ -39,7 +39,7 @@ pub(super) fn happened<'u>(units: impl Iterator<Item = &'u mut Unit>, entry: &En
             }
             ContainerEventKind::Lost => {
                 unit.container.lost_by.get_or_insert(entry.record_id());
-                unit.location = None;
+                unit.leave(entry);
             }
             ContainerEventKind::Found => unit.container.lost_by = None,
             ContainerEventKind::Unspecified => {}
@@ -51,7 +51,7 @@ pub(super) fn happened<'u>(units: impl Iterator<Item = &'u mut Unit>, entry: &En
 pub(super) fn returned<'u>(units: impl Iterator<Item = &'u mut Unit>, entry: &Entry, e: &pb::UnitsReturned) {
     let (from, to) = (facility_of_slot(entry, 0), facility_of_slot(entry, 1));
     for unit in units {
-        unit.location = None;
+        unit.leave(entry);
         unit.custody = match (unit.custody.holder() == from.as_ref(), to) {
             (true, Some(facility_id)) => Custody::Held { facility_id },
             _ => disputed(&unit.custody, entry, to),
@@ -66,10 +66,10 @@ pub(super) fn returned<'u>(units: impl Iterator<Item = &'u mut Unit>, entry: &En
     }
 }
 
-pub(super) fn destroyed<'u>(units: impl Iterator<Item = &'u mut Unit>) {
+pub(super) fn destroyed<'u>(units: impl Iterator<Item = &'u mut Unit>, entry: &Entry) {
     for unit in units {
         unit.processing = Processing::Destroyed;
-        unit.location = None;
+        unit.leave(entry);
     }
 }
 

@@ -175,6 +175,7 @@ fn filled(lot: &mut Lot, entry: &Entry, e: &pb::UnitsFilled) {
             processing: Processing::Filled,
             custody: Custody::Held { facility_id },
             location: None,
+            stays: Vec::new(),
             allocation: None,
             thaw_order: None,
             thaw: None,
@@ -194,13 +195,13 @@ fn sampled(lot: &mut Lot, entry: &Entry, e: &pb::SampleTaken) {
         && let Some(unit) = e.source_id.as_deref().and_then(|source| existing(lot, source))
     {
         advance(unit, Processing::Sampled);
-        unit.location = None;
+        unit.leave(entry);
     }
 }
 
 fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
     match event {
-        Event::UnitsMoved(e) => moved(lot, e),
+        Event::UnitsMoved(e) => moved(lot, entry, e),
         Event::CustodyRelinquished(e) => relinquished(lot, entry, e),
         Event::CustodyAccepted(e) => accepted(lot, entry, e),
         Event::UnitsAllocated(e) => {
@@ -245,7 +246,7 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
         Event::CustodyRefused(e) => container::refused(each(lot, &e.unit_ids), entry, e),
         Event::ContainerEvent(e) => container::happened(each(lot, &e.unit_ids), entry, e),
         Event::UnitsReturned(e) => container::returned(each(lot, &e.unit_ids), entry, e),
-        Event::UnitsDestroyed(e) => container::destroyed(each(lot, &e.unit_ids)),
+        Event::UnitsDestroyed(e) => container::destroyed(each(lot, &e.unit_ids), entry),
         _ => {}
     }
 }
@@ -275,10 +276,10 @@ fn of_dose(lot: &mut Lot, dose_id: &[u8], to: Processing) {
     }
 }
 
-fn moved(lot: &mut Lot, e: &pb::UnitsMoved) {
+fn moved(lot: &mut Lot, entry: &Entry, e: &pb::UnitsMoved) {
     for place in &e.places {
         if let Some(unit) = existing(lot, &place.unit_id) {
-            unit.location = place.location.clone();
+            unit.put(place.location.clone(), entry);
             advance(unit, Processing::Stored);
         }
     }
@@ -294,7 +295,7 @@ fn thawed(lot: &mut Lot, entry: &Entry, e: &pb::UnitsThawed) {
                 total_cells: thawed.total_cells.unwrap_or(0),
                 viability_basis_points: thawed.viability_basis_points.unwrap_or(0),
             });
-            unit.location = None;
+            unit.leave(entry);
             advance(unit, Processing::Thawed);
         }
     }
@@ -332,7 +333,7 @@ fn settled(lot: &mut Lot, e: &pb::HoldLifted) {
 fn relinquished(lot: &mut Lot, entry: &Entry, e: &pb::CustodyRelinquished) {
     let from = signing_facility(entry);
     for unit in each(lot, &e.unit_ids) {
-        unit.location = None;
+        unit.leave(entry);
         unit.custody = match (&unit.custody, from) {
             (Custody::Held { facility_id }, Some(from)) if *facility_id == from => Custody::InTransit {
                 transfer_id: id(&e.transfer_id),
