@@ -16,18 +16,18 @@ use crate::ledger::{PROGRAM, Server, fsck};
 const PASSPHRASE: &str = "correct horse battery";
 
 /// A folder with two founders' keys and a founding that is filled in.
-struct Founded {
+pub struct Founded {
     owned: tempfile::TempDir,
 }
 
 /// What a command printed, and how it ended.
-struct Ended {
-    status: i32,
-    out: String,
-    err: String,
+pub struct Ended {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
 }
 
-fn run(arguments: &[&str]) -> Ended {
+pub fn run(arguments: &[&str]) -> Ended {
     let output = Command::new(PROGRAM).args(arguments).env("NO_COLOR", "1").output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ended { status: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
@@ -41,7 +41,7 @@ fn done(arguments: &[&str]) -> String {
 
 impl Founded {
     /// Keys and the founding's file; `edit` may change what was filled in.
-    fn prepare(edit: impl FnOnce(&mut Value)) -> Founded {
+    pub fn prepare(edit: impl FnOnce(&mut Value)) -> Founded {
         let founded = Founded { owned: tempfile::tempdir().unwrap() };
         std::fs::write(founded.path("passphrase.txt"), format!("{PASSPHRASE}\n")).unwrap();
         let mut founding: Value =
@@ -61,32 +61,32 @@ impl Founded {
         founded
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.owned.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn folder(&self) -> PathBuf {
+    pub fn folder(&self) -> PathBuf {
         self.owned.path().join("ledger")
     }
 
-    fn init(&self) -> Ended {
+    pub fn init(&self) -> Ended {
         let (data, founding, passphrase) = (self.path("ledger"), self.path("founding.json"), self.path("passphrase.txt"));
         run(&["init", "--data", &data, "--founding", &founding, "--passphrase-file", &passphrase])
     }
 
-    fn key(&self, handle: &str) -> SigningKey {
+    pub fn key(&self, handle: &str) -> SigningKey {
         let pem = std::fs::read_to_string(self.path(&format!("{handle}.pem"))).unwrap();
         marrowline_client::decrypt(&pem, PASSPHRASE).unwrap()
     }
 
-    async fn client(&self, server: &Server, handle: &str) -> Client {
+    pub async fn client(&self, server: &Server, handle: &str) -> Client {
         let read = |name: &str| std::fs::read_to_string(self.folder().join(name)).unwrap();
         let trust = Trust { log: VerifierKey::parse(read("log.vkey").trim()).unwrap(), ca_pem: read("ca.pem") };
         Client::connect(&server.endpoint, trust, &self.key(handle), 600).await.unwrap()
     }
 
     /// The connection's options of the command line.
-    fn connection(&self, server: &Server, handle: &str) -> Vec<String> {
+    pub fn connection(&self, server: &Server, handle: &str) -> Vec<String> {
         let options = [
             ("--server", server.endpoint.clone()),
             ("--ca", self.path("ledger/ca.pem")),

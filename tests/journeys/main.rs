@@ -28,5 +28,6 @@ mod shutdown;
 mod startup;
 mod strangers;
 mod subject_life;
+mod succession;
 mod supplies;
 mod trial;

@@ -145,6 +145,7 @@ async fn no_method_answers_without_a_token() {
         TransparencyServiceClient.get_checkpoint(GetCheckpointRequest) = "TransparencyService.GetCheckpoint";
         TransparencyServiceClient.get_inclusion_proof(GetInclusionProofRequest) = "TransparencyService.GetInclusionProof";
         TransparencyServiceClient.get_consistency_proof(GetConsistencyProofRequest) = "TransparencyService.GetConsistencyProof";
+        TransparencyServiceClient.list_log_keys(ListLogKeysRequest) = "TransparencyService.ListLogKeys";
         ClockServiceClient.advance_clock(AdvanceClockRequest) = "ClockService.AdvanceClock";
         ClockServiceClient.get_clock(GetClockRequest) = "ClockService.GetClock";
     }

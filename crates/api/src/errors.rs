@@ -146,6 +146,12 @@ pub fn refusal(refusal: &Refusal) -> Status {
         Refusal::Stopped { .. } => {
             plain(Code::Unavailable, refusal, "a running ledger", "start the ledger again; send the same record again")
         }
+        Refusal::SuccessorNotHeld => plain(
+            Code::FailedPrecondition,
+            refusal,
+            "the successor that was prepared in the ledger's folder, held by the server since its start",
+            "run `marrowline log-key prepare` where the server keeps its folder, start the server again, and send the same record again",
+        ),
         Refusal::CannotJudge { .. } => {
             plain(Code::Unavailable, refusal, "a store that answers", "send the same record again; if it repeats, run fsck")
         }

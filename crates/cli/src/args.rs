@@ -36,6 +36,8 @@ pub enum Command {
     Serve(Serve),
     /// Make and show keys.
     Key(Key),
+    /// The log's own key: prepare a successor, follow one key to the next.
+    LogKey(LogKey),
     /// Append any event.
     Append(Box<Append>),
     /// Show a lot, or list lots.
@@ -143,6 +145,31 @@ pub enum KeyCommand {
         /// File with the passphrase; asked for otherwise.
         #[arg(long)]
         passphrase_file: Option<PathBuf>,
+    },
+}
+
+/// `log-key`
+#[derive(Args)]
+pub struct LogKey {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LogKeyCommand,
+}
+
+/// `log-key …`
+#[derive(Subcommand)]
+pub enum LogKeyCommand {
+    /// Make a successor in the ledger's folder; prints the event by which it follows.
+    Prepare {
+        /// The ledger's folder.
+        #[arg(long)]
+        data: PathBuf,
+    },
+    /// Follow the key in the `--log` file to the present one, and write that there.
+    Follow {
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
     },
 }
 

@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use marrowline_ledger::audit::{Audit, Report};
 use marrowline_ledger::index_values;
 use marrowline_ledger::store::Store as _;
-use marrowline_merkle::{Note, SignedCheckpoint, VerifierKey};
+use marrowline_merkle::{Checkpoint, Note, SignedCheckpoint, VerifierKey};
 use marrowline_record::leaf::Leaf;
 use marrowline_store::{LocalStore, check_notes, published_checkpoint, read_journal};
 
@@ -62,8 +62,8 @@ fn audit(home: &Home, log: &VerifierKey, bar: &ProgressBar) -> Result<(Report, u
     let published = published_checkpoint(&home.store()).map_err(|e| Failure::store(&e))?;
     let published = match &published {
         Some(note) => {
-            Note::parse(note).map_err(Failure::integrity)?;
-            Some(SignedCheckpoint::open(note, log).map_err(Failure::integrity)?)
+            let parsed = Note::parse(note).map_err(Failure::integrity)?;
+            Some((note, Checkpoint::parse(parsed.text()).map_err(Failure::integrity)?))
         }
         None => None,
     };
@@ -73,10 +73,10 @@ fn audit(home: &Home, log: &VerifierKey, bar: &ProgressBar) -> Result<(Report, u
     let size = read_journal(&home.store(), |frame| {
         for (leaf, record) in &frame.entries {
             audit.next(leaf, record);
-            if let Some(signed) = &published
-                && signed.checkpoint().size() == audit.size()
+            if let Some((_, checkpoint)) = &published
+                && checkpoint.size() == audit.size()
             {
-                published_seen = *signed.checkpoint().root() == audit.root();
+                published_seen = *checkpoint.root() == audit.root();
             }
             bar.inc(1);
         }
@@ -92,7 +92,28 @@ fn audit(home: &Home, log: &VerifierKey, bar: &ProgressBar) -> Result<(Report, u
         let next = "the checkpoint file is ahead of the journal or has another root: restore from a backup";
         return Err(Failure::integrity(next));
     }
+    let keys = audit.log_keys();
+    if !keys.contains(log.public_key().as_bytes()) {
+        return Err(Failure::integrity("log.vkey is none of the keys that the log's records name"));
+    }
+    if let Some((note, _)) = &published {
+        signed_by_any(note, log.name(), &keys)?;
+    }
     Ok((audit.finish(), size))
+}
+
+/// The checkpoint file is signed by the log's present key, or by the one that had it when it was written.
+fn signed_by_any(note: &str, origin: &str, keys: &[[u8; 32]]) -> Result<(), Failure> {
+    let mut failure = Failure::integrity("the log has no key");
+    for key in keys.iter().rev() {
+        let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(Failure::integrity)?;
+        let key = VerifierKey::new(origin, key).map_err(Failure::integrity)?;
+        match SignedCheckpoint::open(note, &key) {
+            Ok(_) => return Ok(()),
+            Err(error) => failure = Failure::integrity(error),
+        }
+    }
+    Err(failure)
 }
 
 /// Every value that can be reached in the projection, against the journal.

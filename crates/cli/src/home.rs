@@ -10,7 +10,7 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use marrowline_attachments::Attachments;
 use marrowline_client::Draft;
 use marrowline_ledger::memory::MemoryStore;
-use marrowline_ledger::{Ledger, SystemTimeSource};
+use marrowline_ledger::{Ledger, LogKeys, SystemTimeSource};
 use marrowline_merkle::VerifierKey;
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Meaning, Role, StreamKind};
@@ -20,6 +20,9 @@ use marrowline_store::{LocalStore, OpenReport};
 
 use crate::failure::Failure;
 use crate::pki;
+
+/// The file of a key that is to follow the log's.
+pub const SUCCESSOR: &str = "log.next.key";
 
 /// A ledger's folder.
 pub struct Home {
@@ -88,9 +91,11 @@ impl Home {
 
     /// Opens the store and the ledger on it.
     pub fn open(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(Ledger, OpenReport), Failure> {
-        let log_key = self.log_key()?;
+        let log_keys = self.log_keys()?;
         let (store, report) = LocalStore::open(&self.folder.join("store"), progress).map_err(|e| Failure::store(&e))?;
-        let ledger = Ledger::open(Box::new(store), log_key, Box::new(SystemTimeSource::default())).map_err(Failure::integrity)?;
+        let ledger =
+            Ledger::open(Box::new(store), log_keys, Box::new(SystemTimeSource::default())).map_err(Failure::integrity)?;
+        self.settle_log_key(&ledger)?;
         Ok((ledger, report))
     }
 
@@ -109,10 +114,27 @@ impl Home {
         self.path("attachments")
     }
 
-    fn log_key(&self) -> Result<SigningKey, Failure> {
-        let path = self.path("log.key");
-        let pem = fs::read_to_string(&path).map_err(|e| Failure::file(&path, &e))?;
-        SigningKey::from_pkcs8_pem(&pem).map_err(|e| Failure::key(format!("{}: {e}", path.display())))
+    fn log_keys(&self) -> Result<LogKeys, Failure> {
+        let read = |name: &str| {
+            let pem = self.read(name)?;
+            SigningKey::from_pkcs8_pem(&pem).map_err(|e| Failure::key(format!("{}: {e}", self.path(name).display())))
+        };
+        let successor = self.path(SUCCESSOR).exists().then(|| read(SUCCESSOR)).transpose()?;
+        Ok(LogKeys { present: read("log.key")?, successor })
+    }
+
+    /// Once the successor signs, it takes the place of the key before it, which nothing needs any more: whoever still had it could sign a
+    /// forged history for those who have not followed.
+    fn settle_log_key(&self, ledger: &Ledger) -> Result<(), Failure> {
+        let (Some(key), true) = (ledger.verifier_key(), self.path(SUCCESSOR).exists()) else {
+            return Ok(());
+        };
+        let successor = self.log_keys()?.successor.map(|key| key.verifying_key());
+        if successor.as_ref() == Some(key.public_key()) {
+            replace_public(&self.path("log.vkey"), &format!("{key}\n"))?;
+            rename(&self.path(SUCCESSOR), &self.path("log.key"))?;
+        }
+        Ok(())
     }
 
     /// The server's certificate.
@@ -131,7 +153,8 @@ impl Home {
         write_durably(&path, text, fs::OpenOptions::new().create(true).truncate(true).mode(0o644))
     }
 
-    fn write_secret(&self, name: &str, text: &str) -> Result<(), Failure> {
+    /// Writes a file of the folder that only its owner reads, and that was not there before.
+    pub fn write_secret(&self, name: &str, text: &str) -> Result<(), Failure> {
         write_secret(&self.path(name), text)
     }
 }
@@ -147,12 +170,27 @@ fn write_durably(path: &Path, text: &str, options: &mut fs::OpenOptions) -> Resu
         let mut file = options.write(true).open(path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(folder)?.sync_all()
     };
     write().map_err(|e| Failure::file(path, &e))
 }
 
-fn pkcs8_line_ending() -> ed25519_dalek::pkcs8::spki::der::pem::LineEnding {
+/// Writes a public file whole, in place of the one that is there: a reader sees the old text or the new one.
+pub fn replace_public(path: &Path, text: &str) -> Result<(), Failure> {
+    let new = path.with_extension("new");
+    write_durably(&new, text, fs::OpenOptions::new().create(true).truncate(true).mode(0o644))?;
+    rename(&new, path)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let renamed = fs::rename(from, to).and_then(|()| fs::File::open(folder)?.sync_all());
+    renamed.map_err(|e| Failure::file(to, &e))
+}
+
+/// PEM is written with line feeds.
+pub fn pkcs8_line_ending() -> ed25519_dalek::pkcs8::spki::der::pem::LineEnding {
     ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF
 }
 

@@ -16,6 +16,7 @@ mod inbox;
 mod json;
 mod keys;
 mod lists;
+mod log_key;
 mod names;
 mod pki;
 mod report;
@@ -53,6 +54,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Init(init) => serve::init(&init).map(|()| Exit::Done),
         Command::Serve(options) => serve::run(&options).map(|()| Exit::Done),
         Command::Key(key) => keys::run(&key).map(|()| Exit::Done),
+        Command::LogKey(key) => runtime()?.block_on(log_key::run(key.command)).map(|()| Exit::Done),
         Command::Fsck { data } => fsck::run(&data).map(|()| Exit::Done),
         Command::Append(append) => runtime()?.block_on(write::run(*append, arguments.output)),
         Command::Lot(lot) => runtime()?.block_on(lists::show_or_list(ask::Thing::Lot, lot, arguments.output)),

@@ -104,7 +104,9 @@ type Wire = InterceptedService<Channel, Bearer>;
 
 /// A connection of one person to one ledger.
 pub struct Client {
-    trust: Trust,
+    /// The log's key: the one that was given, or the one that it led to.
+    log: Mutex<VerifierKey>,
+    origin: String,
     ledger: LedgerServiceClient<Wire>,
     custody: CustodyServiceClient<Wire>,
     transparency: TransparencyServiceClient<Wire>,
@@ -142,14 +144,15 @@ impl Client {
             countersign: CountersignServiceClient::with_interceptor(channel.clone(), bearer.clone())
                 .max_decoding_message_size(limit),
             clock: ClockServiceClient::with_interceptor(channel, bearer),
-            trust,
+            origin: trust.log.name().to_owned(),
+            log: Mutex::new(trust.log),
             last: Mutex::new(None),
         })
     }
 
     /// The ledger's origin.
     pub fn origin(&self) -> &str {
-        self.trust.log.name()
+        &self.origin
     }
 
     /// The services as they are. Hand the checkpoint that an answer rests on to [`Client::follow`] before relying on it.
@@ -198,22 +201,54 @@ impl Client {
         Ok(Acknowledged { receipt, verified, flags: response.flags })
     }
 
+    /// The log's key: the one that was given, or the one that it led to.
+    pub fn log_key(&self) -> VerifierKey {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Verifies a receipt against the log's key, and its checkpoint against the newest one seen before.
     pub async fn verify(
         &self,
         receipt: &Receipt,
         expected: Option<marrowline_record::id::Digest>,
     ) -> Result<VerifiedReceipt, ClientError> {
-        let verified = receipt.verify(&self.trust.log, expected)?;
+        let verified = match receipt.verify(&self.log_key(), expected) {
+            Err(error) if !self.renew_log_key().await? => return Err(error.into()),
+            Err(_) => receipt.verify(&self.log_key(), expected)?,
+            Ok(verified) => verified,
+        };
         self.follow(verified.note()).await?;
         Ok(verified)
+    }
+
+    /// Follows the log's key to its successors, if it has any: each is named by a record whose receipt the key before it has signed, says
+    /// itself that it follows that one, and has signed the same checkpoint. Whether the key has changed.
+    async fn renew_log_key(&self) -> Result<bool, ClientError> {
+        let keys = self.transparency.clone().list_log_keys(v1::ListLogKeysRequest {}).await?.into_inner().keys;
+        let mut present = self.log_key();
+        for handover in keys.into_iter().filter_map(|key| key.handover) {
+            present = crate::succession::followed(&present, &handover.into())?.unwrap_or(present);
+        }
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *log != present;
+        *log = present;
+        Ok(is_new)
+    }
+
+    async fn open_note(&self, note: &str) -> Result<SignedCheckpoint, ClientError> {
+        let history = |e: &dyn std::fmt::Display| ClientError::History(e.to_string());
+        match SignedCheckpoint::open(note, &self.log_key()) {
+            Err(error) if !self.renew_log_key().await? => Err(history(&error)),
+            Err(_) => SignedCheckpoint::open(note, &self.log_key()).map_err(|e| history(&e)),
+            Ok(signed) => Ok(signed),
+        }
     }
 
     /// Checks that a checkpoint (a receipt's, or the one that an answer rests on) is signed by the log's key, and that it continues, or is
     /// continued by, the newest one that was seen.
     pub async fn follow(&self, note: &str) -> Result<(), ClientError> {
         let history = |e: &dyn std::fmt::Display| ClientError::History(e.to_string());
-        let next = SignedCheckpoint::open(note, &self.trust.log).map_err(|e| history(&e))?;
+        let next = self.open_note(note).await?;
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(last) = &last {
             let (a, b) = (last.checkpoint(), next.checkpoint());
@@ -241,7 +276,7 @@ impl Client {
     pub async fn checkpoint(&self) -> Result<Checkpoint, ClientError> {
         let note = self.transparency.clone().get_checkpoint(v1::GetCheckpointRequest {}).await?.into_inner().checkpoint;
         self.follow(&note).await?;
-        let signed = SignedCheckpoint::open(&note, &self.trust.log).map_err(|e| ClientError::History(e.to_string()))?;
+        let signed = self.open_note(&note).await?;
         Ok(signed.checkpoint().clone())
     }
 

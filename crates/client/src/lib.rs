@@ -3,6 +3,7 @@
 mod build;
 mod connection;
 mod keyfile;
+mod succession;
 
 pub use build::{Draft, new_id, now, sign};
 pub use connection::{Acknowledged, Client, ClientError, Countersigned, Trust};

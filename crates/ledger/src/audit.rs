@@ -89,6 +89,11 @@ impl Audit {
         self.edge.size()
     }
 
+    /// The public keys of the log so far, the present one last.
+    pub fn log_keys(&self) -> Vec<[u8; 32]> {
+        self.view.authority().log_keys.iter().map(|key| key.public_key).collect()
+    }
+
     /// What was found.
     pub fn finish(self) -> Report {
         self.report

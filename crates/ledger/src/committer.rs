@@ -13,6 +13,7 @@ use marrowline_record::stream::{AUTHORITY_ID, stream_key};
 use marrowline_rules::Finding;
 use marrowline_rules::state::Stream;
 
+use crate::log_keys::handover_note;
 use crate::overlay::Overlay;
 use crate::refusal::Refusal;
 use crate::sequencer::Reply;
@@ -140,13 +141,29 @@ impl Committer {
         if let Some(origin) = &staged.founded {
             *write(&self.shared.origin) = Some(origin.clone());
         }
-        match self.shared.sign(&staged.edge) {
+        match self.sign(&staged) {
             Ok(checkpoint) => self.show(staged, Arc::new(checkpoint)),
             Err(reason) => {
                 *lock(&self.shared.stopped) = Some(format!("the checkpoint could not be signed: {reason}"));
                 self.fail(staged, Refusal::Stopped { reason });
             }
         }
+    }
+
+    /// Signs the end of a batch; with the successor too, and from then on with it alone, if the batch brings a new log key.
+    fn sign(&mut self, staged: &Staged) -> Result<PublishedCheckpoint, String> {
+        let authority = staged.overlay.streams.get(&stream_key(1, &AUTHORITY_ID)).map(Arc::as_ref);
+        let in_force = match authority {
+            Some(Stream::Authority(authority)) => authority.log_keys.last().copied(),
+            _ => None,
+        };
+        let Some(in_force) = in_force.filter(|key| self.shared.is_due(key)) else {
+            return self.shared.sign(&staged.edge);
+        };
+        let handover = self.shared.sign_handover(&staged.edge)?;
+        self.store.note(self.epoch, &[handover_note(in_force.since_index, &handover)]).map_err(|e| e.to_string())?;
+        self.shared.promote();
+        Ok(handover)
     }
 
     /// Lets readers see the batch, then answers.

@@ -196,7 +196,7 @@ fn batch_bounds(open: &mut Open<'_>) {
 fn notes(open: &mut Open<'_>) {
     let (mut store, mut epoch, mut reader) = claimed(open);
     let mut all: Vec<(NoteKind, Vec<u8>)> = Vec::new();
-    let kinds = [NoteKind::Access, NoteKind::Clock, NoteKind::Proposal, NoteKind::Refusal, NoteKind::Cosignature];
+    let kinds = NoteKind::ALL;
     for round in 0..8usize {
         let notes: Vec<(NoteKind, Vec<u8>)> =
             (0..round).map(|n| (kinds[(n * n + round) % kinds.len()], vec![n as u8; round * 40])).collect();

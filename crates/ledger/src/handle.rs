@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 use std::time::Instant;
 
-use ed25519_dalek::SigningKey;
 use lru::LruCache;
 use marrowline_merkle::{Edge, Hash, SignedCheckpoint, TlogProof, TreeReader, VerifierKey, consistency_proof, inclusion_proof};
 use marrowline_proof::Receipt;
@@ -28,6 +27,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock::{Clock, Reading, TimeSource};
 use crate::committer::{Committer, Order};
+use crate::log_keys::{KnownLogKey, LogKeys, handover_note};
 use crate::refusal::Refusal;
 use crate::sequencer::{Job, Sequencer};
 use crate::shared::{Appended, Committed, PublishedCheckpoint, Shared, StoredTiles, lock, read};
@@ -90,18 +90,17 @@ pub struct Ledger {
 
 impl Ledger {
     /// Opens a ledger on a store, empty or not. The first record of an empty one founds it.
-    pub fn open(mut store: Box<dyn Store>, log_key: SigningKey, time: Box<dyn TimeSource>) -> Result<Ledger, OpenFailure> {
+    pub fn open(
+        mut store: Box<dyn Store>,
+        log_keys: impl Into<LogKeys>,
+        time: Box<dyn TimeSource>,
+    ) -> Result<Ledger, OpenFailure> {
         let epoch = store.claim()?;
         let reader = store.reader();
         let size = reader.size();
         let edge = rebuild(reader.as_ref(), size)?;
         let founding = founding(reader.as_ref())?;
         let origin = founding.as_ref().map(|(origin, _)| origin.clone());
-        if let Some((_, event)) = &founding
-            && event.log_public_key != log_key.verifying_key().as_bytes()
-        {
-            return Err(OpenFailure::KeyDiffers);
-        }
         let last_ms = last_recorded_ms(reader.as_ref(), size)?;
         let clock = match founding.as_ref().map(|(_, e)| e.training) {
             Some(true) => Clock::Simulated { now_ms: simulated_ms(reader.as_ref())?.max(last_ms) },
@@ -122,12 +121,12 @@ impl Ledger {
             read_only: Mutex::new(None),
             continued: Mutex::new(LruCache::new(NonZeroUsize::new(1_024).unwrap_or(NonZeroUsize::MIN))),
             origin: RwLock::new(origin),
-            log_key,
+            log_keys: RwLock::new(log_keys.into()),
             waiting: AtomicU64::new(0),
             watch: watch::Sender::new(size),
         });
         if size > 0 {
-            let checkpoint = shared.sign(&edge).map_err(OpenFailure::Malformed)?;
+            let checkpoint = sign_first(&shared, store.as_mut(), epoch, &edge)?;
             crate::shared::write(&shared.committed).checkpoint = Arc::new(checkpoint);
             check_published(&shared)?;
             if let Some(Stream::Authority(a)) = shared.stream(StreamKind::Authority, &Id16(AUTHORITY_ID), size)?.as_deref() {
@@ -161,7 +160,12 @@ impl Ledger {
         let rule_set = marrowline_rules::rule_set_for(&view.authority(), record.event());
         let verdict = marrowline_rules::judge(rule_set, &view, at, record);
         match (view.failure(), verdict) {
-            (None, Some(verdict)) => Ok((verdict, Reading { now_ms: at.recorded_at_ms, trusted: view.clock_trusted() })),
+            (None, Some(verdict)) => {
+                if let (Verdict::Accepted { .. }, Some(event)) = (&verdict, record.event()) {
+                    read(&self.shared.log_keys).check(event)?;
+                }
+                Ok((verdict, Reading { now_ms: at.recorded_at_ms, trusted: view.clock_trusted() }))
+            }
             (failure, _) => {
                 Err(Refusal::CannotJudge { reason: failure.unwrap_or_else(|| format!("rule set {rule_set} is unknown")) })
             }
@@ -304,7 +308,12 @@ impl Ledger {
 
     /// The key that verifies this log's checkpoints.
     pub fn verifier_key(&self) -> Option<VerifierKey> {
-        VerifierKey::new(&self.origin()?.to_string(), self.shared.log_key.verifying_key()).ok()
+        VerifierKey::new(&self.origin()?.to_string(), read(&self.shared.log_keys).present.verifying_key()).ok()
+    }
+
+    /// Every key that has signed this log's checkpoints, with the checkpoint by which it took over; the present one last.
+    pub fn log_keys(&self) -> Result<Vec<KnownLogKey>, StoreError> {
+        self.shared.known_log_keys()
     }
 
     /// The ledger's time.
@@ -481,15 +490,39 @@ fn simulated_ms(reader: &dyn Reader) -> Result<i64, OpenFailure> {
     }
 }
 
+/// The checkpoint that a ledger starts with. If the record of a new log key is durable and its handover is not, the handover is made now.
+fn sign_first(
+    shared: &Shared,
+    store: &mut dyn Store,
+    epoch: crate::store::Epoch,
+    edge: &Edge,
+) -> Result<PublishedCheckpoint, OpenFailure> {
+    let known = shared.log_key_history(edge.size())?;
+    let in_force = known.last().ok_or_else(|| OpenFailure::Malformed("the log has no key".to_owned()))?;
+    if shared.is_due(in_force) {
+        let is_handed_over = |keys: Vec<KnownLogKey>| keys.last().is_some_and(|key| key.handover.is_some());
+        // Nothing is committed yet as far as readers know: the history is asked at the stored size.
+        crate::shared::write(&shared.committed).checkpoint =
+            Arc::new(PublishedCheckpoint { size: edge.size(), root: edge.root(), note: String::new() });
+        if !is_handed_over(shared.known_log_keys()?) {
+            let handover = shared.sign_handover(edge).map_err(OpenFailure::Malformed)?;
+            store.note(epoch, &[handover_note(in_force.since_index, &handover)])?;
+        }
+        shared.promote();
+    }
+    if *read(&shared.log_keys).present.verifying_key().as_bytes() != in_force.public_key {
+        return Err(OpenFailure::KeyDiffers);
+    }
+    shared.sign(edge).map_err(OpenFailure::Malformed)
+}
+
 /// The last checkpoint that was signed must be a prefix of what is stored.
 fn check_published(shared: &Shared) -> Result<(), OpenFailure> {
     let Some(note) = shared.reader.checkpoint()? else {
         return Ok(());
     };
-    let origin = read(&shared.origin).as_ref().map(ToString::to_string).unwrap_or_default();
-    let log = VerifierKey::new(&origin, shared.log_key.verifying_key()).map_err(|e| OpenFailure::Malformed(e.to_string()))?;
-    let signed = SignedCheckpoint::open(&note, &log).map_err(|e| OpenFailure::Malformed(format!("the checkpoint file: {e}")))?;
     let size = shared.reader.size();
+    let signed = shared.open_note(&note, size).map_err(|e| OpenFailure::Malformed(format!("the checkpoint file: {e}")))?;
     let published = signed.checkpoint();
     if published.size() > size {
         return Err(OpenFailure::Behind {

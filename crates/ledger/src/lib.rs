@@ -10,6 +10,7 @@ mod committer;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod handle;
+mod log_keys;
 pub mod memory;
 mod overlay;
 mod refusal;
@@ -20,6 +21,7 @@ pub mod store;
 
 pub use clock::{SystemTimeSource, TimeSource};
 pub use handle::{Busy, Ledger, OpenFailure, index_values};
+pub use log_keys::{KnownLogKey, LogKeys};
 pub use refusal::{Moved, Refusal};
 pub use shared::{Appended, PublishedCheckpoint};
 pub use snapshot::Snapshot;

@@ -62,6 +62,9 @@ pub enum Refusal {
         /// Why.
         reason: String,
     },
+    /// The private half of the log key's successor is not beside the present one.
+    #[error("the server does not hold the key that is to follow the log's")]
+    SuccessorNotHeld,
     /// The store could not answer a question that the verdict needs.
     #[error("the ledger cannot judge now: {reason}")]
     CannotJudge {
@@ -81,6 +84,7 @@ impl Refusal {
             Refusal::ReadOnly { .. } => "ROLLED_BACK",
             Refusal::StoreFull { .. } => "STORE_FULL",
             Refusal::Stopped { .. } => "LEDGER_STOPPED",
+            Refusal::SuccessorNotHeld => "SUCCESSOR_NOT_HELD",
             Refusal::CannotJudge { .. } => "CANNOT_JUDGE",
         }
     }

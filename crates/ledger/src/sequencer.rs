@@ -233,6 +233,7 @@ impl Sequencer {
         match verdict {
             Verdict::Refused { violations } => Err(Refusal::Violations { moved: moved(&view, opened, &violations), violations }),
             Verdict::Accepted { flags } => {
+                read(&self.shared.log_keys).check(event)?;
                 let result = self.stage(attempt, view, opened, (at, rule_set, numbers), flags)?;
                 attempt.results.push(result);
                 Ok(())

@@ -6,9 +6,8 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use ed25519_dalek::SigningKey;
 use lru::LruCache;
-use marrowline_merkle::{Checkpoint, Edge, Hash, TileSource};
+use marrowline_merkle::{Edge, Hash, TileSource};
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, KeyId, RecordId, StreamKey};
 use marrowline_record::key::{KeyRef, PublicKey};
@@ -19,6 +18,7 @@ use marrowline_rules::Finding;
 use marrowline_rules::state::{Authority, Stream};
 
 use crate::clock::{Clock, Reading, TimeSource};
+use crate::log_keys::LogKeys;
 use crate::store::{Reader, StoreError};
 
 fn missing(key: &StreamKey, seq: u64) -> StoreError {
@@ -84,7 +84,7 @@ pub(crate) struct Shared {
     /// Clients' checkpoints, signed notes, that this log was found to continue.
     pub continued: Mutex<LruCache<String, ()>>,
     pub origin: RwLock<Option<Origin>>,
-    pub log_key: SigningKey,
+    pub log_keys: RwLock<LogKeys>,
     /// Records waiting for the sequencer.
     pub waiting: AtomicU64,
     pub watch: tokio::sync::watch::Sender<u64>,
@@ -213,15 +213,6 @@ impl Shared {
             }
         }
         *write(&self.keyring) = Arc::new(keys);
-    }
-
-    /// Signs the tree's end. Ed25519 is deterministic: a restart signs the same bytes.
-    pub fn sign(&self, edge: &Edge) -> Result<PublishedCheckpoint, String> {
-        let origin = read(&self.origin).as_ref().map(ToString::to_string).ok_or("no origin before the founding")?;
-        let root = edge.root();
-        let checkpoint = Checkpoint::new(&origin, edge.size(), root).map_err(|e| e.to_string())?;
-        let note = checkpoint.sign(&self.log_key).map_err(|e| e.to_string())?;
-        Ok(PublishedCheckpoint { size: edge.size(), root, note })
     }
 }
 

@@ -66,6 +66,14 @@ pub enum NoteKind {
     Cosignature = 4,
     /// The simulated clock of a TRAINING ledger.
     Clock = 5,
+    /// The checkpoint by which one key of the log followed another, signed with both.
+    Handover = 6,
+}
+
+impl NoteKind {
+    /// Every kind. A note of a kind that is not here cannot be read back.
+    pub const ALL: [NoteKind; 6] =
+        [NoteKind::Proposal, NoteKind::Refusal, NoteKind::Access, NoteKind::Cosignature, NoteKind::Clock, NoteKind::Handover];
 }
 
 /// A claim to be the only writer. A store refuses a commit under an epoch that is not its newest.

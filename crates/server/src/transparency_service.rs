@@ -4,9 +4,9 @@ use marrowline_api::errors;
 use marrowline_api::v1::transparency_service_server::TransparencyService;
 use marrowline_api::v1::{
     GetCheckpointRequest, GetCheckpointResponse, GetConsistencyProofRequest, GetConsistencyProofResponse,
-    GetInclusionProofRequest, GetInclusionProofResponse,
+    GetInclusionProofRequest, GetInclusionProofResponse, ListLogKeysRequest, ListLogKeysResponse, LogKeyView,
 };
-use marrowline_ledger::Ledger;
+use marrowline_ledger::{KnownLogKey, Ledger};
 use tonic::{Request, Response, Status};
 
 use crate::auth::Auth;
@@ -70,5 +70,20 @@ impl TransparencyService for Service {
             new_size: new,
             checkpoint: checkpoint.note.clone(),
         }))
+    }
+    async fn list_log_keys(&self, request: Request<ListLogKeysRequest>) -> Result<Response<ListLogKeysResponse>, Status> {
+        self.auth.person(request.metadata())?;
+        let view = |known: KnownLogKey| {
+            let handover =
+                known.handover.map(|checkpoint| self.ledger.receipt(known.key.since_index, &checkpoint)).transpose()?;
+            Ok(LogKeyView {
+                public_key: known.key.public_key.to_vec(),
+                record_id: known.key.record_id.0.to_vec(),
+                since_index: known.key.since_index,
+                handover: handover.map(Into::into),
+            })
+        };
+        let keys = self.ledger.log_keys().and_then(|keys| keys.into_iter().map(view).collect());
+        Ok(Response::new(ListLogKeysResponse { keys: keys.map_err(|e| errors::store(&e))? }))
     }
 }

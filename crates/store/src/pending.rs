@@ -87,9 +87,7 @@ impl PendingNotes {
 }
 
 fn kind(byte: u8) -> Option<NoteKind> {
-    [NoteKind::Proposal, NoteKind::Refusal, NoteKind::Access, NoteKind::Cosignature, NoteKind::Clock]
-        .into_iter()
-        .find(|k| *k as u8 == byte)
+    NoteKind::ALL.into_iter().find(|k| *k as u8 == byte)
 }
 
 /// What waits for sled, oldest first.

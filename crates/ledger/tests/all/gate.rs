@@ -23,6 +23,7 @@ pub enum Fate {
 #[derive(Default)]
 struct State {
     is_shut: bool,
+    notes_fail: bool,
     fates: VecDeque<Fate>,
     /// Number of records of each commit that was asked for.
     asked: Vec<usize>,
@@ -56,6 +57,11 @@ impl Gate {
             s.is_shut = false;
             s.fates.extend(fates);
         });
+    }
+
+    /// Notes cannot be written any more, or again.
+    pub fn fail_notes(&self, fail: bool) {
+        self.with(|s| s.notes_fail = fail);
     }
 
     /// Waits until this many commits were asked for, since the beginning.
@@ -94,6 +100,9 @@ impl Store for Gate {
     }
 
     fn note(&mut self, epoch: Epoch, notes: &[(NoteKind, Vec<u8>)]) -> Result<(), StoreError> {
+        if self.with(|s| s.notes_fail) {
+            return Err(StoreError::Failed("the disk is gone".to_owned()));
+        }
         self.store.note(epoch, notes)
     }
 

@@ -9,6 +9,7 @@
 
 mod appending;
 mod gate;
+mod log_keys;
 mod lost_writes;
 mod memory;
 mod world;

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ed25519_dalek::SigningKey;
-use marrowline_ledger::{Appended, Ledger, Refusal, TimeSource};
+use marrowline_ledger::{Appended, Ledger, LogKeys, OpenFailure, Refusal, TimeSource};
 use marrowline_record::leaf::signed_hash;
+use marrowline_record::log_key::possess;
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Meaning, Role, StreamKind};
 use marrowline_record::signing::{Signing, Statement, sign};
@@ -96,7 +97,12 @@ impl Signed {
 
 /// Opens or opens again what stands on a gate.
 pub fn ledger(gate: &Gate) -> Ledger {
-    Ledger::open(Box::new(gate.clone()), key(9), Box::new(StandingClock)).unwrap()
+    opened_with(gate, key(9)).unwrap()
+}
+
+/// Opens what stands on a gate with these keys of the log.
+pub fn opened_with(gate: &Gate, log_keys: impl Into<LogKeys>) -> Result<Ledger, OpenFailure> {
+    Ledger::open(Box::new(gate.clone()), log_keys, Box::new(StandingClock))
 }
 
 pub fn founding(name: &str) -> Signed {
@@ -188,6 +194,18 @@ impl World {
         let event = Event::KeyGranted(pb::KeyGranted { grant: Some(grant(person, Role::Operator)) });
         let slots = [(KIRA, Role::KeyAdministrator, Meaning::Approved), (QUINN, Role::QualityAssurance, Meaning::Approved)];
         signed(&self.origin(), event, &slots, (StreamKind::Authority, AUTHORITY_ID), Some(head.clone()))
+    }
+
+    /// The log's key is followed by another.
+    pub fn rotation(&self, successor: u8) -> Signed {
+        let origin = self.origin();
+        let event = Event::LogKeyRotated(pb::LogKeyRotated {
+            log_public_key: key(successor).verifying_key().to_bytes().to_vec(),
+            possession: possess(&key(successor), key(9).verifying_key().as_bytes(), &origin).to_vec(),
+            reason: "it is time".to_owned(),
+        });
+        let slots = [(KIRA, Role::KeyAdministrator, Meaning::Approved), (QUINN, Role::QualityAssurance, Meaning::Approved)];
+        signed(&origin, event, &slots, (StreamKind::Authority, AUTHORITY_ID), Some(self.founded.clone()))
     }
 
     pub fn opened(&self, signed: &Signed) -> OpenedRecord {

@@ -55,9 +55,10 @@ fn check_rule_set(c: &mut Context<'_>, rule_set: u32, path: &str) {
     );
 }
 
-/// What judges and what signs from here on.
-pub(super) fn renewed(c: &mut Context<'_>, event: &Event) {
+/// A person's key, the log's key or the rule set is no longer what it was.
+pub(super) fn replaced(c: &mut Context<'_>, event: &Event) {
     match event {
+        Event::KeyRevoked(e) => key_revoked(c, e),
         Event::LogKeyRotated(e) => log_key_rotated(c, e),
         Event::RuleSetAdopted(e) => rule_set_adopted(c, e),
         _ => {}
@@ -189,7 +190,7 @@ pub(super) fn key_granted(c: &mut Context<'_>, e: &pb::KeyGranted) {
     }
 }
 
-pub(super) fn key_revoked(c: &mut Context<'_>, e: &pb::KeyRevoked) {
+fn key_revoked(c: &mut Context<'_>, e: &pb::KeyRevoked) {
     let authority = c.authority.clone();
     let key = e.key_id.as_slice().try_into().ok().map(KeyId).and_then(|id| authority.key(&id));
     let holder = key.map(|k| k.person_id);
