@@ -16,6 +16,8 @@ use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{Disposition, Role, StreamKind};
 use marrowline_rules::View as _;
 use marrowline_rules::family::recall::Affected;
+use marrowline_rules::index::IndexKey;
+use marrowline_rules::state::lot::Unit;
 use marrowline_rules::state::subject::{Override, Reaction};
 use marrowline_rules::state::{Lot, Stream, Upkeep};
 use tonic::Status;
@@ -55,22 +57,24 @@ pub fn trace_forward(
         }
         answer.lots.push(views::lot_summary(lot));
         for unit in lot.units.values().filter(|unit| start.unit_id.is_none_or(|wanted| wanted == unit.id)) {
-            let subject = unit.allocation.as_ref().and_then(|allocation| snapshot.subject(&allocation.subject_id));
-            let subject = subject.filter(|subject| reading::may_read(person, StreamKind::Subject, &subject.upkeep));
-            subjects.extend(subject.iter().map(|subject| subject.id));
-            let dose = subject.iter().find_map(|subject| {
-                let dose = subject.dose(unit.dose_id.as_ref()?)?;
-                Some(views::dose(snapshot, subject, dose))
-            });
-            answer.units.push(TracedUnit {
-                unit: Some(views::unit(snapshot, lot, unit, subject.is_some())),
-                dose,
-                subject_code: subject
-                    .iter()
-                    .find_map(|s| s.consents.first())
-                    .map(|c| c.event.subject_code.clone())
-                    .unwrap_or_default(),
-            });
+            for (subject_id, dose_id) in destinations(snapshot, unit) {
+                let subject = subject_id.and_then(|id| snapshot.subject(&id));
+                let subject = subject.filter(|subject| reading::may_read(person, StreamKind::Subject, &subject.upkeep));
+                subjects.extend(subject.iter().map(|subject| subject.id));
+                let dose = subject.iter().find_map(|subject| {
+                    let dose = subject.dose(dose_id.as_ref()?)?;
+                    Some(views::dose(snapshot, subject, dose))
+                });
+                answer.units.push(TracedUnit {
+                    unit: Some(views::unit(snapshot, lot, unit, subject.is_some())),
+                    dose,
+                    subject_code: subject
+                        .iter()
+                        .find_map(|s| s.consents.first())
+                        .map(|c| c.event.subject_code.clone())
+                        .unwrap_or_default(),
+                });
+            }
         }
     }
     if let Some((kind, id)) = &start.stream {
@@ -80,6 +84,17 @@ pub fn trace_forward(
     }
     answer.checkpoint = answered(snapshot)?;
     Ok((answer, subjects))
+}
+
+/// Whom a unit may have reached: the subject of each dose that it is said to be in, and the subject that it is assigned to.
+fn destinations(snapshot: &Snapshot, unit: &Unit) -> Vec<(Option<Id16>, Option<Id16>)> {
+    let subject_of = |dose: &Id16| snapshot.lookup(&IndexKey::Dose(dose.0)).map(Id16);
+    let mut found: Vec<_> = unit.dose_ids.iter().map(|dose| (subject_of(dose), Some(*dose))).collect();
+    let assigned = unit.allocation.as_ref().map(|allocation| allocation.subject_id);
+    if found.is_empty() || assigned.is_some() && found.iter().all(|(subject, _)| *subject != assigned) {
+        found.push((assigned, None));
+    }
+    found
 }
 
 /// How many streams a page looks at.

@@ -44,8 +44,8 @@ impl Affected {
         for unit in lot.units.values() {
             self.units.insert(unit.id);
             self.subjects.extend(unit.allocation.as_ref().map(|allocation| allocation.subject_id));
-            if let Some(dose) = unit.dose_id {
-                self.doses.insert(dose);
+            for dose in &unit.dose_ids {
+                self.doses.insert(*dose);
                 self.subjects.extend(view.lookup(&IndexKey::Dose(dose.0)).map(Id16));
             }
         }

@@ -108,8 +108,8 @@ pub struct Unit {
     pub thaw_order: Option<ThawOrder>,
     /// The thaw.
     pub thaw: Option<Thaw>,
-    /// The dose that it became part of.
-    pub dose_id: Option<Id16>,
+    /// The doses that it is said to have become part of, in the order of the log. More than one is a contradiction.
+    pub dose_ids: Vec<Id16>,
     /// What happened to its container.
     pub container: container::Container,
 }

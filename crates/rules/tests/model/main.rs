@@ -3,7 +3,8 @@
 //!
 //! Modelled is what decides about a subject and its orders: life, withdrawal, consent, halts, holds on subject, lot and units, weighings
 //! with their amendments, orders, assignments and releases, and the frame (signatures, age, heads). 300 histories in each run of the tests;
-//! `MARROWLINE_MODEL_CASES=10000` for more.
+//! `MARROWLINE_MODEL_CASES=10000` for more. `course` does the same for doses from their thaw to the end of their infusion, the dose check
+//! above all.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
@@ -14,9 +15,11 @@ use marrowline_rules::testing::Played;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRng, TestRunner};
 
+mod course;
 mod naive;
 mod steps;
 
+use course::Course;
 use naive::{MODELLED, Model};
 use steps::{Step, steps};
 
@@ -76,6 +79,53 @@ fn the_ledger_and_a_naive_model_agree_on_every_verdict() {
     assert!(missed.is_empty(), "no history reached {missed:?}");
     let (accepted, refused) = (seen["accepted"], seen["refused"]);
     assert!(accepted * 3 > refused && refused * 5 > accepted, "{accepted} accepted, {refused} refused");
+}
+
+/// Plays the course of some doses on both; the rows so far, if they disagree.
+fn play_course(begin: &Played<'_>, steps: &[course::Step], seen: &RefCell<BTreeMap<String, u64>>) -> Result<(), String> {
+    let (mut ledger, mut model, mut rows) = (begin.clone(), Course::default(), String::new());
+    for step in steps {
+        let Some((row, expected)) = model.judge(step) else { continue };
+        let answer = ledger.row(&row).map_err(|e| format!("{row}: {e}"))?;
+        rows.push_str(&format!("{row}\n    {answer}\n"));
+        let (is_refused, found) = codes(&answer);
+        let modelled: Vec<&str> = found.iter().copied().filter(|code| course::MODELLED.contains(code)).collect();
+        if Course::is_foreseen(step) {
+            if modelled != expected.iter().copied().collect::<Vec<_>>() {
+                return Err(format!("{rows}    the model expects {expected:?}"));
+            }
+            if matches!(step, course::Step::Check(_)) && answer.starts_with("GREEN") != found.is_empty() {
+                return Err(format!("{rows}    GREEN is no reason, and no reason is GREEN"));
+            }
+        }
+        for code in &found {
+            *seen.borrow_mut().entry((*code).to_owned()).or_default() += 1;
+        }
+        *seen.borrow_mut().entry(answer.split_whitespace().next().unwrap_or_default().to_owned()).or_default() += 1;
+        if !is_refused {
+            model.happened();
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_dose_check_and_a_naive_model_agree_on_every_dose() {
+    let cases = std::env::var("MARROWLINE_MODEL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
+    let begin = Played::to_the_end_of("ordered_dose", &read).unwrap();
+    let seen = RefCell::new(BTreeMap::new());
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &[8; 32]);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let result = runner.run(&course::courses(), |steps| play_course(&begin, &steps, &seen).map_err(TestCaseError::fail));
+    if let Err(disagreement) = result {
+        panic!("{disagreement}");
+    }
+    let seen = seen.into_inner();
+    println!("{seen:?}");
+    let missed: Vec<&&str> = course::MODELLED.iter().filter(|code| !seen.contains_key(**code)).collect();
+    assert!(missed.is_empty(), "no course reached {missed:?}");
+    assert!(seen["GREEN"] * 30 > seen["RED"], "{} green, {} red", seen["GREEN"], seen["RED"]);
 }
 
 /// A model that is wrong somewhere is found out: the comparison is no formality.

@@ -210,14 +210,11 @@ pub(in crate::family) fn given(f: &mut Findings, case: &Case<'_>, portion: &Port
 
 /// The unit is part of this dose and of no other; `recorded` once its lot's chain has seen the preparation.
 pub(in crate::family) fn in_this_dose(f: &mut Findings, case: &Case<'_>, unit: &Unit, recorded: bool) {
-    let holds = match unit.dose_id {
-        Some(dose_id) => dose_id == case.dose.id,
-        None => !recorded,
-    };
+    let other = unit.dose_ids.iter().find(|dose_id| **dose_id != case.dose.id);
     f.demand(
-        holds,
+        other.is_none() && (!recorded || !unit.dose_ids.is_empty()),
         &code::UNIT_IN_OTHER_DOSE,
-        || match unit.dose_id {
+        || match other {
             Some(other) => format!("unit `{}` in dose {other}", unit.code),
             None => format!("unit `{}`, whose lot knows of no dose", unit.code),
         },

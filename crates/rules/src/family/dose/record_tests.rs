@@ -44,7 +44,7 @@ fn before_preparation() -> World {
     let mut world = world();
     world.subject().doses.clear();
     world.subject().orders[0].dose_id = None;
-    world.unit().dose_id = None;
+    world.unit().dose_ids = Vec::new();
     world.unit().processing = Processing::Thawed;
     world.lookups.remove(&IndexKey::Dose(DOSE.0));
     world
@@ -247,7 +247,7 @@ fn a_preparation_is_flagged_for_each_reason() {
         (&["ORDER_CLOSED"], |w| w.subject().orders[0].dose_id = Some(OTHER)),
         (&["UNIT_NOT_ALLOCATED"], |w| w.unit().allocation = None),
         (&["UNIT_NOT_THAWED"], |w| w.unit().thaw = None),
-        (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_id = Some(OTHER)),
+        (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = vec![OTHER]),
         (&["DOSE_EXPIRY_WRONG"], |w| w.unit().thaw.as_mut().unwrap().thawed_at_ms += 1),
     ];
     for (expected, spoil) in spoiled {

@@ -152,7 +152,7 @@ pub(in crate::family) fn unit() -> Unit {
             total_cells: 100_000_000,
             viability_basis_points: 9_000,
         }),
-        dose_id: Some(DOSE),
+        dose_ids: vec![DOSE],
         container: crate::state::lot::container::Container::default(),
     }
 }

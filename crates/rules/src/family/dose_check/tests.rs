@@ -94,8 +94,11 @@ const SPOILED: &[Spoil<World>] = &[
     (&["UNIT_NOT_THAWED"], |w| w.unit().thaw = None),
     (&["CONTRIBUTION_TOO_LARGE"], |w| w.unit().thaw.as_mut().unwrap().total_cells = 99_999_999),
     (&["CONTRIBUTION_TOO_LARGE"], |w| w.unit().volume_microlitres = 9_999),
-    (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_id = Some(OTHER)),
-    (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_id = None),
+    (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = vec![OTHER]),
+    // Whichever of the two says so later: one of them is wrong, and nobody knows which.
+    (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = vec![OTHER, DOSE]),
+    (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = vec![DOSE, OTHER]),
+    (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = Vec::new()),
     (&["THAW_VIABILITY_LOW"], |w| w.unit().thaw.as_mut().unwrap().viability_basis_points = 6_999),
     (&["TOO_MANY_DONORS"], |w| w.product.max_donors_per_dose = 0),
     (&["CONTRIBUTIONS_DIFFER_FROM_TOTAL"], |w| w.dose().total_cells = 99_999_999),

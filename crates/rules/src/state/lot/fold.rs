@@ -179,7 +179,7 @@ fn filled(lot: &mut Lot, entry: &Entry, e: &pb::UnitsFilled) {
             allocation: None,
             thaw_order: None,
             thaw: None,
-            dose_id: None,
+            dose_ids: Vec::new(),
             container: container::Container::default(),
         });
     }
@@ -235,7 +235,10 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
         Event::DosePrepared(e) => {
             for contribution in &e.contributions {
                 if let Some(unit) = existing(lot, &contribution.unit_id) {
-                    unit.dose_id = Some(id(&e.dose_id));
+                    let dose = id(&e.dose_id);
+                    if !unit.dose_ids.contains(&dose) {
+                        unit.dose_ids.push(dose);
+                    }
                     advance(unit, Processing::Prepared);
                 }
             }
@@ -271,7 +274,7 @@ pub(super) fn advance(unit: &mut Unit, to: Processing) {
 
 fn of_dose(lot: &mut Lot, dose_id: &[u8], to: Processing) {
     let dose = id(dose_id);
-    for unit in lot.units.values_mut().filter(|u| u.dose_id == Some(dose)) {
+    for unit in lot.units.values_mut().filter(|u| u.dose_ids.contains(&dose)) {
         advance(unit, to);
     }
 }
