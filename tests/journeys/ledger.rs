@@ -109,11 +109,18 @@ impl Server {
 
     /// Serves a folder and logs this much.
     pub fn serve_logging(folder: &Path, level: &str) -> Server {
+        Server::serve_with(folder, level, &[], &[])
+    }
+
+    /// Serves a folder with further options and variables of the environment.
+    pub fn serve_with(folder: &Path, level: &str, options: &[&str], variables: &[(String, String)]) -> Server {
         let log = folder.with_extension("log");
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = Command::new(PROGRAM)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(folder)
+            .args(options)
+            .envs(variables.iter().cloned())
             .env("RUST_LOG", level)
             .stdout(Stdio::piped())
             .stderr(file)

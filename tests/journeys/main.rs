@@ -4,6 +4,7 @@
 mod access;
 mod amendment;
 mod attachments;
+mod bucket;
 mod countersign;
 mod doubt;
 mod emergency;

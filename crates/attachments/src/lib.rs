@@ -1,19 +1,22 @@
 //! Evidence files beside the ledger, each under the SHA-256 digest of its bytes: certificates, cytometry files, logger traces.
 //!
-//! Records name digests; what has a digest cannot be changed without being another file. A file is received under a name of its own, made
-//! durable, and only then given its digest's name, so that a name never stands for half a file. The `object_store` crate keeps them, in a
-//! local folder.
+//! Records name digests; what has a digest cannot be changed without being another file. The `object_store` crate keeps them: in a local
+//! folder, where a file is received under a name of its own, made durable, and only then given its digest's name; or in a bucket of an
+//! S3-compatible store, where an upload has a name from its completion on. So a name never stands for half a file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::prefix::PrefixStore;
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig};
 use sha2::{Digest as _, Sha256};
 
 /// SHA-256 of an attachment's bytes.
@@ -21,6 +24,8 @@ pub type Digest = [u8; 32];
 
 /// Where files are while they are received.
 const INCOMING: &str = "incoming";
+/// What is sent at once: a part of an S3 upload has 5 MiB at least, unless it is the last one.
+const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Number of the next one.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -49,11 +54,23 @@ pub enum AttachmentError {
     Damaged(String),
 }
 
+/// Why a bucket cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketError {
+    /// Not the address of a bucket.
+    #[error("`{0}` is no bucket: s3://bucket or s3://bucket/prefix")]
+    Address(String),
+    /// Its settings are wrong.
+    #[error("the bucket's settings: {0}")]
+    Settings(#[from] object_store::Error),
+}
+
 /// The attachments of a ledger.
 #[derive(Clone, Debug)]
 pub struct Attachments {
-    store: Arc<LocalFileSystem>,
-    folder: PathBuf,
+    store: Arc<dyn ObjectStore>,
+    /// The folder, if it is one: bytes and names are synced there.
+    folder: Option<PathBuf>,
 }
 
 impl Attachments {
@@ -65,7 +82,42 @@ impl Attachments {
         }
         std::fs::create_dir_all(&incoming)?;
         sync_folder(folder)?;
-        Ok(Attachments { store: Arc::new(LocalFileSystem::new_with_prefix(folder)?), folder: folder.to_owned() })
+        Ok(Attachments { store: Arc::new(LocalFileSystem::new_with_prefix(folder)?), folder: Some(folder.to_owned()) })
+    }
+
+    /// In a bucket of an S3-compatible store: `s3://bucket` or `s3://bucket/prefix`. Endpoint, region and credentials come from the
+    /// environment, under the names that other S3 clients read (`AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, …); a store without TLS
+    /// only with `AWS_ALLOW_HTTP=true`.
+    pub fn in_bucket(url: &str) -> Result<Attachments, BucketError> {
+        let wrong = || BucketError::Address(url.to_owned());
+        let (bucket, prefix) = match url.strip_prefix("s3://").ok_or_else(wrong)? {
+            rest if rest.is_empty() || rest.starts_with('/') => return Err(wrong()),
+            rest => rest.split_once('/').unwrap_or((rest, "")),
+        };
+        // Somebody waits for the answer: a bucket that cannot be reached is said to be so within seconds.
+        let retry = RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() };
+        let store = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry).build()?;
+        Ok(Attachments { store: Arc::new(PrefixStore::new(store, prefix)), folder: None })
+    }
+
+    /// Reads every attachment: those that are whole, and the names of those that are damaged.
+    pub async fn check(&self) -> Result<(Vec<Digest>, Vec<String>), AttachmentError> {
+        let (mut whole, mut damaged) = (Vec::new(), Vec::new());
+        for digest in self.list().await? {
+            let (_, mut pieces) = self.read(&digest).await?;
+            match loop {
+                match pieces.try_next().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            } {
+                Ok(()) => whole.push(digest),
+                Err(AttachmentError::Damaged(name)) => damaged.push(name),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((whole, damaged))
     }
 
     async fn has(&self, digest: &Digest) -> Result<bool, AttachmentError> {
@@ -81,13 +133,18 @@ impl Attachments {
     pub async fn receive(&self, digest: Digest, size: u64) -> Result<Incoming, AttachmentError> {
         if self.has(&digest).await? {
             let (attachments, hasher) = (self.clone(), Sha256::new());
-            return Ok(Incoming { attachments, name: String::new(), upload: None, hasher, received: 0, digest, size });
+            let (name, part) = (String::new(), Vec::new());
+            return Ok(Incoming { attachments, name, upload: None, part, hasher, received: 0, digest, size });
         }
-        // The folder is emptied at the start, so that a number is enough.
-        let name = format!("{INCOMING}/{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        // The folder is emptied at the start, so that a number is enough. In a bucket an upload has its name when it is complete.
+        let name = match self.folder {
+            Some(_) => format!("{INCOMING}/{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+            None => name_of(&digest),
+        };
         let upload = self.store.put_multipart(&Key::from(name.as_str())).await?;
         let attachments = self.clone();
-        Ok(Incoming { attachments, name, upload: Some(upload), hasher: Sha256::new(), received: 0, digest, size })
+        let part = Vec::new();
+        Ok(Incoming { attachments, name, upload: Some(upload), part, hasher: Sha256::new(), received: 0, digest, size })
     }
 
     /// An attachment's size and bytes. The stream ends with [`AttachmentError::Damaged`] if they are not what the digest says.
@@ -125,10 +182,6 @@ impl Attachments {
         digests.sort_unstable();
         Ok(digests)
     }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
 }
 
 /// An attachment that is being received.
@@ -136,6 +189,8 @@ pub struct Incoming {
     attachments: Attachments,
     name: String,
     upload: Option<Box<dyn MultipartUpload>>,
+    /// What came since the last part was sent.
+    part: Vec<u8>,
     hasher: Sha256,
     received: u64,
     digest: Digest,
@@ -156,7 +211,10 @@ impl Incoming {
         }
         self.hasher.update(&bytes);
         if let Some(upload) = &mut self.upload {
-            upload.put_part(PutPayload::from(bytes)).await?;
+            self.part.extend(bytes);
+            if self.part.len() >= PART_BYTES {
+                upload.put_part(PutPayload::from(std::mem::take(&mut self.part))).await?;
+            }
         }
         Ok(())
     }
@@ -170,9 +228,11 @@ impl Incoming {
             return Err(error);
         }
         let Some(mut upload) = self.upload.take() else { return Ok(()) };
+        // Also when it is empty: an upload has one part at least.
+        upload.put_part(PutPayload::from(std::mem::take(&mut self.part))).await?;
         upload.complete().await?;
-        let (folder, from) = (self.attachments.folder.clone(), self.attachments.path(&self.name));
-        let to = self.attachments.path(&name_of(&self.digest));
+        let Some(folder) = self.attachments.folder.clone() else { return Ok(()) };
+        let (from, to) = (folder.join(&self.name), folder.join(name_of(&self.digest)));
         // The library does not sync. The bytes first, then the name: a crash in between leaves nothing under the digest.
         tokio::task::spawn_blocking(move || {
             std::fs::File::open(&from)?.sync_all()?;

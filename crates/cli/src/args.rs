@@ -73,6 +73,9 @@ pub enum Command {
         /// The ledger's folder.
         #[arg(long)]
         data: PathBuf,
+        /// The bucket that evidence files are kept in, if `serve` was told one.
+        #[arg(long, env = "MARROWLINE_ATTACHMENTS")]
+        attachments: Option<String>,
     },
 }
 
@@ -116,6 +119,10 @@ pub struct Serve {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:7443")]
     pub listen: String,
+    /// Keep evidence files in a bucket, `s3://bucket/prefix`, instead of the ledger's folder; endpoint and credentials come from the AWS_
+    /// variables of the environment.
+    #[arg(long, env = "MARROWLINE_ATTACHMENTS")]
+    pub attachments: Option<String>,
 }
 
 /// `key`

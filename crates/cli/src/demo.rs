@@ -75,7 +75,7 @@ pub async fn run(demo: Demo) -> Result<Exit, Failure> {
     stop(running).await?;
     say!("\nserver stopped");
     let ledger_folder = folder.join("ledger");
-    tokio::task::spawn_blocking(move || fsck::run(&ledger_folder)).await.map_err(Failure::unexpected)??;
+    tokio::task::spawn_blocking(move || fsck::run(&ledger_folder, None)).await.map_err(Failure::unexpected)??;
     let running = serve(&folder).await?;
     say!("server started again");
     verify_all(&running, &folder, &log, &players, &receipts).await?;
@@ -171,7 +171,7 @@ async fn serve(folder: &Path) -> Result<Running, Failure> {
     let (ledger, tls, attachments) = tokio::task::spawn_blocking(move || {
         let home = Home::new(&home);
         let (ledger, _) = home.open(&mut |_, _| {})?;
-        Ok::<_, Failure>((ledger, home.tls()?, home.attachments()?))
+        Ok::<_, Failure>((ledger, home.tls()?, home.attachments(None)?))
     })
     .await
     .map_err(Failure::unexpected)??;

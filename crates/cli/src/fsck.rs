@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 
 /// Checks a ledger's folder while nobody serves it. Prints what it found; a failure names every problem.
-pub fn run(folder: &Path) -> Result<(), Failure> {
+pub fn run(folder: &Path, bucket: Option<&str>) -> Result<(), Failure> {
     let home = Home::new(folder);
     let log = VerifierKey::parse(home.read("log.vkey")?.trim()).map_err(Failure::integrity)?;
     let bar = ProgressBar::new_spinner();
@@ -23,7 +23,7 @@ pub fn run(folder: &Path) -> Result<(), Failure> {
     let notes = check_notes(&home.store()).map_err(|e| Failure::store(&e))?;
     let compared = compare_projection(&home, &bar)?;
     bar.finish_and_clear();
-    let damaged = attachments(&home)?;
+    let damaged = attachments(&home, bucket)?;
     say!(
         "fsck: {} records, {} signatures, every leaf, link, flag and root computed again; {notes} notes; {compared} values of the projection compared",
         report.records,
@@ -41,9 +41,15 @@ pub fn run(folder: &Path) -> Result<(), Failure> {
 
 /// Every attachment hashed again; the names of those that are damaged. One that a record names and that is not here is only told: it may
 /// never have been put.
-fn attachments(home: &Home) -> Result<Vec<String>, Failure> {
+fn attachments(home: &Home, bucket: Option<&str>) -> Result<Vec<String>, Failure> {
     let folder = home.attachments_folder();
-    let (whole, damaged) = marrowline_attachments::check(&folder).map_err(|e| Failure::file(&folder, &e))?;
+    let (whole, damaged) = match bucket {
+        None => marrowline_attachments::check(&folder).map_err(|e| Failure::file(&folder, &e))?,
+        Some(_) => {
+            let attachments = home.attachments(bucket)?;
+            crate::runtime()?.block_on(attachments.check()).map_err(Failure::unexpected)?
+        }
+    };
     let mut named = std::collections::BTreeSet::new();
     read_journal(&home.store(), |frame| {
         for (_, record) in &frame.entries {

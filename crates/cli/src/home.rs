@@ -104,9 +104,12 @@ impl Home {
         self.path("store")
     }
 
-    /// The attachments, which no server may have open.
-    pub fn attachments(&self) -> Result<Attachments, Failure> {
-        Attachments::open(&self.path("attachments")).map_err(Failure::unexpected)
+    /// The attachments, which no server may have open: in the bucket that is named, or in the ledger's folder.
+    pub fn attachments(&self, bucket: Option<&str>) -> Result<Attachments, Failure> {
+        match bucket {
+            Some(url) => Attachments::in_bucket(url).map_err(Failure::usage),
+            None => Attachments::open(&self.path("attachments")).map_err(Failure::unexpected),
+        }
     }
 
     /// The attachments' folder.

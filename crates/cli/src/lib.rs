@@ -55,7 +55,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Serve(options) => serve::run(&options).map(|()| Exit::Done),
         Command::Key(key) => keys::run(&key).map(|()| Exit::Done),
         Command::LogKey(key) => runtime()?.block_on(log_key::run(key.command)).map(|()| Exit::Done),
-        Command::Fsck { data } => fsck::run(&data).map(|()| Exit::Done),
+        Command::Fsck { data, attachments } => fsck::run(&data, attachments.as_deref()).map(|()| Exit::Done),
         Command::Append(append) => runtime()?.block_on(write::run(*append, arguments.output)),
         Command::Lot(lot) => runtime()?.block_on(lists::show_or_list(ask::Thing::Lot, lot, arguments.output)),
         Command::Unit(unit) => runtime()?.block_on(lists::show_or_list(ask::Thing::Unit, unit, arguments.output)),

@@ -112,6 +112,8 @@ fn log_filter() -> EnvFilter {
 pub fn run(options: &Serve) -> Result<(), Failure> {
     tracing_subscriber::fmt().with_env_filter(log_filter()).with_writer(std::io::stderr).init();
     let home = Home::new(&options.data);
+    // A bucket that is written wrongly is told before anything is opened.
+    let bucket = options.attachments.as_deref().map(|url| home.attachments(Some(url))).transpose()?;
     let bar = ProgressBar::hidden();
     let (ledger, report) = home.open(&mut |done, todo| {
         bar.set_length(todo);
@@ -127,7 +129,7 @@ pub fn run(options: &Serve) -> Result<(), Failure> {
         tracing::warn!(healed, "put right");
     }
     let tls = home.tls()?;
-    let attachments = home.attachments()?;
+    let attachments = bucket.map_or_else(|| home.attachments(None), Ok)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unexpected)?;
     let served = ledger.clone();
     let result = runtime.block_on(async {

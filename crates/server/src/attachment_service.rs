@@ -48,9 +48,11 @@ pub struct Service {
 
 fn refused(error: &AttachmentError) -> Status {
     let (code, name, next) = match error {
-        AttachmentError::Store(_) | AttachmentError::Disk(_) => {
-            (Code::Unavailable, "ATTACHMENT_STORE_FAILED", "free some space or mend the disk; put it again")
-        }
+        AttachmentError::Store(_) | AttachmentError::Disk(_) => (
+            Code::Unavailable,
+            "ATTACHMENT_STORE_FAILED",
+            "free some space, mend the disk or the way to the bucket; put it again",
+        ),
         AttachmentError::Differs { .. } => (Code::InvalidArgument, "ATTACHMENT_DIFFERS", "hash the file again and put it again"),
         AttachmentError::Unknown(digest) => return errors::not_found("attachment", digest),
         AttachmentError::Damaged(_) => {
