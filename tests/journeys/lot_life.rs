@@ -88,8 +88,8 @@ async fn containers(op: &Client, (lab, hospital): ([u8; 16], [u8; 16]), lot: Str
         reason: "cracked".to_owned(),
         condition: "frozen".to_owned(),
     };
-    // The demo has no courier: the pharmacist's signature comes first, the other one is owed.
-    let by = [("pha1", Role::Pharmacist, Meaning::Relinquished, hospital), ("pha2", Role::Courier, Meaning::Accepted, lab)];
+    // The courier is not there yet: the pharmacist's signature comes first, the other one is owed.
+    let by = [("pha1", Role::Pharmacist, Meaning::Relinquished, hospital), ("cur", Role::Courier, Meaning::Accepted, lab)];
     let mut signed = sign(op, Event::UnitsReturned(returned), &by, &[lot]).await;
     signed.signings.truncate(1);
     signed.append(op).await.unwrap();

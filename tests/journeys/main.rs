@@ -6,6 +6,7 @@ mod amendment;
 mod attachments;
 mod bucket;
 mod countersign;
+mod day;
 mod doubt;
 mod emergency;
 mod events;

@@ -75,7 +75,7 @@ async fn fetch(client: &Client, text: &str) -> Result<Target, Failure> {
 
 async fn send(client: &Client, target: &Target, event: Event, change: &Change, output: Output) -> Result<Exit, Failure> {
     let passphrase = change.connection.passphrase_file.as_deref();
-    let signing = [keys::load(&change.connection.key, passphrase)?, keys::load(&change.sign, passphrase)?];
+    let signing = [(0, keys::load(&change.connection.key, passphrase)?), (1, keys::load(&change.sign, passphrase)?)];
     let wanted = match &change.role {
         Some(name) => {
             Some(Role::from_str_name(&format!("ROLE_{name}")).ok_or_else(|| Failure::usage(format!("no role `{name}`")))?)

@@ -58,6 +58,8 @@ pub enum Command {
     Refusals(Refusals),
     /// Decisions that await your signature, or somebody else's after yours.
     Inbox(Inbox),
+    /// Add the signature that a recorded fact still owes. It is shown, and signed after you say yes.
+    Sign(Sign),
     /// Replace what a fact says, with a reason and QA's signature.
     Amend(Amend),
     /// Say that a fact never happened, with a reason and QA's signature.
@@ -221,9 +223,9 @@ pub struct Append {
     /// A signatory beside the connection's key, in slot order: a key file.
     #[arg(long = "sign", value_name = "KEYFILE")]
     pub sign: Vec<PathBuf>,
-    /// Facility that the signatures are for: its code or UUID.
+    /// Facility that the signatures are for: its code or UUID; repeat in slot order where they differ.
     #[arg(long)]
-    pub facility: Option<String>,
+    pub facility: Vec<String>,
     /// When it happened, `2026-11-23 09:10 +03:00`; now otherwise.
     #[arg(long)]
     pub at: Option<String>,
@@ -239,7 +241,7 @@ pub struct Append {
     /// Sign this slot of a decision alone, from 0, and keep it for the others to sign (`inbox`).
     #[arg(long, value_name = "SLOT", num_args = 0..=1, default_missing_value = "0", conflicts_with_all = ["sign", "dry_run"])]
     pub propose: Option<u8>,
-    /// Role for slots where several would do, e.g. PHARMACIST; repeat in slot order.
+    /// Role for slots where several would do, e.g. PHARMACIST; repeat in slot order. Otherwise one that the signatory holds there.
     #[arg(long)]
     pub role: Vec<String>,
     /// Which ledger, and as whom.
@@ -491,6 +493,22 @@ pub enum InboxCommand {
         #[command(flatten)]
         connection: Connection,
     },
+}
+
+/// `sign`
+#[derive(Args)]
+pub struct Sign {
+    /// UUID of the record; `owed` lists what is missing.
+    pub record: String,
+    /// Slot, if several were not signed.
+    #[arg(long)]
+    pub slot: Option<u8>,
+    /// You have read it already; do not ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// Which ledger, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// `refusals`

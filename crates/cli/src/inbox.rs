@@ -90,7 +90,8 @@ async fn sign(
     Ok(Exit::Done)
 }
 
-fn agreed() -> Result<bool, Failure> {
+/// Asks whether to sign what was shown.
+pub fn agreed() -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage("nobody can be asked here; give --yes if you have read it"));
     }
@@ -178,7 +179,7 @@ fn with_code(value: &str, said: Option<&str>) -> String {
     }
 }
 
-fn flatten(path: &str, value: &Value, fields: &mut Vec<(String, String)>) {
+pub fn flatten(path: &str, value: &Value, fields: &mut Vec<(String, String)>) {
     match value {
         Value::Object(object) => {
             for (name, value) in object {

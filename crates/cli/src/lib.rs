@@ -21,6 +21,7 @@ mod names;
 mod pki;
 mod report;
 mod serve;
+mod sign;
 mod write;
 
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Donor(show) => runtime()?.block_on(ask::show(ask::Thing::Donor, show, arguments.output)),
         Command::Attach(attach) => runtime()?.block_on(attach::run(attach.command)),
         Command::Refusals(asked) => runtime()?.block_on(lists::refusals(asked, arguments.output)),
+        Command::Sign(asked) => runtime()?.block_on(sign::run(asked, arguments.output)),
         Command::Inbox(inbox) => runtime()?.block_on(inbox::run(inbox.command, arguments.output)),
         Command::Amend(amend) => runtime()?.block_on(amend::amend(amend, arguments.output)),
         Command::Void(void) => runtime()?.block_on(amend::void(void, arguments.output)),

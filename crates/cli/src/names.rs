@@ -3,7 +3,7 @@
 use marrowline_client::Client;
 use marrowline_client::v1::{GetDonorRequest, GetLotRequest, GetSubjectRequest, ListRecordsRequest};
 use marrowline_record::pb::record::Event;
-use marrowline_record::pb::{Facility, StreamKind};
+use marrowline_record::pb::{Facility, Role, StreamKind};
 use marrowline_record::stream::AUTHORITY_ID;
 
 use crate::failure::Failure;
@@ -33,7 +33,28 @@ pub async fn facility(client: &Client, text: &str) -> Result<Id, Failure> {
 
 /// The ledger's facilities, from the authority's records.
 async fn facilities(client: &Client) -> Result<Vec<Facility>, Failure> {
-    let (mut facilities, mut page_token) = (Vec::new(), String::new());
+    let facility = |event| match event {
+        Event::LedgerFounded(e) => e.first_facility,
+        Event::FacilityRegistered(e) => e.facility,
+        _ => None,
+    };
+    Ok(authority(client).await?.into_iter().filter_map(facility).collect())
+}
+
+/// The roles that were granted to a key, each at its facility, whether or not they still hold.
+pub async fn roles_of(client: &Client, public_key: &[u8; 32]) -> Result<Vec<(Role, Id)>, Failure> {
+    let grants = authority(client).await?.into_iter().flat_map(|event| match event {
+        Event::LedgerFounded(e) => e.grants,
+        Event::KeyGranted(e) => e.grant.into_iter().collect(),
+        _ => Vec::new(),
+    });
+    let own = grants.filter(|grant| grant.public_key == public_key).flat_map(|grant| grant.roles);
+    Ok(own.filter_map(|role| Some((role.role(), role.facility_id.as_slice().try_into().ok()?))).collect())
+}
+
+/// What happened to the authority so far.
+async fn authority(client: &Client) -> Result<Vec<Event>, Failure> {
+    let (mut events, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = ListRecordsRequest {
             stream_kind: StreamKind::Authority.into(),
@@ -42,16 +63,11 @@ async fn facilities(client: &Client) -> Result<Vec<Facility>, Failure> {
             page_token,
         };
         let page = client.list(request).await?;
-        for logged in &page.records {
-            facilities.extend(match marrowline_record::decode(&logged.record).ok().and_then(|record| record.event) {
-                Some(Event::LedgerFounded(e)) => e.first_facility,
-                Some(Event::FacilityRegistered(e)) => e.facility,
-                _ => None,
-            });
-        }
+        let records = page.records.iter().filter_map(|logged| marrowline_record::decode(&logged.record).ok()?.event);
+        events.extend(records);
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            return Ok(facilities);
+            return Ok(events);
         }
     }
 }

@@ -29,10 +29,11 @@ pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
     signing.extend(keys::load_all(&append.sign, passphrase)?);
     let first = signing.first().ok_or_else(|| Failure::usage("give --key"))?;
     let client = Client::connect(&connection.server, trust(&connection.ca, &connection.log)?, first, TOKEN_SECONDS).await?;
-    let draft = draft(&client, &append).await?;
+    let (draft, slots) = draft(&client, &append, &signing).await?;
     if let Some(slot) = append.propose {
         return propose(&client, &draft, slot, first, output).await;
     }
+    let signing: Vec<(u8, SigningKey)> = slots.into_iter().zip(signing).collect();
     send(&client, &draft, &signing, append.dry_run, output).await
 }
 
@@ -49,11 +50,11 @@ async fn propose(client: &Client, draft: &Draft, slot: u8, key: &SigningKey, out
     Ok(Exit::Done)
 }
 
-/// Signs a record with these keys, one for each slot, and appends it or asks what the ledger would say.
+/// Signs a record with these keys, each in its slot, and appends it or asks what the ledger would say.
 pub async fn send(
     client: &Client,
     draft: &Draft,
-    signing: &[SigningKey],
+    signing: &[(u8, SigningKey)],
     dry_run: bool,
     output: Output,
 ) -> Result<Exit, Failure> {
@@ -61,7 +62,8 @@ pub async fn send(
     marrowline_record::decode(&bytes)
         .map_err(|e| Failure::usage(format!("{} at {}: found {}; allowed {}", e.code.as_str(), e.path, e.found, e.allowed)))?;
     let at = draft.record().occurred_at.unwrap_or_default();
-    let signings: Vec<_> = (0u8..).zip(signing).map(|(slot, key)| draft.sign(&bytes, slot, key, &at)).collect();
+    let mut signings: Vec<_> = signing.iter().map(|(slot, key)| draft.sign(&bytes, *slot, key, &at)).collect();
+    signings.sort_by_key(|signing| signing.slot);
     if dry_run {
         let verdict = client.judge(bytes, &signings).await?;
         for finding in &verdict.findings {
@@ -113,7 +115,57 @@ fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|e| Failure::file(path, &e))
 }
 
-async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
+/// What a record's signatures are for, and which key gives which.
+struct Signatures {
+    /// Role and facility of each slot.
+    slots: Vec<(Role, [u8; 16])>,
+    /// The slot of each key.
+    of_keys: Vec<u8>,
+}
+
+/// Roles and facilities as they were asked for. Each key takes the first free slot in a role that its holder has there, so that a second
+/// signatory can act alone where one is enough; a role that nobody asked for is one that the slot's signatory holds.
+async fn signatures(client: &Client, append: &Append, row: &table::Row, signing: &[SigningKey]) -> Result<Signatures, Failure> {
+    let mut facilities = Vec::new();
+    for (number, _) in row.slots.iter().enumerate() {
+        let named = append.facility.get(number).or(append.facility.last()).ok_or_else(|| Failure::usage("give --facility"))?;
+        facilities.push(names::facility(client, named).await?);
+    }
+    let mut asked = Vec::new();
+    for name in &append.role {
+        let role = Role::from_str_name(&format!("ROLE_{name}")).ok_or_else(|| Failure::usage(format!("no role `{name}`")))?;
+        asked.push(role);
+    }
+    let mut roles: Vec<Role> = row.slots.iter().map(|slot| slot.roles.first().copied().unwrap_or_default()).collect();
+    let mut of_keys: Vec<u8> = Vec::new();
+    for key in signing {
+        let held = names::roles_of(client, key.verifying_key().as_bytes()).await?;
+        let may = |number: usize, role: &Role| {
+            // The verifying operator's role follows from the operator's.
+            let granted = if *role == Role::VerifyingOperator { Role::Operator } else { *role };
+            facilities.get(number).is_some_and(|facility| held.contains(&(granted, *facility)))
+        };
+        let free = |number: usize| u8::try_from(number).is_ok_and(|slot| !of_keys.contains(&slot));
+        let fits = |number: &usize| row.slots.get(*number).is_some_and(|slot| slot.roles.iter().any(|role| may(*number, role)));
+        let mut open = (0..row.slots.len()).filter(|number| free(*number));
+        let Some(first) = open.clone().next() else { break };
+        let number = match append.propose {
+            Some(slot) => usize::from(slot),
+            None => open.find(fits).unwrap_or(first),
+        };
+        let own = row.slots.get(number).and_then(|slot| slot.roles.iter().find(|role| may(number, role)));
+        if let (Some(role), Some(own)) = (roles.get_mut(number), own) {
+            *role = *own;
+        }
+        of_keys.push(u8::try_from(number).map_err(Failure::unexpected)?);
+    }
+    for (role, asked) in roles.iter_mut().zip(asked) {
+        *role = asked;
+    }
+    Ok(Signatures { slots: roles.into_iter().zip(facilities).collect(), of_keys })
+}
+
+async fn draft(client: &Client, append: &Append, signing: &[SigningKey]) -> Result<(Draft, Vec<u8>), Failure> {
     let value = match (&append.event, &append.name) {
         (Some(path), None) => {
             serde_json::from_str(&read(path)?).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?
@@ -127,17 +179,10 @@ async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
         // A TRAINING ledger has a clock of its own.
         None => now(client).await?,
     };
-    let facility = append.facility.as_deref().ok_or_else(|| Failure::usage("give --facility"))?;
-    let facility = names::facility(client, facility).await?;
     let row = table::row_of(&event);
+    let Signatures { slots, of_keys } = signatures(client, append, &row, signing).await?;
     let mut draft = Draft::new(client.origin(), event, at)?;
-    for (number, slot) in row.slots.iter().enumerate() {
-        let role = match append.role.get(number) {
-            Some(name) => {
-                Role::from_str_name(&format!("ROLE_{name}")).ok_or_else(|| Failure::usage(format!("no role `{name}`")))?
-            }
-            None => slot.roles.first().copied().unwrap_or(Role::Unspecified),
-        };
+    for (slot, (role, facility)) in row.slots.iter().zip(slots) {
         draft = draft.slot(role, slot.meaning, facility);
     }
     for stream in &append.on {
@@ -150,10 +195,11 @@ async fn draft(client: &Client, append: &Append) -> Result<Draft, Failure> {
         let digest = client.digest_of(id).await?;
         draft = draft.cite(id, digest);
     }
-    Ok(match &append.note {
+    let draft = match &append.note {
         Some(note) => draft.note(note),
         None => draft,
-    })
+    };
+    Ok((draft, of_keys))
 }
 
 /// Now. A TRAINING ledger has a clock of its own.

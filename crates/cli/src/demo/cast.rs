@@ -43,6 +43,8 @@ pub const CAST: &[Person] = &[
     person("rn2", "Larisa Frolova", &[], &[Role::Nurse]),
     person("qcr", "Roman Vlasov", &[Role::QcAnalyst, Role::QcReviewer], &[]),
     person("pha4", "Zoya Krylova", &[], &[Role::Pharmacist]),
+    person("cur", "Gleb Sidorov", &[Role::Courier], &[Role::Courier]),
+    person("dev", "Data logger of LN2-A", &[Role::Device], &[]),
     person("aud", "Boris Antonov", &[Role::Auditor], &[Role::Auditor]),
 ];
 

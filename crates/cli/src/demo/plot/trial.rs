@@ -365,7 +365,9 @@ async fn contaminated_lot(stage: &mut Stage, lot: &mut Story, subjects: u32) -> 
     conditional_release(stage, lot, &samples).await?;
     stage.at(36, 8, 0).await?;
     deliver(stage, lot, 0..16).await?;
-    enrol_all(stage, &mut Shelf::new(lot, 0..16), FROM_FOURTH, FOURTH_GIVEN, subjects).await?;
+    let mut shelf = Shelf::new(lot, 0..16);
+    enrol_all(stage, &mut shelf, FROM_FOURTH, FOURTH_GIVEN, subjects).await?;
+    let left = shelf.units;
     stage.chapter(&format!("Sterility of {} at day 14: growth", lot.lot_code()));
     stage.count_from(FOURTH_BEGINS);
     stage.at(42, 10, 0).await?;
@@ -373,10 +375,32 @@ async fn contaminated_lot(stage: &mut Stage, lot: &mut Story, subjects: u32) -> 
         demo.result.kind = pb::ResultKind::Present.into();
         test(stage, lot, &samples, demo, &["OUT_OF_SPECIFICATION", "POSITIVE_AFTER_RELEASE"]).await?;
     }
+    take_back(stage, lot, left).await?;
     let closing = stage.trace_forward(&lot.lot_code()).await?;
     stage.at(42, 15, 0).await?;
     let words = format!("recall closed: {} units, doses and subjects", closing.affected_count());
     stage.accept(Step::new(&words, Event::RecallClosed(closing)).by(&["qa", "qp"]).on(Lot, lot.lot)).await?;
+    Ok(())
+}
+
+/// What of a recalled lot nobody was given goes back with the courier, and is destroyed.
+async fn take_back(stage: &mut Stage, lot: &Story, left: std::ops::Range<usize>) -> Result<(), DemoError> {
+    let unit_ids: Vec<Vec<u8>> = lot.units.get(left).unwrap_or_default().iter().map(|(_, id)| id.to_vec()).collect();
+    if unit_ids.is_empty() {
+        return Ok(());
+    }
+    let returned = Event::UnitsReturned(pb::UnitsReturned {
+        unit_ids: unit_ids.clone(),
+        purpose: pb::ReturnPurpose::Destruction.into(),
+        reason: "recalled".to_owned(),
+        condition: "frozen".to_owned(),
+    });
+    let words = format!("{} units that nobody was given go back with the courier", unit_ids.len());
+    stage.accept(Step::new(&words, returned).by(&["pha1", "cur"]).on(Lot, lot.lot)).await?;
+    stage.minutes(240).await?;
+    let method = "autoclaved".to_owned();
+    let destroyed = Event::UnitsDestroyed(pb::UnitsDestroyed { unit_ids, reason: "recalled".to_owned(), method });
+    stage.accept(Step::new("and are destroyed by two operators", destroyed).by(&["op1", "op2/VF"]).on(Lot, lot.lot)).await?;
     Ok(())
 }
 
