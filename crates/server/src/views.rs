@@ -9,8 +9,8 @@ use marrowline_record::pb::{self, Instant, StreamKind};
 use marrowline_record::signing::Signing;
 use marrowline_record::stream::stream_key;
 use marrowline_rules::state::custody::Custody;
-use marrowline_rules::state::lot::Unit;
 use marrowline_rules::state::lot::labels::LabelBatch;
+use marrowline_rules::state::lot::{Processing, Unit};
 use marrowline_rules::state::subject::Dose;
 use marrowline_rules::state::upkeep::{Hold, Version};
 use marrowline_rules::state::{Authority, Donor, Lot, Subject, Upkeep};
@@ -131,13 +131,19 @@ pub fn unit(snapshot: &Snapshot, lot: &Lot, unit: &Unit, shows_subject: bool) ->
         Custody::InTransit { to_facility_id, .. } => ("in transit", to_facility_id),
         Custody::Disputed { facility_id, .. } => ("disputed", facility_id),
     };
-    let subject = unit.allocation.filter(|_| shows_subject).map(|a| a.subject_id.0.to_vec());
+    // What was assigned to a subject who died is free again.
+    let allocation = marrowline_rules::family::units::allocation(snapshot, unit, snapshot.now_ms());
+    let subject = allocation.filter(|_| shows_subject).map(|a| a.subject_id.0.to_vec());
+    let processing = match unit.processing {
+        Processing::Allocated if allocation.is_none() => Processing::Stored,
+        processing => processing,
+    };
     v1::UnitView {
         unit_id: unit.id.0.to_vec(),
         unit_code: unit.code.clone(),
         lot_id: lot.id.0.to_vec(),
         lot_code: lot.opened.as_ref().map(|(_, e)| e.lot_code.clone()).unwrap_or_default(),
-        processing: format!("{:?}", unit.processing).to_lowercase(),
+        processing: format!("{processing:?}").to_lowercase(),
         custody: custody.to_owned(),
         facility_id: facility.0.to_vec(),
         location: unit.location.clone(),

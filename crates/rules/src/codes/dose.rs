@@ -14,7 +14,7 @@ crate::codes! {
     761 UNIT_OF_NO_LOT Gate [deviation Critical] (Lot) "each unit was filled in a lot of this ledger" => "scan the label again; set aside a unit that the ledger does not know";
     762 UNIT_REPEATED Gate [deviation Minor] () "a record names each unit once" => "name each unit once, with all that was taken from it";
     763 UNIT_NOT_STORED Gate [] (Lot) "a unit that is allocated is in its freezer place and untouched" => "record the unit's place, or allocate another unit";
-    764 UNIT_ALREADY_ALLOCATED Gate [] (Lot) "a unit is allocated to one order only" => "allocate another unit";
+    764 UNIT_ALREADY_ALLOCATED Gate [] (Lot, Subject) "a unit is allocated to one order of a living subject only" => "allocate another unit";
     765 TOO_MANY_DONORS Gate [deviation Critical] (Lot, Specification) "a dose holds cells of no more donors than the specification allows" => "use units of one donor as far as the specification asks for it";
     770 THAW_ROLE_WRONG Gate [] () "a pharmacist orders the thaw for a patient, QA the one for quality control or stability" => "let the role that is named under allowed order the thaw";
     771 THAW_ORDER_FORM_WRONG Gate [] () "a thaw for a patient names the order, and no other thaw does" => "name the order, or correct the purpose";

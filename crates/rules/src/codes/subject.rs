@@ -22,7 +22,7 @@ crate::codes! {
     679 SUBJECT_HELD Gate [deviation Major] (Subject) "no hold is in force on the subject" => "resolve what the hold is about, then let QA and another person lift it";
     680 NOT_RANDOMISED Gate [deviation Critical] (Subject) "the subject has an arm" => "screen and randomise the subject first";
     681 ARM_WITHOUT_CELLS Gate [deviation Critical] (Subject, Protocol) "the subject's arm receives cells" => "give the treatment of the subject's arm; cells are not for this subject";
-    682 SUBJECT_DEAD Gate [deviation Critical] (Subject) "the subject lives" => "release the units that are allocated; if the death was recorded wrongly, tell QA";
+    682 SUBJECT_DEAD Gate [deviation Critical] (Subject) "the subject lives" => "the subject's frozen units may be allocated to others; if the death was recorded wrongly, tell QA";
     683 SUBJECT_WITHDRAWN Gate [deviation Critical] (Subject) "the subject has not withdrawn from treatment" => "give nothing; release the units that are allocated";
     684 VITAL_STATUS_CONTRADICTS Flag [deviation Major] (Subject) "a subject dies once and does not live afterwards" => "check both records against the source and tell QA";
     685 TRIAL_HALTED Gate [deviation Major] (Protocol) "the trial is not halted" => "wait until QA and an investigator resume it";

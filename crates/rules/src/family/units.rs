@@ -6,12 +6,13 @@ use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb;
 
 use super::lot::{check_cells, field, lot, percent, specification};
+use super::subject::standing::is_dead;
 use crate::codes::lot as codes;
 use crate::context::Context;
 use crate::finding::{Finding, Look};
 use crate::index::{CODE_UNIT, IndexKey, id16};
 use crate::state::Lot;
-use crate::state::lot::{Processing, Unit};
+use crate::state::lot::{Allocation, Processing, Unit};
 use crate::view::View;
 
 pub(super) fn filled(c: &mut Context<'_>, e: &pb::UnitsFilled) {
@@ -292,6 +293,14 @@ fn container_findings(unit: &Unit) -> Vec<Finding> {
         _ => {}
     }
     found
+}
+
+/// The assignment of a unit that counts at a time. That of a subject who died lapses while the unit is frozen: nothing more is thawed for
+/// the dead, and the cells may serve another.
+pub fn allocation(view: &dyn View, unit: &Unit, at_ms: i64) -> Option<Allocation> {
+    let allocation = unit.allocation?;
+    let died = || view.subject(&allocation.subject_id).is_some_and(|subject| is_dead(&subject, at_ms));
+    (!unit.is_frozen() || !died()).then_some(allocation)
 }
 
 /// Last moment of a unit's shelf life, inclusive.

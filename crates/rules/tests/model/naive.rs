@@ -210,11 +210,7 @@ impl Model {
     fn standing(&self) -> Vec<&'static str> {
         let mut codes = Vec::new();
         let by_now = |at: i64| at <= self.now + AHEAD;
-        let death = self.history.iter().find_map(|fact| match fact {
-            Fact::Vital { is_dead: true, at } => Some(*at),
-            _ => None,
-        });
-        if death.is_some_and(by_now) {
+        if self.is_dead() {
             codes.push("SUBJECT_DEAD");
         }
         if self
@@ -243,6 +239,14 @@ impl Model {
             codes.push("SUBJECT_HELD");
         }
         codes
+    }
+
+    fn is_dead(&self) -> bool {
+        let death = self.history.iter().find_map(|fact| match fact {
+            Fact::Vital { is_dead: true, at } => Some(*at),
+            _ => None,
+        });
+        death.is_some_and(|at| at <= self.now + AHEAD)
     }
 
     fn is_halted(&self) -> bool {
@@ -431,7 +435,8 @@ impl Model {
             if units[..place].contains(unit) {
                 codes.push("UNIT_REPEATED");
             }
-            if self.order_of(*unit).is_some() {
+            // All units of this model are the one subject's, and frozen: its death frees them.
+            if self.order_of(*unit).is_some() && !self.is_dead() {
                 codes.push("UNIT_ALREADY_ALLOCATED");
             }
             if self.is_unit_held(*unit) {

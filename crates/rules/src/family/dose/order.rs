@@ -92,7 +92,7 @@ pub(in crate::family) fn units_allocated(c: &mut Context<'_>, e: &pb::UnitsAlloc
     portions::lots_extended(c, &mut f, &sights);
     for seen in sights.iter().filter_map(Sight::seen) {
         portions::fit_for_use(&mut f, c.view, seen, &subject.id, at_ms);
-        portions::free(&mut f, &seen.unit);
+        portions::free(&mut f, c.view, &seen.unit, at_ms);
     }
     let donors: BTreeSet<Id16> = sights.iter().filter_map(Sight::seen).filter_map(|seen| seen.lot.donor_id).collect();
     // Units that the order has already count: what is prepared from it may come from any of them.

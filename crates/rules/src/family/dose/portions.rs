@@ -87,8 +87,8 @@ pub(in crate::family) fn fit_for_use(f: &mut Findings, view: &dyn View, seen: &S
 }
 
 /// The unit is in its place, untouched, and allocated to nobody.
-pub(in crate::family) fn free(f: &mut Findings, unit: &Unit) {
-    unallocated(f, unit);
+pub(in crate::family) fn free(f: &mut Findings, view: &dyn View, unit: &Unit, at_ms: i64) {
+    unallocated(f, view, unit, at_ms);
     f.demand(
         unit.processing == Processing::Stored || unit.allocation.is_some(),
         &code::UNIT_NOT_STORED,
@@ -99,8 +99,8 @@ pub(in crate::family) fn free(f: &mut Findings, unit: &Unit) {
 }
 
 /// The unit is allocated to nobody.
-pub(in crate::family) fn unallocated(f: &mut Findings, unit: &Unit) {
-    let allocation = unit.allocation;
+pub(in crate::family) fn unallocated(f: &mut Findings, view: &dyn View, unit: &Unit, at_ms: i64) {
+    let allocation = units::allocation(view, unit, at_ms);
     f.demand(
         allocation.is_none(),
         &code::UNIT_ALREADY_ALLOCATED,

@@ -40,7 +40,7 @@ pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) 
             }
             _ => {
                 portions::exists(&mut f, &seen.unit);
-                portions::unallocated(&mut f, &seen.unit);
+                portions::unallocated(&mut f, c.view, &seen.unit, at_ms);
             }
         }
     }

@@ -17,6 +17,11 @@ use crate::view::View;
 /// How far a death's own clock may be ahead of the ledger's when it is accepted.
 const AHEAD_MS: i64 = 60_000;
 
+/// Whether a subject has died by a time.
+pub(in crate::family) fn is_dead(subject: &Subject, at_ms: i64) -> bool {
+    subject.death().is_some_and(|death| death.at_ms <= at_ms.saturating_add(AHEAD_MS))
+}
+
 /// A subject with the protocol that governs it.
 pub(in crate::family) struct Standing<'a> {
     pub(in crate::family) subject: &'a Subject,
@@ -91,7 +96,7 @@ impl<'a> Standing<'a> {
 
     /// The subject lives and has not withdrawn from treatment.
     fn lives_and_stays(&self, f: &mut Findings, at_ms: i64) {
-        let death = self.subject.death().filter(|death| death.at_ms <= at_ms.saturating_add(AHEAD_MS));
+        let death = self.subject.death().filter(|_| is_dead(self.subject, at_ms));
         f.demand(
             death.is_none(),
             &code::SUBJECT_DEAD,

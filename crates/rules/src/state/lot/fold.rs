@@ -212,6 +212,8 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
             };
             for unit in each(lot, &e.unit_ids) {
                 unit.allocation = Some(allocation);
+                // A thaw was ordered for whoever had it before.
+                unit.thaw_order = None;
                 advance(unit, Processing::Allocated);
             }
         }
