@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -10,30 +10,9 @@ use marrowline_client::{Client, ClientError, v1};
 
 use crate::ledger::{PROGRAM, Server, copy, demo};
 use crate::people::{facilities, new_donor};
+use crate::python::Needs;
 
-const PACKAGE: &str = "moto[server,s3]";
-
-fn has_moto(python: &Path) -> bool {
-    let check = Command::new(python).args(["-c", "import moto.server"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    check.is_ok_and(|status| status.success())
-}
-
-/// A Python with `moto`: the one named by `MARROWLINE_PYTHON`, `python3`, or a virtual environment beside the build.
-fn python() -> Option<PathBuf> {
-    let candidates = std::env::var_os("MARROWLINE_PYTHON").into_iter().chain(["python3".into()]).map(PathBuf::from);
-    if let Some(found) = candidates.into_iter().find(|python| has_moto(python)) {
-        return Some(found);
-    }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-moto");
-    let own = folder.join("bin/python");
-    if !has_moto(&own) {
-        let quiet =
-            |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
-        let made = quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        let _ = made && quiet(Command::new(&own).args(["-m", "pip", "install", "--quiet", PACKAGE]));
-    }
-    has_moto(&own).then_some(own)
-}
+const MOTO: Needs = Needs { name: "python-moto", import: "import moto.server", packages: &["moto[server,s3]"] };
 
 /// The store, stopped when it is dropped.
 struct Store {
@@ -133,11 +112,7 @@ async fn unnamed(auditor: &Client) -> Vec<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn evidence_is_kept_in_a_bucket() {
-    let Some(python) = python() else {
-        assert!(std::env::var_os("MARROWLINE_REQUIRE_PYTHON").is_none(), "no Python with {PACKAGE}");
-        eprintln!("SKIPPED: no Python with {PACKAGE}; keeping evidence in a bucket was NOT tried");
-        return;
-    };
+    let Some(python) = MOTO.python("keeping evidence in a bucket was") else { return };
     let store = Store::start(&python);
     store.put("/evidence", b"");
     let owned = tempfile::tempdir().unwrap();

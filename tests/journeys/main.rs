@@ -21,6 +21,7 @@ mod order;
 mod overview;
 mod people;
 mod proofs;
+mod python;
 mod reads;
 mod recall;
 mod refusals;

@@ -1,10 +1,11 @@
 //! Programs that know nothing of us but the standard services: health, reflection, and Python.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::ledger::{Server, demo, key, passphrase, trust};
 use crate::people::{elsewhere, facilities, new_donor};
+use crate::python::Needs;
 use crate::refusals::channel;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,29 +50,11 @@ async fn health_and_both_reflections() {
     }
 }
 
-const MODULES: &str = "import grpc, grpc_tools, cryptography, google.protobuf, grpc_reflection";
-const PACKAGES: [&str; 5] = ["grpcio", "grpcio-reflection", "grpcio-tools", "protobuf", "cryptography"];
-
-fn has_modules(python: &Path) -> bool {
-    Command::new(python).args(["-c", MODULES]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-/// A Python with what the examples need: the one named by `MARROWLINE_PYTHON`, `python3`, or a virtual environment beside the build.
-fn python() -> Option<PathBuf> {
-    let candidates = std::env::var_os("MARROWLINE_PYTHON").into_iter().chain(["python3".into()]).map(PathBuf::from);
-    if let Some(found) = candidates.into_iter().find(|python| has_modules(python)) {
-        return Some(found);
-    }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-grpc");
-    let own = folder.join("bin/python");
-    if !has_modules(&own) {
-        let quiet =
-            |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
-        let made = quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        let _ = made && quiet(Command::new(&own).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES));
-    }
-    has_modules(&own).then_some(own)
-}
+const PYTHON: Needs = Needs {
+    name: "python-grpc",
+    import: "import grpc, grpc_tools, cryptography, google.protobuf, grpc_reflection",
+    packages: &["grpcio", "grpcio-reflection", "grpcio-tools", "protobuf", "cryptography"],
+};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/python").join(name)
@@ -79,11 +62,7 @@ fn example(name: &str) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_reads_a_lot_by_reflection_and_checks_a_receipt() {
-    let Some(python) = python() else {
-        assert!(std::env::var_os("MARROWLINE_REQUIRE_PYTHON").is_none(), "no Python with {PACKAGES:?}");
-        eprintln!("SKIPPED: no Python with {PACKAGES:?}; the Python examples were NOT tried");
-        return;
-    };
+    let Some(python) = PYTHON.python("the Python examples were") else { return };
     let server = Server::start();
     let run = |script: &str, arguments: &[&str]| {
         let output = Command::new(&python).arg(example(script)).args(arguments).output().unwrap();
@@ -153,11 +132,7 @@ async fn python_reads_a_lot_by_reflection_and_checks_a_receipt() {
 /// A key, two people's passage, a signature that comes later, the lot, a dose, and a refusal: all by a program that is not ours.
 #[tokio::test(flavor = "multi_thread")]
 async fn python_signs_passages_and_is_told_why_a_dose_is_not_dispensed() {
-    let Some(python) = python() else {
-        assert!(std::env::var_os("MARROWLINE_REQUIRE_PYTHON").is_none(), "no Python with {PACKAGES:?}");
-        eprintln!("SKIPPED: no Python with {PACKAGES:?}; the Python examples were NOT tried");
-        return;
-    };
+    let Some(python) = PYTHON.python("the Python examples were") else { return };
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("passphrase");
