@@ -105,9 +105,9 @@ pub fn busy(busy: &Busy) -> Status {
 pub fn too_late(limit: Duration) -> Status {
     let words = Words {
         code: "DEADLINE_EXCEEDED",
-        found: format!("no answer within {limit:?}; the record may be in the log or not"),
+        found: format!("no answer within {limit:?}; what was sent may have been done or not"),
         allowed: "an answer in time".to_owned(),
-        next: "send the same record again: it is appended once, and the answer is its receipt",
+        next: "send the same again: a record is appended once, and the answer is its receipt",
     };
     status(Code::DeadlineExceeded, &words)
 }

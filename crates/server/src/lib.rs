@@ -7,6 +7,7 @@ mod auth;
 mod clock_service;
 mod countersign_service;
 mod custody_service;
+mod deadline;
 mod in_words;
 mod ledger_service;
 mod mask;
@@ -39,6 +40,7 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::append::Appender;
 use crate::auth::Auth;
+use crate::deadline::Deadline;
 
 /// The server's certificate, PEM.
 pub struct Tls {
@@ -123,7 +125,7 @@ pub async fn run(
     let router = Server::builder()
         .tls_config(ServerTlsConfig::new().identity(identity))?
         // What waits for the sequencer ends before that, with an answer that says what to do.
-        .timeout(limits.deadline.saturating_add(Duration::from_secs(1)))
+        .layer(Deadline(limits.deadline.saturating_add(Duration::from_secs(1))))
         .concurrency_limit_per_connection(limits.concurrent_per_connection)
         .max_concurrent_streams(1_024)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
