@@ -34,11 +34,11 @@ async fn a_file_is_read_by_those_who_may_read_a_record_that_names_it() {
     assert_eq!(reason(server.client("qc").await.attachment(digest).await), "NOT_FOUND");
     // To announce a file's digest without its bytes gives nothing away, and no right to read it.
     let mut service = v1::attachment_service_client::AttachmentServiceClient::new(crate::refusals::channel(&server).await);
-    let part = v1::put_attachment_request::Part::Announced(v1::AttachmentAnnounced {
+    let part = v1::attachment_service_put_request::Part::Announced(v1::AttachmentAnnounced {
         digest: digest.to_vec(),
         size: certificate().len() as u64,
     });
-    let announced = tokio_stream::iter(vec![v1::PutAttachmentRequest { part: Some(part) }]);
+    let announced = tokio_stream::iter(vec![v1::AttachmentServicePutRequest { part: Some(part) }]);
     let token = crate::refusals::good_token("qc");
     assert!(service.put(crate::refusals::with_token(announced, &token)).await.is_err());
     assert_eq!(reason(server.client("qc").await.attachment(digest).await), "NOT_FOUND");
@@ -92,7 +92,7 @@ async fn a_file_is_read_by_those_who_may_read_a_record_that_names_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_as_announced_is_refused_and_leaves_nothing() {
     use marrowline_client::v1::attachment_service_client::AttachmentServiceClient;
-    use marrowline_client::v1::put_attachment_request::Part;
+    use marrowline_client::v1::attachment_service_put_request::Part;
     use tonic_types::StatusExt as _;
 
     let server = Server::start();
@@ -110,7 +110,7 @@ async fn what_is_not_as_announced_is_refused_and_leaves_nothing() {
         (vec![announced([1; 32], 300_000), chunk(256 * 1024 + 1)], "CHUNK_TOO_LARGE"),
     ];
     for (parts, code) in cases {
-        let requests: Vec<_> = parts.into_iter().map(|part| v1::PutAttachmentRequest { part: Some(part) }).collect();
+        let requests: Vec<_> = parts.into_iter().map(|part| v1::AttachmentServicePutRequest { part: Some(part) }).collect();
         let request = crate::refusals::with_token(tokio_stream::iter(requests), &token);
         let refused = service.put(request).await.unwrap_err();
         assert_eq!(refused.get_error_details().error_info().unwrap().reason, code, "{refused:?}");

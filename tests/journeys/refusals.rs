@@ -136,7 +136,7 @@ async fn no_method_answers_without_a_token() {
         CustodyServiceClient.list_obligations(ListObligationsRequest) = "CustodyService.ListObligations";
         CustodyServiceClient.list_refusals(ListRefusalsRequest) = "CustodyService.ListRefusals";
         CustodyServiceClient.get_trial_report(GetTrialReportRequest) = "CustodyService.GetTrialReport";
-        AttachmentServiceClient.get(GetAttachmentRequest) = "AttachmentService.Get";
+        AttachmentServiceClient.get(AttachmentServiceGetRequest) = "AttachmentService.Get";
         AttachmentServiceClient.list_orphans(ListOrphansRequest) = "AttachmentService.ListOrphans";
         CountersignServiceClient.propose(ProposeRequest) = "CountersignService.Propose";
         CountersignServiceClient.list_awaiting(ListAwaitingRequest) = "CountersignService.ListAwaiting";
@@ -154,7 +154,7 @@ async fn no_method_answers_without_a_token() {
     let refused = LedgerServiceClient::new(channel.clone()).append_stream(nothing).await.err().unwrap();
     assert_eq!(reason(&refused), "TOKEN_MISSING");
     asked.insert("LedgerService.AppendStream".to_owned());
-    let nothing = tokio_stream::iter(Vec::<v1::PutAttachmentRequest>::new());
+    let nothing = tokio_stream::iter(Vec::<v1::AttachmentServicePutRequest>::new());
     let refused = AttachmentServiceClient::new(channel.clone()).put(nothing).await.err().unwrap();
     assert_eq!(reason(&refused), "TOKEN_MISSING");
     asked.insert("AttachmentService.Put".to_owned());

@@ -10,7 +10,7 @@ use marrowline_api::v1::clock_service_client::ClockServiceClient;
 use marrowline_api::v1::countersign_service_client::CountersignServiceClient;
 use marrowline_api::v1::custody_service_client::CustodyServiceClient;
 use marrowline_api::v1::ledger_service_client::LedgerServiceClient;
-use marrowline_api::v1::put_attachment_request::Part;
+use marrowline_api::v1::attachment_service_put_request::Part;
 use marrowline_api::v1::transparency_service_client::TransparencyServiceClient;
 use marrowline_api::{Problem, token, v1};
 use marrowline_merkle::{Checkpoint, SignedCheckpoint, VerifierKey, hash_from_slice, verify_consistency};
@@ -366,14 +366,14 @@ impl Client {
         let announced = v1::AttachmentAnnounced { digest: digest.to_vec(), size };
         let mut parts = vec![Part::Announced(announced)];
         parts.extend(bytes.chunks(ATTACHMENT_CHUNK).map(|chunk| Part::Chunk(chunk.to_vec())));
-        let requests = parts.into_iter().map(|part| v1::PutAttachmentRequest { part: Some(part) });
+        let requests = parts.into_iter().map(|part| v1::AttachmentServicePutRequest { part: Some(part) });
         let response = self.attachments.clone().put(tokio_stream::iter(requests)).await?.into_inner();
         Ok((digest, response.was_known))
     }
 
     /// An evidence file, its digest verified here.
     pub async fn attachment(&self, digest: [u8; 32]) -> Result<Vec<u8>, ClientError> {
-        let request = v1::GetAttachmentRequest { digest: digest.to_vec() };
+        let request = v1::AttachmentServiceGetRequest { digest: digest.to_vec() };
         let mut parts = self.attachments.clone().get(request).await?.into_inner();
         let mut bytes = Vec::new();
         while let Some(part) = parts.message().await? {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use marrowline_api::errors::{self, Words};
 use marrowline_api::v1::attachment_service_server::AttachmentService;
-use marrowline_api::v1::put_attachment_request::Part;
+use marrowline_api::v1::attachment_service_put_request::Part;
 use marrowline_api::v1::{
-    GetAttachmentRequest, GetAttachmentResponse, ListOrphansRequest, ListOrphansResponse, PutAttachmentRequest,
-    PutAttachmentResponse,
+    AttachmentServiceGetRequest, AttachmentServiceGetResponse, ListOrphansRequest, ListOrphansResponse, AttachmentServicePutRequest,
+    AttachmentServicePutResponse,
 };
 use marrowline_attachments::{AttachmentError, Attachments, Digest, Incoming};
 use marrowline_ledger::Ledger;
@@ -98,7 +98,7 @@ impl Service {
         }
     }
 
-    async fn receive(&self, requests: &mut Streaming<PutAttachmentRequest>) -> Result<(Digest, bool), Status> {
+    async fn receive(&self, requests: &mut Streaming<AttachmentServicePutRequest>) -> Result<(Digest, bool), Status> {
         let first = next(requests).await?;
         let Some(Part::Announced(announced)) = first.and_then(|request| request.part) else {
             return Err(errors::bad_field("FIELD_MISSING", "announced", "another first message", "digest and size first"));
@@ -121,11 +121,11 @@ impl Service {
     }
 }
 
-async fn next(requests: &mut Streaming<PutAttachmentRequest>) -> Result<Option<PutAttachmentRequest>, Status> {
+async fn next(requests: &mut Streaming<AttachmentServicePutRequest>) -> Result<Option<AttachmentServicePutRequest>, Status> {
     tokio::time::timeout(PATIENCE, requests.message()).await.map_err(|_| errors::too_late(PATIENCE))?
 }
 
-async fn fill(incoming: &mut Incoming, requests: &mut Streaming<PutAttachmentRequest>) -> Result<(), Status> {
+async fn fill(incoming: &mut Incoming, requests: &mut Streaming<AttachmentServicePutRequest>) -> Result<(), Status> {
     while let Some(request) = next(requests).await? {
         let Some(Part::Chunk(chunk)) = request.part else {
             return Err(errors::bad_field("FIELD_MISSING", "chunk", "another message", "bytes"));
@@ -139,11 +139,11 @@ async fn fill(incoming: &mut Incoming, requests: &mut Streaming<PutAttachmentReq
     Ok(())
 }
 
-type GetStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<GetAttachmentResponse, Status>> + Send>>;
+type GetStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<AttachmentServiceGetResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl AttachmentService for Service {
-    async fn put(&self, request: Request<Streaming<PutAttachmentRequest>>) -> Result<Response<PutAttachmentResponse>, Status> {
+    async fn put(&self, request: Request<Streaming<AttachmentServicePutRequest>>) -> Result<Response<AttachmentServicePutResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         if person.roles.is_empty() {
             return Err(errors::read_not_permitted("attachments", "someone with a role"));
@@ -159,12 +159,12 @@ impl AttachmentService for Service {
         };
         let (digest, was_known) = self.receive(&mut request.into_inner()).await?;
         self.remember(&person, digest);
-        Ok(Response::new(PutAttachmentResponse { was_known }))
+        Ok(Response::new(AttachmentServicePutResponse { was_known }))
     }
 
     type GetStream = GetStream;
 
-    async fn get(&self, request: Request<GetAttachmentRequest>) -> Result<Response<Self::GetStream>, Status> {
+    async fn get(&self, request: Request<AttachmentServiceGetRequest>) -> Result<Response<Self::GetStream>, Status> {
         let person = self.auth.person(request.metadata())?;
         let digest = digest_of(&request.get_ref().digest, "digest")?;
         if !self.may_read(&person, &digest)? {
@@ -181,7 +181,7 @@ impl AttachmentService for Service {
                     Err(status) => vec![Err(status)],
                 };
                 for chunk in chunks {
-                    let message = chunk.map(|chunk| GetAttachmentResponse { size: first.take().unwrap_or(0), chunk });
+                    let message = chunk.map(|chunk| AttachmentServiceGetResponse { size: first.take().unwrap_or(0), chunk });
                     let is_last = message.is_err();
                     if sender.send(message).await.is_err() || is_last {
                         return;
