@@ -98,8 +98,9 @@ async fn put_wrongly(server: &Server, bytes: &[u8]) -> String {
     let announced = v1::AttachmentAnnounced { digest: vec![7; 32], size: bytes.len() as u64 };
     let mut parts = vec![v1::attachment_service_put_request::Part::Announced(announced)];
     parts.extend(bytes.chunks(100_000).map(|chunk| v1::attachment_service_put_request::Part::Chunk(chunk.to_vec())));
-    let parts =
-        tokio_stream::iter(parts.into_iter().map(|part| v1::AttachmentServicePutRequest { part: Some(part) }).collect::<Vec<_>>());
+    let parts = tokio_stream::iter(
+        parts.into_iter().map(|part| v1::AttachmentServicePutRequest { part: Some(part) }).collect::<Vec<_>>(),
+    );
     let token = crate::refusals::good_token("phy");
     crate::refusals::reason(&service.put(crate::refusals::with_token(parts, &token)).await.unwrap_err())
 }

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use marrowline_api::errors::{self, Words};
-use marrowline_api::v1::attachment_service_server::AttachmentService;
 use marrowline_api::v1::attachment_service_put_request::Part;
+use marrowline_api::v1::attachment_service_server::AttachmentService;
 use marrowline_api::v1::{
-    AttachmentServiceGetRequest, AttachmentServiceGetResponse, ListOrphansRequest, ListOrphansResponse, AttachmentServicePutRequest,
-    AttachmentServicePutResponse,
+    AttachmentServiceGetRequest, AttachmentServiceGetResponse, AttachmentServicePutRequest, AttachmentServicePutResponse,
+    ListOrphansRequest, ListOrphansResponse,
 };
 use marrowline_attachments::{AttachmentError, Attachments, Digest, Incoming};
 use marrowline_ledger::Ledger;
@@ -143,7 +143,10 @@ type GetStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<AttachmentServic
 
 #[tonic::async_trait]
 impl AttachmentService for Service {
-    async fn put(&self, request: Request<Streaming<AttachmentServicePutRequest>>) -> Result<Response<AttachmentServicePutResponse>, Status> {
+    async fn put(
+        &self,
+        request: Request<Streaming<AttachmentServicePutRequest>>,
+    ) -> Result<Response<AttachmentServicePutResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         if person.roles.is_empty() {
             return Err(errors::read_not_permitted("attachments", "someone with a role"));

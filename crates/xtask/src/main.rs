@@ -1,4 +1,5 @@
-//! Chores: `cargo xtask tidy` keeps the house in order, `cargo xtask mutants` switches each rule off and expects a test to fail,
+//! Chores: `cargo xtask tidy` keeps the house in order, `cargo xtask pages` writes docs/rules, `cargo xtask mutants` switches each rule off
+//! and expects a test to fail,
 //! `cargo xtask bench` measures, `cargo xtask powercut` takes the disk away under a server.
 
 use std::process::ExitCode;
@@ -6,7 +7,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod history;
 mod mutants;
+mod pages;
 mod tidy;
 mod tree;
 
@@ -21,6 +24,8 @@ struct Arguments {
 enum Chore {
     /// Dependency directions, file and function lengths, forbidden words, rule codes against docs and tests.
     Tidy,
+    /// Writes docs/rules from the codes, their histories, and the sources that the pages name.
+    Pages,
     /// Switches each rule off in turn; a test must fail each time.
     Mutants {
         /// Only the rule with this code.
@@ -47,6 +52,14 @@ enum ChoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A program could not be run, or failed.
     #[error("{program}: {what}")]
     Program {
@@ -60,6 +73,7 @@ enum ChoreError {
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Tidy => tidy::run(),
+        Chore::Pages => pages::run(false),
         Chore::Mutants { only } => mutants::run(only.as_deref()),
         Chore::Bench(options) => bench::run(&options).map(|()| Vec::new()),
         Chore::Powercut(options) => bench::power::run(&options).map(|()| Vec::new()),

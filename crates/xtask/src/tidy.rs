@@ -6,7 +6,8 @@ use std::process::Command;
 use marrowline_rules::codes;
 
 use crate::ChoreError;
-use crate::tree;
+use crate::history::{self, words};
+use crate::{pages, tree};
 
 /// Longest file without its tests, in lines.
 const FILE_LINES: usize = 600;
@@ -53,6 +54,7 @@ pub fn run() -> Result<Vec<String>, ChoreError> {
     complaints.extend(codes_in_one_place()?);
     complaints.extend(codes_in_tests()?);
     complaints.extend(both_sides_in_histories()?);
+    complaints.extend(pages::run(true)?);
     Ok(complaints)
 }
 
@@ -211,55 +213,17 @@ fn codes_in_tests() -> Result<Vec<String>, ChoreError> {
 
 /// A code that histories name stands on both sides there: in one answer to an event it is found, in another to the same event not.
 fn both_sides_in_histories() -> Result<Vec<String>, ChoreError> {
-    let mut answers: Vec<(String, String)> = Vec::new();
-    for path in tree::files(&tree::root().join("crates/rules/histories"), ".txt")? {
-        answers.extend(rows(&tree::read(&path)?).iter().filter_map(|row| event_and_answer(row)));
-    }
+    let rows = history::all()?;
     let mut complaints = Vec::new();
     for code in codes::all() {
-        let found: BTreeSet<&str> = answers.iter().filter(|(_, a)| words(a, code.name) > 0).map(|(e, _)| e.as_str()).collect();
-        let is_alone = !found.is_empty() && answers.iter().all(|(e, a)| !found.contains(e.as_str()) || words(a, code.name) > 0);
+        let found: BTreeSet<&str> = rows.iter().filter(|row| row.names(code.name)).map(|row| row.event.as_str()).collect();
+        let is_alone = !found.is_empty() && rows.iter().all(|row| !found.contains(row.event.as_str()) || row.names(code.name));
         if is_alone {
             complaints
                 .push(format!("rule {} stands in histories on one side only: add a row of the same event without it", code.name));
         }
     }
     Ok(complaints)
-}
-
-/// The rows of a history, each with its indented continuations.
-fn rows(text: &str) -> Vec<String> {
-    let mut rows: Vec<String> = Vec::new();
-    for line in text.lines() {
-        match rows.last_mut() {
-            Some(row) if line.starts_with(' ') => row.push_str(line),
-            _ => rows.push(line.to_owned()),
-        }
-    }
-    rows
-}
-
-/// `LotOpened`, or `check`, and the last cell.
-fn event_and_answer(row: &str) -> Option<(String, String)> {
-    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-    let what = match cells.as_slice() {
-        [_, question, _] => question,
-        [_, _, what, ..] => what,
-        _ => return None,
-    };
-    Some((what.split_whitespace().next()?.to_owned(), (*cells.last()?).to_owned()))
-}
-
-/// How often `word` stands in `text` as a whole word.
-fn words(text: &str, word: &str) -> usize {
-    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
-    text.match_indices(word)
-        .filter(|(at, _)| {
-            let before = text.get(..*at).and_then(|t| t.chars().next_back());
-            let after = text.get(at + word.len()..).and_then(|t| t.chars().next());
-            !is_part(before) && !is_part(after)
-        })
-        .count()
 }
 
 /// Words that must not stand in the repository: paths of a machine on which it was written.
@@ -292,11 +256,6 @@ mod tests {
         let found = lengths("crates/x/src/lib.rs", &format!("fn long() {{\n{body}}}\n"));
         assert_eq!(found.len(), 1);
         assert!(lengths("crates/x/src/lib.rs", "fn short() {\n    a();\n}\n").is_empty());
-    }
-
-    #[test]
-    fn whole_words_only() {
-        assert_eq!(words("A_B A_BC xA_B A_B.", "A_B"), 2);
     }
 
     #[test]

@@ -434,6 +434,11 @@ impl Course {
         Some((row, codes))
     }
 
+    /// Whether a step is a decision, which is refused where a rule does not hold.
+    pub fn is_decision(step: &Step) -> bool {
+        matches!(step, Step::Dispense(_) | Step::Cancel(_))
+    }
+
     /// Whether the row's whole verdict follows from what is modelled.
     pub fn is_foreseen(step: &Step) -> bool {
         !matches!(step, Step::Order | Step::Allocate { .. } | Step::OrderThaw { .. })

@@ -97,6 +97,10 @@ fn play_course(begin: &Played<'_>, steps: &[course::Step], seen: &RefCell<BTreeM
             if matches!(step, course::Step::Check(_)) && answer.starts_with("GREEN") != found.is_empty() {
                 return Err(format!("{rows}    GREEN is no reason, and no reason is GREEN"));
             }
+            // Facts and stops are never refused; a decision is, for every reason that there is, and for nothing else.
+            if is_refused != (Course::is_decision(step) && !found.is_empty()) {
+                return Err(format!("{rows}    the model expects refused = {}", !is_refused));
+            }
         }
         for code in &found {
             *seen.borrow_mut().entry((*code).to_owned()).or_default() += 1;
@@ -142,6 +146,21 @@ fn a_model_that_forgets_a_rule_is_found_out() {
     // The model did not hear of the death.
     let (row, expected) = model.judge(&steps[1]).unwrap();
     assert_ne!(codes(&forgetful.row(&row).unwrap()).1, expected.codes);
+}
+
+/// A ledger that knows more than the model is found out by the comparison itself.
+#[test]
+fn a_ledger_that_heard_of_something_else_is_found_out() {
+    let mut begin = Played::to_the_end_of("ordered_dose", &read).unwrap();
+    begin.row("d43 08:44 | ines/INV@WARD | VitalStatusRecorded on subject:S1 | status=DEAD | ?").unwrap();
+    let seen = RefCell::new(BTreeMap::new());
+    let order = [Step::Order { used: false, target: 1, latest: true, ago: 0 }];
+    assert!(play(&begin, &order, &seen).is_err_and(|rows| rows.contains("SUBJECT_DEAD")));
+    let thaw = [course::Step::Thaw { units: vec![0], viability: 9_000 }, course::Step::Cancel(0)];
+    assert_eq!(play_course(&begin, &thaw, &seen), Ok(()));
+    let prepare = course::Step::Prepare { order: 0, units: vec![0, 1], cells: 40_000_000, viability: 9_000, is_verified: true };
+    let dispense = [prepare, course::Step::Dispense(0)];
+    assert!(play_course(&begin, &dispense, &seen).is_err_and(|rows| rows.contains("SUBJECT_DEAD")));
 }
 
 proptest! {
