@@ -66,9 +66,15 @@ histories! {
     preparation
     subject_life
     release_units
+    protocol
     subject
+    subject_records
     order
     dose
+    doses
+    two_donors
+    endotoxin
+    unit_fitness
     quality
     recall
     refused_custody
