@@ -7,16 +7,16 @@ use marrowline_record::stream::stream_key;
 use marrowline_record::{instant, origin};
 
 use crate::codes::frame as codes;
-use crate::context::{Context, Signer};
+use crate::context::Context;
 use crate::finding::Look;
 use crate::index::{IndexKey, id16};
 use crate::judge::At;
-use crate::state::Authority;
-use crate::state::upkeep::{SignedRecord, Upkeep};
 use crate::table::{self, Category, Row, SlotRule};
 
+pub(crate) mod doubt;
 mod late;
 mod signature_target;
+mod signers;
 
 /// How far ahead of the ledger an event or a signature may be dated.
 pub const AHEAD_LIMIT_MS: i64 = 60_000;
@@ -38,11 +38,11 @@ pub(crate) fn judge(c: &mut Context<'_>, at: At) {
         check_opened(c, &row);
     }
     check_times(c, at);
-    check_signers(c, event);
+    signers::check(c, event);
     check_missing_signatures(c);
     check_heads(c);
     late::check(c);
-    check_doubt(c);
+    doubt::check(c, event);
     check_cites(c);
 }
 
@@ -82,8 +82,14 @@ fn check_slots(c: &mut Context<'_>, row: &Row) {
     let alone = c.category == Category::Stop
         && slots.len() == 1
         && slots.first().is_some_and(|slot| row.slots.iter().any(|rule| fits(slot, rule)));
+    let for_another = is_for_another(c.category, slots, row);
+    if for_another {
+        let found = "QA's signature beside those of the event";
+        let allowed = "the signatures of those who did it";
+        c.find(&codes::RECORDED_FOR_ANOTHER, found, allowed, vec![Look::Field("slots".to_owned())]);
+    }
     c.demand(
-        right || alone,
+        right || alone || for_another,
         &codes::SLOTS_WRONG,
         || {
             slots
@@ -95,6 +101,16 @@ fn check_slots(c: &mut Context<'_>, row: &Row) {
         || describe_slots(row.slots),
         || vec![Look::Field("slots".to_owned())],
     );
+}
+
+/// Whether a fact has one slot more than its event needs, for QA who ratifies: somebody of the right role records what another person did
+/// who cannot sign for it any more, because their key was revoked before the record arrived.
+fn is_for_another(category: Category, slots: &[pb::SignatureSlot], row: &Row) -> bool {
+    let fits = |slot: &pb::SignatureSlot, rule: &SlotRule| rule.roles.contains(&slot.role()) && slot.meaning() == rule.meaning;
+    category == Category::Fact
+        && slots.len() == row.slots.len() + 1
+        && slots.iter().zip(row.slots).all(|(slot, rule)| fits(slot, rule))
+        && slots.last().is_some_and(|slot| slot.role() == Role::QualityAssurance && slot.meaning() == pb::Meaning::Ratified)
 }
 
 fn describe_slots(slots: &[SlotRule]) -> String {
@@ -203,63 +219,6 @@ fn slot_field(slot: u8) -> Look {
     Look::Field(format!("slots[{slot}]"))
 }
 
-fn check_signers(c: &mut Context<'_>, event: &Event) {
-    let founding = match event {
-        Event::LedgerFounded(e) if c.authority.founded.is_none() => Some(founding_authority(c, e)),
-        _ => None,
-    };
-    let authority = founding.map_or_else(|| c.authority.clone(), std::sync::Arc::new);
-    let signers = c.signers.clone();
-    for signer in &signers {
-        if !holds_slot(&authority, event, signer, c.recorded_at_ms) {
-            let name = authority.key(&signer.key_id).map_or_else(|| "unknown key".to_owned(), |k| k.printed_name.clone());
-            let why = match authority.key(&signer.key_id).and_then(|k| k.revocation.as_ref()) {
-                Some(revocation) => format!("; the key is revoked: {}", revocation.reason),
-                None => String::new(),
-            };
-            let facility =
-                authority.facility(&signer.facility_id).map_or_else(|| signer.facility_id.to_string(), |f| f.code.clone());
-            c.find(
-                &codes::SIGNER_WITHOUT_AUTHORITY,
-                format!("{name} ({}) as {} at {facility}{why}", signer.key_id, words(signer.role.as_str_name())),
-                "a key that holds the role at the facility at the ledger's time",
-                vec![slot_field(signer.slot)],
-            );
-        }
-    }
-    for (number, signer) in signers.iter().enumerate() {
-        let earlier = signers.iter().take(number).find(|s| s.person_id.is_some() && s.person_id == signer.person_id);
-        if let Some(earlier) = earlier {
-            c.find(
-                &codes::SIGNERS_NOT_DIFFERENT,
-                format!("slots {} and {} signed by the same person", earlier.slot, signer.slot),
-                "a different person in each slot",
-                vec![slot_field(signer.slot)],
-            );
-        }
-    }
-}
-
-/// The authority that a founding record brings with it.
-fn founding_authority(c: &Context<'_>, e: &pb::LedgerFounded) -> Authority {
-    let mut authority = Authority::default();
-    for grant in &e.grants {
-        if let Some(key) = crate::state::authority::key_of(c.record_id(), grant) {
-            authority.keys.insert(key.id, key);
-        }
-    }
-    authority
-}
-
-fn holds_slot(authority: &Authority, event: &Event, signer: &Signer, at_ms: i64) -> bool {
-    let holds = |role| authority.holds_role(&signer.key_id, role, &signer.facility_id, at_ms);
-    match signer.role {
-        // The verifying operator is any second operator of the facility; for a dose, also a second pharmacist.
-        Role::VerifyingOperator => holds(Role::Operator) || matches!(event, Event::DosePrepared(_)) && holds(Role::Pharmacist),
-        role => holds(role),
-    }
-}
-
 fn check_missing_signatures(c: &mut Context<'_>) {
     let signed: Vec<u8> = c.signers.iter().map(|s| s.slot).collect();
     for (number, slot) in (0u8..).zip(&c.record.slots) {
@@ -310,53 +269,6 @@ fn check_heads(c: &mut Context<'_>) {
         };
         c.find(code, found, allowed, look());
     }
-}
-
-/// Records of a stream that were signed with a key which was already compromised when they were recorded, and not reaffirmed since.
-pub fn records_in_doubt<'u>(authority: &Authority, upkeep: &'u Upkeep) -> Vec<&'u SignedRecord> {
-    let any = authority.keys.values().any(|k| k.revocation.as_ref().is_some_and(|r| r.compromised_since_ms.is_some()));
-    // Nearly always there is none, and streams are long.
-    if any { upkeep.signed.iter().filter(|record| authority.is_in_doubt(record)).collect() } else { Vec::new() }
-}
-
-fn check_doubt(c: &mut Context<'_>) {
-    if c.category != Category::Authorisation {
-        return;
-    }
-    let authority = c.authority.clone();
-    let mut doubted = Vec::new();
-    for stream in &c.record.streams {
-        let id = Id16(id16(&stream.id));
-        match stream.kind() {
-            StreamKind::Donor => doubted.extend(c.view.donor(&id).iter().flat_map(|d| ids(&authority, &d.upkeep))),
-            StreamKind::Subject => doubted.extend(c.view.subject(&id).iter().flat_map(|s| ids(&authority, &s.upkeep))),
-            StreamKind::Lot => {
-                let lot = c.view.lot(&id);
-                doubted.extend(lot.iter().flat_map(|l| ids(&authority, &l.upkeep)));
-                let donor = lot.and_then(|l| l.donor_id).and_then(|d| c.view.donor(&d));
-                doubted.extend(donor.iter().flat_map(|d| ids(&authority, &d.upkeep)));
-            }
-            StreamKind::Protocol => doubted.extend(c.view.protocol(&id).iter().flat_map(|p| ids(&authority, &p.upkeep))),
-            StreamKind::Specification => {
-                doubted.extend(c.view.specification(&id).iter().flat_map(|s| ids(&authority, &s.upkeep)));
-            }
-            _ => {}
-        }
-    }
-    doubted.sort_unstable();
-    doubted.dedup();
-    for record in doubted {
-        c.find(
-            &codes::RECORD_IN_DOUBT,
-            format!("record {record} was signed with a key that was compromised at the time"),
-            "records signed with keys that were in their holder's hands",
-            vec![Look::Record(record)],
-        );
-    }
-}
-
-fn ids(authority: &Authority, upkeep: &Upkeep) -> Vec<marrowline_record::id::RecordId> {
-    records_in_doubt(authority, upkeep).iter().map(|r| r.record_id).collect()
 }
 
 fn check_cites(c: &mut Context<'_>) {

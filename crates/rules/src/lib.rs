@@ -25,6 +25,7 @@ pub mod testing;
 pub use codes::{Class, Code, Effect};
 pub use context::{Context, Signer};
 pub use finding::{Finding, Look};
-pub use frame::{COUNTERSIGNED_AGE_MS, records_in_doubt};
+pub use frame::COUNTERSIGNED_AGE_MS;
+pub use frame::doubt::records_in_doubt;
 pub use judge::{At, NEWEST_RULE_SET, RULE_SETS, Verdict, judge, rule_set_for};
 pub use view::View;

@@ -48,6 +48,8 @@ histories! {
     disposition
     disposition_without
     donor
+    doubt
+    doubt_dose
     early_sterility
     emergency
     emergency_subject

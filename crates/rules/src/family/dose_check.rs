@@ -16,11 +16,11 @@ use crate::family::dose::preparation::made_of;
 use crate::family::dose::words::moment;
 use crate::family::dose::{amount, bedside, order, portions, weight};
 use crate::finding::Finding;
-use crate::frame;
-use crate::index::{IndexKey, id16};
+use crate::frame::doubt::Doubt;
+use crate::index::IndexKey;
+use crate::state::Subject;
 use crate::state::lot::Processing;
 use crate::state::subject::{Dose, DoseState};
-use crate::state::{Subject, Upkeep};
 use crate::view::View;
 
 /// The answer of a dose check.
@@ -137,34 +137,26 @@ pub(in crate::family) fn clauses(case: &Case<'_>, asker: &Asker<'_>) -> Findings
     f
 }
 
-/// Nothing that the answer rests on was signed with a key that was compromised by then. A record is judged by the frame as to the
-/// streams that it extends; here the others are asked for, and all of them by the check, which extends none.
+/// Nothing that the answer rests on was signed with a key that was compromised by then. Of a record the frame asks the same about the
+/// streams that it extends; the check extends none.
 fn doubt(f: &mut Findings, case: &Case<'_>, asker: &Asker<'_>) {
+    if let Asker::Dispensing { .. } = asker {
+        return;
+    }
     let authority = case.view.authority();
-    let mut doubted = BTreeSet::new();
-    let mut ask = |upkeep: &Upkeep| doubted.extend(frame::records_in_doubt(&authority, upkeep).iter().map(|r| r.record_id));
-    if let Some(protocol) = case.subject.protocol().and_then(|(id, _)| case.view.protocol(&id)) {
-        ask(&protocol.upkeep);
+    if !authority.has_doubt() {
+        return;
     }
+    let mut doubt = Doubt::new(case.view, &authority);
+    doubt.subject(case.subject);
     for (_, seen) in case.seen() {
-        let reference = seen.lot.opened.as_ref().and_then(|(_, opened)| opened.specification.clone());
-        if let Some(specification) = reference.and_then(|r| case.view.specification(&Id16(id16(&r.id)))) {
-            ask(&specification.upkeep);
-        }
-        if let Asker::Check = asker {
-            ask(&seen.lot.upkeep);
-            if let Some(donor) = seen.lot.donor_id.and_then(|donor| case.view.donor(&donor)) {
-                ask(&donor.upkeep);
-            }
-        }
+        doubt.lot(&seen.lot);
     }
-    if let Asker::Check = asker {
-        ask(&case.subject.upkeep);
-    }
+    let doubted = doubt.into_records();
     f.demand(
         doubted.is_empty(),
         &RECORD_IN_DOUBT,
-        || format!("{} records that were signed with a key after it was compromised", doubted.len()),
+        || format!("{} records that were signed with a key after it was compromised, or granted with one", doubted.len()),
         || "no record in doubt".to_owned(),
         || doubted.iter().copied().map(record).collect(),
     );

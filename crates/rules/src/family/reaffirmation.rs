@@ -25,7 +25,7 @@ pub(super) fn reaffirmed(c: &mut Context<'_>, e: &pb::RecordReaffirmed) {
             );
             continue;
         };
-        let is_in_doubt = c.authority.is_in_doubt(&SignedRecord {
+        let is_in_doubt = c.authority.doubts()(&SignedRecord {
             record_id: id,
             digest: entry.digest,
             recorded_at_ms: entry.recorded_at_ms,

@@ -1,6 +1,6 @@
 //! Who may sign what: facilities, keys, roles, revocations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Digest, Id16, KeyId, RecordId};
@@ -115,17 +115,59 @@ impl Authority {
         })
     }
 
+    /// Whether anything can be in doubt at all: a key was revoked as compromised.
+    pub fn has_doubt(&self) -> bool {
+        self.keys.values().any(|key| key.revocation.as_ref().is_some_and(|r| r.compromised_since_ms.is_some()))
+    }
+
     /// Whether a key that signed was compromised when the ledger recorded it.
     fn is_compromised(&self, key_ids: &[KeyId], recorded_at_ms: i64) -> bool {
         let since = |key: &KeyId| self.keys.get(key)?.revocation.as_ref()?.compromised_since_ms;
         key_ids.iter().filter_map(since).any(|since| recorded_at_ms >= since)
     }
 
-    /// Whether a record is in doubt: a key that signed it was compromised by then, and nobody has reaffirmed it with keys that were not.
-    pub fn is_in_doubt(&self, record: &SignedRecord) -> bool {
-        let compromised = |record: &SignedRecord| self.is_compromised(&record.key_ids, record.recorded_at_ms);
-        let counts = |by: &Digest| self.upkeep.signed.iter().any(|r| r.digest == *by && !compromised(r));
-        compromised(record) && !self.reaffirmed.iter().any(|(target, by)| *target == record.digest && counts(by))
+    /// Which records are in doubt: a key that signed it was compromised by then, or was granted by a record in doubt, and nobody has
+    /// reaffirmed it with keys that were neither.
+    pub fn doubts(&self) -> impl Fn(&SignedRecord) -> bool + '_ {
+        let grants = self.grants_in_doubt();
+        move |record| self.is_doubtful(record, &grants)
+    }
+
+    /// Records in doubt that granted keys.
+    pub fn grants_in_doubt(&self) -> BTreeSet<RecordId> {
+        if !self.has_doubt() {
+            return BTreeSet::new();
+        }
+        let granting: BTreeSet<RecordId> = self.keys.values().map(|key| key.granted_by).collect();
+        let records: Vec<&SignedRecord> =
+            self.upkeep.signed.iter().filter(|record| granting.contains(&record.record_id)).collect();
+        // First everything that a doubtful key had a hand in, whoever reaffirmed it; a grant comes before what its key signs. Then what
+        // somebody has reaffirmed whose own key is not among these, as long as that frees any more.
+        let mut doubted = BTreeSet::new();
+        for record in &records {
+            if self.is_signed_in_doubt(record, &doubted) {
+                doubted.insert(record.record_id);
+            }
+        }
+        loop {
+            let doubtful = |record: &&&SignedRecord| doubted.contains(&record.record_id) && self.is_doubtful(record, &doubted);
+            let still: BTreeSet<RecordId> = records.iter().filter(doubtful).map(|record| record.record_id).collect();
+            if still.len() == doubted.len() {
+                return still;
+            }
+            doubted = still;
+        }
+    }
+
+    fn is_signed_in_doubt(&self, record: &SignedRecord, grants: &BTreeSet<RecordId>) -> bool {
+        let is_granted_in_doubt = |key: &KeyId| self.keys.get(key).is_some_and(|key| grants.contains(&key.granted_by));
+        self.is_compromised(&record.key_ids, record.recorded_at_ms) || record.key_ids.iter().any(is_granted_in_doubt)
+    }
+
+    fn is_doubtful(&self, record: &SignedRecord, grants: &BTreeSet<RecordId>) -> bool {
+        let counts = |by: &Digest| self.upkeep.signed.iter().any(|r| r.digest == *by && !self.is_signed_in_doubt(r, grants));
+        self.is_signed_in_doubt(record, grants)
+            && !self.reaffirmed.iter().any(|(target, by)| *target == record.digest && counts(by))
     }
 
     /// Adds the next record.
