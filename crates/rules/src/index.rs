@@ -4,7 +4,10 @@
 //! nothing of cells.
 
 use marrowline_record::entry::Entry;
+use marrowline_record::id::Id16;
 use marrowline_record::pb::record::Event;
+
+use crate::view::View;
 
 /// What is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,10 +18,14 @@ pub enum IndexKey {
     Din(String),
     /// Last use of a donation number; value: the donor's id. Differs from the first use exactly if two donors were given one number.
     DinLast(String),
-    /// The lot of a unit; value: the lot's id.
+    /// The lot of a unit; value: the lot's id. Ask [`lot_of_unit`].
     Unit([u8; 16]),
-    /// The subject of a dose; value: the subject's id.
+    /// The last lot that a unit was filled in; differs from the first if that record was wrong.
+    UnitLast([u8; 16]),
+    /// The subject of a dose; value: the subject's id. Ask [`subject_of_dose`].
     Dose([u8; 16]),
+    /// The last subject that a dose was prepared for; differs from the first if that record was wrong.
+    DoseLast([u8; 16]),
     /// Who was put last into a freezer place; value: the unit's id.
     Place {
         /// The facility.
@@ -98,6 +105,14 @@ impl IndexKey {
                 out.push(4);
                 out.extend_from_slice(id);
             }
+            IndexKey::UnitLast(id) => {
+                out.push(11);
+                out.extend_from_slice(id);
+            }
+            IndexKey::DoseLast(id) => {
+                out.push(12);
+                out.extend_from_slice(id);
+            }
             IndexKey::Place { facility, rack, position } => {
                 out.push(5);
                 out.extend_from_slice(facility);
@@ -153,6 +168,7 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
     let Some(event) = &entry.record.event else {
         return out;
     };
+    out.extend(last_writes(entry, event));
     let mut first = |key, value| {
         out.push(IndexWrite { key, value, first_wins: true });
     };
@@ -215,6 +231,49 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
         _ => {}
     }
     out
+}
+
+/// Who claimed a unit or a dose last: the one that counts if the first one's record was voided and recorded anew elsewhere.
+fn last_writes(entry: &Entry, event: &Event) -> Vec<IndexWrite> {
+    use marrowline_record::pb::StreamKind::{Lot, Subject};
+    let last = |key, value| IndexWrite { key, value, first_wins: false };
+    match event {
+        Event::UnitsFilled(e) => {
+            let units = e.units.iter().map(|unit| IndexKey::UnitLast(id16(&unit.unit_id)));
+            units.map(|key| last(key, entry.stream_id(Lot))).collect()
+        }
+        Event::DosePrepared(e) => vec![last(IndexKey::DoseLast(id16(&e.dose_id)), entry.stream_id(Subject))],
+        _ => Vec::new(),
+    }
+}
+
+/// The lot that a unit is in: of the first and the last that it was filled in the one that has it still. A record that is voided takes
+/// its units away, in whichever order it is voided and recorded anew.
+pub fn lot_of_unit(view: &dyn View, unit_id: &Id16) -> Option<Id16> {
+    let first = view.lookup(&IndexKey::Unit(unit_id.0)).map(Id16)?;
+    let has = |lot: &Id16| view.lot(lot).is_some_and(|lot| lot.units.contains_key(unit_id));
+    let last = || view.lookup(&IndexKey::UnitLast(unit_id.0)).map(Id16);
+    // A lot that cannot be seen is told by its id: whoever asks for it learns that it is not shown.
+    if has(&first) { Some(first) } else { last().filter(has).or(Some(first)) }
+}
+
+/// Whether a unit is some lot's: one that was filled by mistake, and whose record was voided, is nobody's. A lot that cannot be seen may
+/// have it.
+pub fn is_unit(view: &dyn View, unit_id: &Id16) -> bool {
+    lot_of_unit(view, unit_id).is_some_and(|lot| view.lot(&lot).is_none_or(|lot| lot.units.contains_key(unit_id)))
+}
+
+/// Whether a dose is some subject's, as [`is_unit`].
+pub fn is_dose(view: &dyn View, dose_id: &Id16) -> bool {
+    subject_of_dose(view, dose_id).is_some_and(|id| view.subject(&id).is_none_or(|subject| subject.dose(dose_id).is_some()))
+}
+
+/// The subject that a dose was prepared for: of the first and the last the one that has it still.
+pub fn subject_of_dose(view: &dyn View, dose_id: &Id16) -> Option<Id16> {
+    let first = view.lookup(&IndexKey::Dose(dose_id.0)).map(Id16)?;
+    let has = |subject: &Id16| view.subject(subject).is_some_and(|subject| subject.dose(dose_id).is_some());
+    let last = || view.lookup(&IndexKey::DoseLast(dose_id.0)).map(Id16);
+    if has(&first) { Some(first) } else { last().filter(has).or(Some(first)) }
 }
 
 /// The digest of the file that a record is evidenced by.

@@ -78,6 +78,7 @@ histories! {
     endotoxin
     unit_fitness
     quality
+    recorded_anew
     recall
     refused_custody
     released_lot

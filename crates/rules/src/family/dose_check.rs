@@ -17,7 +17,7 @@ use crate::family::dose::words::moment;
 use crate::family::dose::{amount, bedside, order, portions, weight};
 use crate::finding::Finding;
 use crate::frame::doubt::Doubt;
-use crate::index::IndexKey;
+use crate::index::subject_of_dose;
 use crate::state::Subject;
 use crate::state::lot::Processing;
 use crate::state::subject::{Dose, DoseState};
@@ -77,7 +77,7 @@ pub fn check(view: &dyn View, dose_id: &Id16, at_ms: i64) -> DoseCheck {
         expires_at_ms: None,
         viable_cells_per_kg: None,
     };
-    let Some(subject_id) = view.lookup(&IndexKey::Dose(dose_id.0)).map(Id16) else {
+    let Some(subject_id) = subject_of_dose(view, dose_id) else {
         return check;
     };
     check.subject_id = Some(subject_id);

@@ -10,7 +10,7 @@ use crate::codes::Across;
 use crate::codes::quality as codes;
 use crate::context::Context;
 use crate::finding::Look;
-use crate::index::IndexKey;
+use crate::index::subject_of_dose;
 use crate::state::Lot;
 use crate::view::View;
 
@@ -46,7 +46,7 @@ impl Affected {
             self.subjects.extend(unit.allocation.as_ref().map(|allocation| allocation.subject_id));
             for dose in &unit.dose_ids {
                 self.doses.insert(*dose);
-                self.subjects.extend(view.lookup(&IndexKey::Dose(dose.0)).map(Id16));
+                self.subjects.extend(subject_of_dose(view, dose));
             }
         }
     }

@@ -10,7 +10,7 @@ use super::subject::standing::is_dead;
 use crate::codes::lot as codes;
 use crate::context::Context;
 use crate::finding::{Finding, Look};
-use crate::index::{CODE_UNIT, IndexKey, id16};
+use crate::index::{CODE_UNIT, IndexKey, id16, is_unit, lot_of_unit};
 use crate::state::Lot;
 use crate::state::lot::{Allocation, Processing, Unit};
 use crate::view::View;
@@ -77,12 +77,12 @@ fn check_new_units(c: &mut Context<'_>, lot: &Lot, e: &pb::UnitsFilled) {
     let mut seen = BTreeSet::new();
     for (number, unit) in e.units.iter().enumerate() {
         let id = Id16(id16(&unit.unit_id));
-        let code_holder = c.view.lookup(&IndexKey::Code { kind: CODE_UNIT, code: unit.unit_code.clone() });
+        let code_holder = c.view.lookup(&IndexKey::Code { kind: CODE_UNIT, code: unit.unit_code.clone() }).map(Id16);
         let is_new = seen.insert(unit.unit_id.clone())
             && seen.insert(unit.unit_code.clone().into_bytes())
             && !lot.units.contains_key(&id)
-            && c.view.lookup(&IndexKey::Unit(id.0)).is_none()
-            && code_holder.is_none();
+            && !is_unit(c.view, &id)
+            && !code_holder.is_some_and(|holder| is_unit(c.view, &holder));
         c.demand(
             is_new,
             &codes::CULTURE_ID_REUSED,
@@ -185,7 +185,7 @@ fn occupant(view: &dyn View, moving: &[pb::UnitPlace], location: &pb::Location, 
     if other == *unit || moving.iter().any(|p| p.unit_id[..] == other.0) {
         return None;
     }
-    let lot = view.lot(&Id16(view.lookup(&IndexKey::Unit(other.0))?))?;
+    let lot = view.lot(&lot_of_unit(view, &other)?)?;
     let there = lot.units.get(&other)?;
     // A unit that was moved on, thawed or handed over has left its place.
     (there.location.as_ref() == Some(location)).then(|| format!("unit {}", there.code))

@@ -6,7 +6,7 @@ use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::SpecificationPublished;
 
 use crate::family::subject::standing::Standing;
-use crate::index::{IndexKey, id16};
+use crate::index::{id16, lot_of_unit};
 use crate::state::lot::Unit;
 use crate::state::subject::{Dose, Order, Portion, Weighing};
 use crate::state::{Lot, Subject};
@@ -36,10 +36,10 @@ pub(in crate::family) enum Sight {
 
 impl Sight {
     pub(in crate::family) fn of(view: &dyn View, unit_id: Id16) -> Sight {
-        let Some(lot_id) = view.lookup(&IndexKey::Unit(unit_id.0)) else {
+        let Some(lot_id) = lot_of_unit(view, &unit_id) else {
             return Sight::Unknown(unit_id);
         };
-        let Some(lot) = view.lot(&Id16(lot_id)) else {
+        let Some(lot) = view.lot(&lot_id) else {
             return Sight::Unseen;
         };
         let Some(unit) = lot.units.get(&unit_id).cloned() else {

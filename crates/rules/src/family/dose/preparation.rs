@@ -10,7 +10,7 @@ use crate::family::dose::case::Case;
 use crate::family::dose::findings::{Findings, field, record, thing};
 use crate::family::dose::words::{duration, moment};
 use crate::family::dose::{amount, order, portions};
-use crate::index::{CODE_DOSE, IndexKey};
+use crate::index::{CODE_DOSE, IndexKey, is_dose, subject_of_dose};
 use crate::state::subject::Dose;
 
 pub(in crate::family) fn prepared(c: &mut Context<'_>, e: &pb::DosePrepared) {
@@ -52,7 +52,7 @@ pub(in crate::family) fn made_of(f: &mut Findings, case: &Case<'_>, recorded: bo
 }
 
 fn id_and_code(c: &Context<'_>, f: &mut Findings, dose: &Dose) {
-    let owner = c.view.lookup(&IndexKey::Dose(dose.id.0)).map(Id16);
+    let owner = subject_of_dose(c.view, &dose.id).filter(|_| is_dose(c.view, &dose.id));
     f.demand(
         owner.is_none(),
         &code::DOSE_ID_USED,
@@ -61,7 +61,7 @@ fn id_and_code(c: &Context<'_>, f: &mut Findings, dose: &Dose) {
         || owner.iter().map(|owner| thing("subject", owner)).collect(),
     );
     let key = IndexKey::Code { kind: CODE_DOSE, code: dose.code.clone() };
-    let other = c.view.lookup(&key).map(Id16);
+    let other = c.view.lookup(&key).map(Id16).filter(|other| is_dose(c.view, other));
     f.demand(
         other.is_none(),
         &code::DOSE_CODE_USED,

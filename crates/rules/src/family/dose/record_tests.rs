@@ -241,6 +241,7 @@ fn a_preparation_is_flagged_for_each_reason() {
         }),
         (&["DOSE_CODE_USED"], |w| {
             let key = IndexKey::Code { kind: CODE_DOSE, code: "70008".to_owned() };
+            w.lookups.insert(IndexKey::Dose(OTHER.0), OTHER.0);
             w.lookups.insert(key, OTHER.0);
         }),
         (&["ORDER_UNKNOWN"], |w| w.subject().orders.clear()),

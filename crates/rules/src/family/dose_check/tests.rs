@@ -84,7 +84,7 @@ const SPOILED: &[Spoil<World>] = &[
     (&["WEIGHING_TOO_OLD"], |w| w.subject().weighings[0].weighed_at_ms = NOW_MS - 25 * HOUR_MS),
     (&["WEIGHT_CHANGED"], |w| w.subject().weighings.push(weighing(36, 80_000))),
     (&["UNIT_OF_NO_LOT"], |w| {
-        w.lookups.remove(&IndexKey::Unit(UNIT.0));
+        w.lookups.remove(&crate::index::IndexKey::Unit(UNIT.0));
     }),
     (&["UNIT_REPEATED"], |w| {
         let half = Portion { unit_id: UNIT, total_cells: 50_000_000, volume_microlitres: 5_000 };
@@ -195,7 +195,7 @@ fn the_answer_turns_at_the_millisecond_of_the_expiry() {
 fn what_cannot_be_seen_is_no_answer() {
     let hidden: &[fn(&mut World)] = &[
         |w| {
-            w.lookups.remove(&IndexKey::Dose(DOSE.0));
+            w.lookups.remove(&crate::index::IndexKey::Dose(DOSE.0));
         },
         |w| w.subject = None,
         |w| w.subject().doses.clear(),
