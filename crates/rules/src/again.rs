@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use marrowline_record::Entry;
 use marrowline_record::id::{Id16, RecordId, StreamKey};
-use marrowline_record::pb::StreamKind;
 use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{Record, StreamKind};
 use marrowline_record::stream::stream_key;
 
 use crate::codes::Class;
@@ -31,7 +31,7 @@ struct Fallen {
 }
 
 /// Flags each record that does not stand up any more after a record was given another version, or voided (`None`).
-pub(crate) fn after_change(c: &mut Context<'_>, target: &Entry, replacement: Option<&Arc<marrowline_record::pb::Record>>) {
+pub(crate) fn after_change(c: &mut Context<'_>, target: &Entry, replacement: Option<&Arc<Record>>) {
     let known = known_versions(c.view, target);
     let mut now = known.clone();
     match replacement {
@@ -61,10 +61,8 @@ pub(crate) fn after_change(c: &mut Context<'_>, target: &Entry, replacement: Opt
 pub(crate) fn after_late_fact(c: &mut Context<'_>) {
     let Some(event) = c.event().filter(|event| table::is_amendable(event)) else { return };
     let at_ms = c.occurred_at_ms;
-    let is_decided = c.record.streams.iter().any(|extended| {
-        let stream = present(c.view, extended.kind(), &Id16(id16(&extended.id)));
-        stream.is_some_and(|stream| stream.upkeep().decided_at_ms.is_some_and(|decided| decided > at_ms))
-    });
+    let is_decided =
+        reached(c.view, c.record).iter().any(|stream| stream.upkeep().decided_at_ms.is_some_and(|decided| decided > at_ms));
     if c.category != Category::Fact || !is_decided {
         return;
     }
@@ -112,18 +110,36 @@ fn known_versions(view: &dyn View, entry: &Entry) -> Versions {
     versions
 }
 
-/// Records of the streams that a record extends, in the order of the log.
+/// Records of the streams that a record reaches, in the order of the log.
 fn entries_of(view: &dyn View, entry: &Entry, which: impl Fn(&Entry) -> bool) -> BTreeMap<u64, Arc<Entry>> {
     let mut entries = BTreeMap::new();
-    for extended in &entry.record.streams {
-        let stream = present(view, extended.kind(), &Id16(id16(&extended.id)));
-        for signed in stream.iter().flat_map(|stream| stream.upkeep().signed.iter()) {
+    for stream in reached(view, &entry.record) {
+        for signed in stream.upkeep().signed.iter() {
             if let Some(entry) = view.entry(&signed.record_id).filter(|entry| which(entry)) {
                 entries.insert(entry.index, entry);
             }
         }
     }
     entries
+}
+
+/// The streams that a record extends, and with a donor the lots that were made from it: what is learned of a donor reaches them.
+fn reached(view: &dyn View, record: &Record) -> Vec<Stream> {
+    let mut streams: BTreeMap<StreamKey, Stream> = BTreeMap::new();
+    let mut add = |kind: StreamKind, id: &Id16| {
+        let key = stream_key(u8::try_from(i32::from(kind)).unwrap_or(0), &id.0);
+        if let Some(stream) = present(view, kind, id) {
+            streams.insert(key, stream);
+        }
+    };
+    for extended in &record.streams {
+        let id = Id16(id16(&extended.id));
+        add(extended.kind(), &id);
+        if extended.kind() == StreamKind::Donor {
+            view.donor(&id).iter().flat_map(|donor| donor.lots.iter()).for_each(|lot| add(StreamKind::Lot, lot));
+        }
+    }
+    streams.into_values().collect()
 }
 
 fn compare(later: &BTreeMap<u64, Arc<Entry>>, known: &Past<'_>, now: &Past<'_>) -> Vec<Fallen> {

@@ -14,6 +14,7 @@ pub mod dose;
 pub mod dose_check;
 pub mod emergency;
 pub mod endpoint;
+mod hindsight;
 pub mod labels;
 pub mod lot;
 pub mod medium;

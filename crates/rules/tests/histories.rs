@@ -58,6 +58,8 @@ histories! {
     excursion
     filled_lot
     harvested_lot
+    hindsight
+    late_withdrawal
     invalidation
     labels
     lot

@@ -103,4 +103,5 @@ crate::codes! {
     567 READINGS_INCONSISTENT Flag [deviation Minor] () "the stated minimum and maximum are those of the readings" => "check the logger's software; the readings count";
     568 TEMPERATURE_ABOVE_LIMIT Flag [deviation Major holds units] (Lot, Specification) "what is kept is warmer than the specification's storage limit for no longer than it allows" => "QA decides about the units with the stability data, and lifts the hold or has them destroyed";
     569 READINGS_MISSING Gate [] (Lot, Specification, Equipment) "where the specification asks for readings, a unit was kept in devices whose readings leave no gap" => "log the readings of the time that is missing, or name the device where the unit was placed, by an amendment" since 2;
+    590 MATERIAL_UNFIT_AFTERWARDS Gate [] (Lot, Facility, Equipment) "what a lot was made with was fit for use, by what is known today" => "open a deviation on the lot about what was learned, and let QA close it with cause and effect";
 }

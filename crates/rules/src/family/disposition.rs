@@ -32,6 +32,9 @@ pub(super) fn decided(c: &mut Context<'_>, e: &pb::LotDispositionDecided) {
             check_tests(c, &lot, &document, e);
             super::labels::check_evidence(c, &lot, &document);
             super::supplies::check_evidence(c, &lot, &document);
+            for finding in super::hindsight::unfit_materials(c.view, &lot) {
+                c.find(finding.code, finding.found, finding.allowed, finding.look_at);
+            }
         }
     }
     check_donor(c, &lot);

@@ -258,6 +258,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, subject_id: &Id16,
     found.extend(readings);
     found.extend(container_findings(unit));
     found.extend(super::supplies::recalled_reagents(view, lot));
+    found.extend(super::hindsight::unfit_materials(view, lot));
     found.extend(donor_findings(view, lot, unit));
     found.extend(consent_findings(view, lot, unit, at_ms));
     found
