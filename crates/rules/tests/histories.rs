@@ -92,6 +92,7 @@ histories! {
     tested_lot
     testing
     units
+    units_afterwards
     supplies
     withdrawal
 }

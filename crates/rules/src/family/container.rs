@@ -96,7 +96,8 @@ pub(super) fn destroyed(c: &mut Context<'_>, e: &pb::UnitsDestroyed) {
             || "a unit that the facility holds".to_owned(),
             || field(path.clone()),
         );
-        let allocation = unit.allocation.filter(|_| unit.processing == Processing::Allocated);
+        // Came back for destruction or not: its order is left without it.
+        let allocation = unit.allocation.filter(|_| unit.thaw.is_none());
         if let Some(allocation) = allocation {
             c.find(
                 &codes::DESTROYED_UNIT_ALLOCATED,

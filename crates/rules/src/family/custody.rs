@@ -80,6 +80,16 @@ fn check_unused(c: &mut Context<'_>, unit: &Unit, path: String) {
 pub(super) fn accepted(c: &mut Context<'_>, e: &pb::CustodyAccepted) {
     let units = units(c);
     let at = facility(c);
+    for (number, unit_id) in e.unit_ids.iter().enumerate() {
+        let id = Id16(id16(unit_id));
+        c.demand(
+            units.iter().any(|unit| unit.id == id),
+            &UNIT_UNKNOWN,
+            || format!("unit {id}"),
+            || "a unit of the lots named".to_owned(),
+            || field(format!("custody_accepted.unit_ids[{number}]")),
+        );
+    }
     let transfer = Id16(id16(&e.transfer_id));
     let seal_of = |unit: &Unit| at.and_then(|at| unit.custody.expected_seal(&transfer, &at).map(str::to_owned));
     let exists = |unit: &&Unit| unit.processing != Processing::Destroyed;

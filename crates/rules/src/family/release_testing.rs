@@ -104,11 +104,12 @@ pub(crate) fn verdict(report: &pb::TestResultReported, test: &pb::LotTest) -> Ou
 pub(super) fn sample_taken(c: &mut Context<'_>, e: &pb::SampleTaken) {
     let lot = lot(c);
     let id = Id16(id16(&e.sample_id));
+    let is_coded = lot.samples.values().any(|sample| sample.code == e.sample_code);
     c.demand(
-        !lot.samples.contains_key(&id),
+        !lot.samples.contains_key(&id) && !is_coded,
         &codes::CULTURE_ID_REUSED,
-        || format!("sample {id}, which exists"),
-        || "a new id".to_owned(),
+        || format!("sample {} ({id}), which exists", e.sample_code),
+        || "a new id and a new code".to_owned(),
         || field("sample_taken.sample_id"),
     );
     let source = e.source_id.as_deref().map(|s| Id16(id16(s)));

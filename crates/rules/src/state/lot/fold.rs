@@ -218,8 +218,11 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
             }
         }
         Event::AllocationReleased(e) => {
-            for unit in each(lot, &e.unit_ids).filter(|unit| unit.is_frozen()) {
-                unit.processing = Processing::Stored;
+            // What was sampled or came back for destruction meanwhile stays that, and is nobody's.
+            for unit in each(lot, &e.unit_ids).filter(|unit| unit.thaw.is_none()) {
+                if unit.is_frozen() {
+                    unit.processing = Processing::Stored;
+                }
                 unit.allocation = None;
                 unit.thaw_order = None;
             }
@@ -326,7 +329,7 @@ fn settled(lot: &mut Lot, e: &pb::HoldLifted) {
     if lot.upkeep.open_holds().any(|hold| hold.record_id == record) {
         return;
     }
-    for unit in lot.units.values_mut() {
+    for unit in lot.units.values_mut().filter(|unit| unit.processing != Processing::Destroyed) {
         if let Custody::Disputed { facility_id, record_id, taking_back: None } = unit.custody
             && record_id == record
         {
