@@ -16,7 +16,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRng, TestRunner};
 
 mod course;
+mod custody;
 mod naive;
+mod release;
 mod steps;
 
 use course::Course;
