@@ -204,7 +204,7 @@ impl<'a> Past<'a> {
                 folded.stream.fold(late);
                 folded.has_late = true;
             }
-            folded.stream.fold(&self.versions.of_entry(&entry));
+            folded.stream.fold_version(&entry, &self.versions);
             folded.place += 1;
         }
         // Whatever is judged happened after the late fact.

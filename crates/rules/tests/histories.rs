@@ -47,6 +47,8 @@ histories! {
     custody
     disposition
     disposition_without
+    operators
+    result_versions
     donor
     early_sterility
     emergency
