@@ -47,6 +47,7 @@ histories! {
     custody
     disposition
     disposition_without
+    late_facts
     operators
     result_versions
     donor
