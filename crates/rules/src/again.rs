@@ -56,10 +56,18 @@ pub(crate) fn after_change(c: &mut Context<'_>, target: &Entry, replacement: Opt
     tell(c, fallen);
 }
 
+/// The time that a recorded entry was judged at: the ledger's for a decision, whatever date the decision bears (law 2).
+fn judged_at_ms(entry: &Entry) -> i64 {
+    let is_decision = entry.event().is_some_and(|event| table::category(event) == Category::Authorisation);
+    if is_decision { entry.recorded_at_ms } else { entry.occurred_at_ms() }
+}
+
 /// Flags each record that does not stand up any more beside a fact that is dated before it and comes after it. Nothing is done unless a
-/// decision was taken in between: until then later facts are judged when it is.
+/// decision was recorded in between: until then later facts are judged when it is.
 pub(crate) fn after_late_fact(c: &mut Context<'_>) {
-    let Some(event) = c.event().filter(|event| table::is_amendable(event)) else { return };
+    // A deviation cannot be amended; one that comes late counts against the decisions after it all the same.
+    let says_something = |event: &&Event| table::is_amendable(event) || matches!(event, Event::DeviationOpened(_));
+    let Some(event) = c.event().filter(says_something) else { return };
     let at_ms = c.occurred_at_ms;
     let is_decided =
         reached(c.view, c.record).iter().any(|stream| stream.upkeep().decided_at_ms.is_some_and(|decided| decided > at_ms));
@@ -78,7 +86,7 @@ pub(crate) fn after_late_fact(c: &mut Context<'_>) {
         signings: c.signings.to_vec(),
     });
     let versions = known_versions(c.view, &late);
-    let later = entries_of(c.view, &late, |entry| entry.occurred_at_ms() > at_ms);
+    let later = entries_of(c.view, &late, |entry| judged_at_ms(entry) > at_ms);
     let before = Past::new(c.view, versions.clone(), None);
     let fallen = compare(&later, &before, &Past::new(c.view, versions, Some(late)));
     tell(c, fallen);
@@ -216,11 +224,11 @@ impl<'a> Past<'a> {
             if entry.index >= self.before.get() {
                 break;
             }
-            if let Some(late) = late.filter(|late| !folded.has_late && entry.occurred_at_ms() > late.occurred_at_ms()) {
+            if let Some(late) = late.filter(|late| !folded.has_late && judged_at_ms(&entry) > late.occurred_at_ms()) {
                 folded.stream.fold(late);
                 folded.has_late = true;
             }
-            folded.stream.fold(&self.versions.of_entry(&entry));
+            folded.stream.fold_version(&entry, &self.versions);
             folded.place += 1;
         }
         // Whatever is judged happened after the late fact.

@@ -3,6 +3,7 @@
 //! A state is computed from the accepted records of one stream alone, in their order, and can be thrown away and folded again. Folding
 //! is total: whatever was accepted, flagged or not, can be folded.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use marrowline_record::entry::Entry;
@@ -85,7 +86,7 @@ impl Stream {
         let versions = Versions::of(&entries);
         let mut again = self.before_its_first();
         for entry in &entries {
-            again.fold(&versions.of_entry(entry));
+            again.fold_version(entry, &versions);
         }
         *self = again;
         Some(())
@@ -106,7 +107,16 @@ impl Stream {
         Stream::new(self.upkeep().kind, id)
     }
 
-    /// Folds a record, or the version of it that counts.
+    /// Folds the version of a record that counts, and what the first one leaves behind all the same.
+    pub(crate) fn fold_version(&mut self, entry: &Entry, versions: &Versions) {
+        let version = versions.of_entry(entry);
+        self.fold(&version);
+        if let (Stream::Lot(lot), Cow::Owned(_)) = (self, version) {
+            Arc::make_mut(lot).fold_first_version(entry);
+        }
+    }
+
+    /// Folds a record as it is.
     pub(crate) fn fold(&mut self, entry: &Entry) {
         match self {
             Stream::Authority(state) => Arc::make_mut(state).fold(entry),

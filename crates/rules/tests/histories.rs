@@ -47,6 +47,9 @@ histories! {
     custody
     disposition
     disposition_without
+    late_facts
+    operators
+    result_versions
     donor
     doubt
     doubt_dose

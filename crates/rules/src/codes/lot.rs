@@ -38,8 +38,8 @@ crate::codes! {
     443 RESULT_UNIT_DIFFERS Flag [deviation Minor] (Lot, Specification) "a number is in the criterion's unit" => "report it in the criterion's unit; this report counts as not performed";
     444 INCUBATION_INCOMPLETE Flag [deviation Minor] (Lot, Specification) "a test with an incubation states inoculation and reading, at least the incubation apart" => "read it again after the incubation; this report counts as not performed";
     445 OUT_OF_SPECIFICATION Flag [deviation Critical holds Lot] (Lot, Specification) "a valid result satisfies its criterion" => "QA investigates; the lot is held, and every unit of it";
-    446 POSITIVE_AFTER_RELEASE Flag [deviation Critical recalls Lot] (Lot, Specification) "no released lot has a result out of specification" => "the recall is open: trace every unit, dose and subject of the lot, and close it with their list";
-    447 RETESTS_EXCEEDED Flag [deviation Major] (Lot, Specification) "a test is repeated at most as often as the specification allows" => "QA judges the deviation";
+    446 POSITIVE_AFTER_RELEASE Flag [deviation Critical recalls Lot] (Lot, Specification) "no lot that was released, exceptionally or otherwise, has a result out of specification" => "the recall is open: trace every unit, dose and subject of the lot, and close it with their list";
+    447 RETESTS_EXCEEDED Flag [deviation Major] (Lot, Specification) "a test is repeated at most as often as the specification allows" => "QA judges the deviation; the result passes no test";
     450 RESULT_UNKNOWN Gate [] (Lot) "a reviewed result was reported on this lot" => "check the record id of the report";
     451 RESULT_ALREADY_REVIEWED Gate [] (Lot) "a result is reviewed once" => "nothing; the review stands";
     452 ANALYST_IS_REVIEWER Gate [] (Lot, Authority) "nobody reviews their own result" => "let another reviewer sign";
@@ -103,5 +103,9 @@ crate::codes! {
     567 READINGS_INCONSISTENT Flag [deviation Minor] () "the stated minimum and maximum are those of the readings" => "check the logger's software; the readings count";
     568 TEMPERATURE_ABOVE_LIMIT Flag [deviation Major holds units] (Lot, Specification) "what is kept is warmer than the specification's storage limit for no longer than it allows" => "QA decides about the units with the stability data, and lifts the hold or has them destroyed";
     569 READINGS_MISSING Gate [] (Lot, Specification, Equipment) "where the specification asks for readings, a unit was kept in devices whose readings leave no gap" => "log the readings of the time that is missing, or name the device where the unit was placed, by an amendment" since 2;
+    570 INCUBATION_TIMES_IMPOSSIBLE Flag [deviation Major] (Lot, Specification) "a test with an incubation is inoculated after its sample was taken, and read before it is reported" => "amend the times with the source document; until then this report counts as not performed";
+    571 RESULT_KIND_DIFFERS Flag [deviation Major holds Lot] (Lot, Specification) "a result is of the kind that its criterion asks for: a number for a limit, absent or present for these" => "report what the criterion asks for; QA finds out what was seen and resolves the hold";
+    572 RETEST_DOES_NOT_COUNT Gate [] (Lot, Specification) "a result beyond the repetitions that the specification allows passes no test" => "waive the test if it is waivable, reject the lot, or have units released exceptionally";
+    573 STERILITY_CRITERION_NOT_ABSENT Gate [] () "sterility and mycoplasma ask for absence" => "set the criterion to ABSENT";
     590 MATERIAL_UNFIT_AFTERWARDS Gate [] (Lot, Facility, Equipment) "what a lot was made with was fit for use, by what is known today" => "open a deviation on the lot about what was learned, and let QA close it with cause and effect";
 }

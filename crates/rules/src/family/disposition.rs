@@ -1,15 +1,16 @@
 //! QA and the qualified person decide on a lot.
 
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{self, Disposition, ReleaseStage, Severity};
 
 use super::lot::{field, lot, specification};
-use super::release_testing::{self, Outcome, accepted, criterion_in_words, describe, verdict};
+use super::release_testing::{Outcome, Reading, accepted, criterion_in_words, describe, is_within_retests, plain_outcome};
 use super::specification::is_never_waivable;
 use crate::codes::lot as codes;
 use crate::context::Context;
 use crate::finding::Look;
 use crate::state::Lot;
+use crate::state::lot::ReportedResult;
 
 pub(super) fn decided(c: &mut Context<'_>, e: &pb::LotDispositionDecided) {
     // Rejecting is a stop: nothing stands in its way.
@@ -45,8 +46,7 @@ pub(super) fn decided(c: &mut Context<'_>, e: &pb::LotDispositionDecided) {
 fn check_tests(c: &mut Context<'_>, lot: &Lot, document: &pb::SpecificationPublished, e: &pb::LotDispositionDecided) {
     for (number, waiver) in e.waivers.iter().enumerate() {
         let test = document.tests.iter().find(|t| t.code == waiver.test_code);
-        let performed =
-            lot.results.iter().any(|r| r.test_code == waiver.test_code && r.invalidated.is_none() && says_something(r, test));
+        let performed = test.is_some_and(|test| is_performed(lot, document, test));
         let allowed = test.is_some_and(|t| t.waivable && !is_never_waivable(t.kind())) && !performed;
         c.demand(
             allowed,
@@ -59,49 +59,72 @@ fn check_tests(c: &mut Context<'_>, lot: &Lot, document: &pb::SpecificationPubli
     let is_final = e.disposition() == Disposition::Final;
     for test in document.tests.iter().filter(|t| is_final || t.stage() == ReleaseStage::Conditional) {
         let waived = test.waivable && e.waivers.iter().any(|w| w.test_code == test.code);
-        check_test(c, lot, test, waived);
+        check_test(c, lot, document, test, waived);
     }
 }
 
-fn says_something(result: &crate::state::lot::ReportedResult, test: Option<&pb::LotTest>) -> bool {
-    test.is_some_and(|t| verdict(&result.event, t) != Outcome::Indeterminate)
+/// Whether a result says something about the test, and counts.
+fn is_performed(lot: &Lot, document: &pb::SpecificationPublished, test: &pb::LotTest) -> bool {
+    let says_something = |r: &ReportedResult| {
+        r.test_code == test.code && r.invalidated.is_none() && Reading::of(lot, r).verdict(test) != Outcome::Indeterminate
+    };
+    failure(lot, test).is_some() || lot.results.iter().any(|r| says_something(r) && is_within_retests(lot, r, document))
+}
+
+/// A valid failure of the test: in words, and its record. Neither a reviewer's rejection nor an amendment or a void takes it away: that
+/// needs an assignable cause, established by two people who did not report it.
+fn failure(lot: &Lot, test: &pb::LotTest) -> Option<(String, RecordId)> {
+    let fails = |event: &pb::TestResultReported| event.test_code == test.code && plain_outcome(event, test) == Outcome::Failed;
+    let result = lot.results.iter().find(|r| r.invalidated.is_none() && fails(&r.event));
+    let version = || lot.result_versions.iter().find(|v| v.invalidated.is_none() && fails(&v.event));
+    let of_version = || version().map(|v| (format!("{}, as another version says", describe(&v.event)), v.record_id));
+    result.map(|r| (describe(&r.event), r.record_id)).or_else(of_version)
 }
 
 /// One test of the stage: a valid failure stands, however often it was repeated; otherwise one accepted result must satisfy.
-fn check_test(c: &mut Context<'_>, lot: &Lot, test: &pb::LotTest, waived: bool) {
-    // Not even a reviewer's rejection takes a failure away: that needs an assignable cause and two signatures.
-    let of_test = || lot.results.iter().filter(|r| r.test_code == test.code && r.invalidated.is_none());
-    if let Some(failed) = of_test().find(|r| verdict(&r.event, test) == Outcome::Failed) {
-        c.find(&codes::TEST_FAILED, describe(&failed.event), criterion_in_words(test), vec![Look::Record(failed.record_id)]);
+fn check_test(c: &mut Context<'_>, lot: &Lot, document: &pb::SpecificationPublished, test: &pb::LotTest, waived: bool) {
+    if let Some((found, record)) = failure(lot, test) {
+        c.find(&codes::TEST_FAILED, found, criterion_in_words(test), vec![Look::Record(record)]);
         return;
     }
     if waived {
         return;
     }
-    if accepted(lot, &test.code).any(|r| verdict(&r.event, test) == Outcome::Satisfied) {
+    let satisfies = |r: &&ReportedResult| Reading::of(lot, r).verdict(test) == Outcome::Satisfied;
+    let (counting, beyond): (Vec<_>, Vec<_>) = accepted(lot, &test.code).partition(|r| is_within_retests(lot, r, document));
+    if counting.iter().any(satisfies) {
         return;
     }
-    match accepted(lot, &test.code).find(|r| is_early_sterility(r, test)) {
-        Some(early) => c.find(
+    let of_test = |r: &&ReportedResult| r.test_code == test.code && r.invalidated.is_none();
+    let open = lot.results.iter().filter(of_test).find(|r| r.review.is_none() && is_within_retests(lot, r, document));
+    if let Some(early) = counting.iter().find(|r| is_early_sterility(lot, r, test)) {
+        c.find(
             &codes::STERILITY_READ_EARLY,
             describe(&early.event),
             format!("read {} s or more after inoculation", test.min_incubation_seconds.unwrap_or(0)),
             vec![Look::Record(early.record_id)],
-        ),
-        None => report_absence(c, test, of_test().find(|r| r.review.is_none())),
+        );
+    } else if let Some(late) = beyond.iter().find(|r| satisfies(r)).filter(|_| open.is_none()) {
+        c.find(
+            &codes::RETEST_DOES_NOT_COUNT,
+            format!("{}, repeated more often than allowed", describe(&late.event)),
+            format!("the first result and {} repetitions", document.max_retests.unwrap_or(0)),
+            vec![Look::Record(late.record_id)],
+        );
+    } else {
+        report_absence(c, test, open);
     }
 }
 
 /// A final sterility reading without growth that came too early to say so.
-fn is_early_sterility(result: &crate::state::lot::ReportedResult, test: &pb::LotTest) -> bool {
-    let no_growth = |(result, criterion)| release_testing::outcome(result, criterion) == Outcome::Satisfied;
+fn is_early_sterility(lot: &Lot, result: &ReportedResult, test: &pb::LotTest) -> bool {
     test.kind() == pb::TestKind::Sterility
         && test.stage() == ReleaseStage::Final
-        && result.event.result.as_ref().zip(test.criterion.as_ref()).is_some_and(no_growth)
-        && !release_testing::is_incubated(&result.event, test.min_incubation_seconds)
+        && plain_outcome(&result.event, test) == Outcome::Satisfied
+        && !Reading::of(lot, result).is_incubated(test)
 }
 
-fn report_absence(c: &mut Context<'_>, test: &pb::LotTest, open: Option<&crate::state::lot::ReportedResult>) {
+fn report_absence(c: &mut Context<'_>, test: &pb::LotTest, open: Option<&ReportedResult>) {
     match open {
         Some(result) => c.find(
             &codes::TEST_NOT_REVIEWED,
@@ -159,20 +182,24 @@ fn check_upkeep(c: &mut Context<'_>, lot: &Lot) {
     }
 }
 
-fn check_certifier(c: &mut Context<'_>, lot: &Lot) {
+/// Whoever certifies neither operated on the lot nor tested it, in whatever version.
+pub(super) fn check_certifier(c: &mut Context<'_>, lot: &Lot) {
     let workers: Vec<Id16> = lot
         .operated_by
         .iter()
         .map(|(key, _)| key)
         .chain(lot.results.iter().flat_map(|r| &r.analysts))
+        .chain(lot.result_versions.iter().flat_map(|v| &v.analysts))
         .filter_map(|key| c.authority.person_of(key))
         .collect();
-    let certifier = c.signers.iter().find(|s| s.meaning == pb::Meaning::Certified).and_then(|s| s.person_id);
-    c.demand(
-        certifier.is_none_or(|p| !workers.contains(&p)),
-        &codes::CERTIFIER_WORKED_ON_LOT,
-        || "the qualified person operated on the lot or tested it".to_owned(),
-        || "a qualified person who did neither".to_owned(),
-        || field("slots[1]"),
-    );
+    let certifier = c.signers.iter().find(|s| s.meaning == pb::Meaning::Certified).cloned();
+    let worked = certifier.filter(|s| s.person_id.is_some_and(|p| workers.contains(&p)));
+    if let Some(certifier) = worked {
+        c.find(
+            &codes::CERTIFIER_WORKED_ON_LOT,
+            "the qualified person operated on the lot or tested it",
+            "a qualified person who did neither",
+            field(format!("slots[{}]", certifier.slot)),
+        );
+    }
 }

@@ -39,6 +39,7 @@ pub(super) fn released(c: &mut Context<'_>, e: &pb::ExceptionalRelease) {
             || "a lot that was not rejected".to_owned(),
             || rejected.map(|(record, _)| Look::Record(record)).into_iter().collect(),
         );
+        super::disposition::check_certifier(c, lot);
     }
     if let Some(subject) = c.view.subject(&c.stream_id(StreamKind::Subject)) {
         Standing::of(c.view, &subject).everything(c.judged_at_ms()).into_context(c);

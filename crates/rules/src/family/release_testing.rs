@@ -10,6 +10,7 @@ use super::lot::{field, lot, specification};
 use crate::codes::lot as codes;
 use crate::context::Context;
 use crate::finding::Look;
+use crate::frame::AHEAD_LIMIT_MS;
 use crate::index::id16;
 use crate::state::Lot;
 use crate::state::lot::{Processing, ReportedResult};
@@ -36,8 +37,31 @@ pub fn outcome(result: &pb::TestResult, criterion: &pb::Criterion) -> Outcome {
         (CriterionKind::Reported, _) => Satisfied,
         (CriterionKind::Absent, ResultKind::Absent) | (CriterionKind::Present, ResultKind::Present) => Satisfied,
         (CriterionKind::Absent, ResultKind::Present) | (CriterionKind::Present, ResultKind::Absent) => Failed,
+        // A count of what has to be absent: more than none is growth, and none is for the analyst to call absent.
+        (CriterionKind::Absent, ResultKind::Quantitative) if is_more_than_none(result) => Failed,
         (CriterionKind::AtLeast | CriterionKind::AtMost, ResultKind::Quantitative) => quantitative(result, criterion),
         _ => Indeterminate,
+    }
+}
+
+fn is_more_than_none(result: &pb::TestResult) -> bool {
+    let zero = Decimal::parse("0");
+    let order = result.value.as_deref().and_then(Decimal::parse).zip(zero).map(|(value, zero)| value.cmp(&zero));
+    match result.comparator() {
+        Comparator::Equal => order == Some(Ordering::Greater),
+        Comparator::Greater | Comparator::AboveQuantification => order.is_some_and(|order| order != Ordering::Less),
+        _ => false,
+    }
+}
+
+/// Whether a result is of the kind that its criterion asks for. What is invalid fits every criterion.
+fn fits(result: ResultKind, criterion: CriterionKind) -> bool {
+    let is_number = result == ResultKind::Quantitative;
+    match criterion {
+        _ if matches!(result, ResultKind::Invalid | ResultKind::Unspecified) => true,
+        CriterionKind::Absent | CriterionKind::Present => !is_number,
+        CriterionKind::AtLeast | CriterionKind::AtMost => is_number,
+        CriterionKind::Reported | CriterionKind::Unspecified => true,
     }
 }
 
@@ -81,24 +105,79 @@ fn at_most(comparator: Comparator, order: Ordering) -> Outcome {
     }
 }
 
-/// Whether inoculation and reading are at least the incubation apart. Tests without incubation always are.
-pub(crate) fn is_incubated(report: &pb::TestResultReported, min_seconds: Option<u32>) -> bool {
-    let Some(min) = min_seconds else { return true };
-    match (&report.inoculated_at, &report.read_at) {
-        (Some(inoculated), Some(read)) => read.unix_ms.saturating_sub(inoculated.unix_ms) >= i64::from(min).saturating_mul(1_000),
-        _ => false,
+/// A report beside what the lot knows of its sample.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    /// What was reported.
+    report: &'a pb::TestResultReported,
+    /// When.
+    reported_at_ms: i64,
+    /// When its sample was taken; `None` if the lot has no such sample.
+    sampled_at_ms: Option<i64>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(lot: &Lot, report: &'a pb::TestResultReported, reported_at_ms: i64) -> Reading<'a> {
+        let sampled_at_ms = lot.samples.get(&Id16(id16(&report.sample_id))).map(|sample| sample.taken_at_ms);
+        Reading { report, reported_at_ms, sampled_at_ms }
+    }
+
+    /// Of a result that the lot has.
+    pub(crate) fn of(lot: &Lot, result: &'a ReportedResult) -> Reading<'a> {
+        Reading::new(lot, &result.event, result.reported_at_ms)
+    }
+
+    /// Whether inoculation and reading are at least the incubation apart. Tests without incubation always are.
+    pub(crate) fn is_incubated(&self, test: &pb::LotTest) -> bool {
+        let Some(min) = test.min_incubation_seconds else { return true };
+        match (&self.report.inoculated_at, &self.report.read_at) {
+            (Some(inoculated), Some(read)) => {
+                read.unix_ms.saturating_sub(inoculated.unix_ms) >= i64::from(min).saturating_mul(1_000)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the times of an incubation are possible: two moments far enough apart say nothing if one of them lies before the sample
+    /// was taken, or had not come when the reading was reported.
+    fn is_in_order(&self, test: &pb::LotTest) -> bool {
+        let latest = self.reported_at_ms.saturating_add(AHEAD_LIMIT_MS);
+        match (&self.report.inoculated_at, &self.report.read_at) {
+            (Some(inoculated), Some(read)) if test.min_incubation_seconds.is_some() => {
+                let is_after_sample = self.sampled_at_ms.is_none_or(|taken| taken <= inoculated.unix_ms);
+                is_after_sample && inoculated.unix_ms <= read.unix_ms && read.unix_ms <= latest
+            }
+            _ => true,
+        }
+    }
+
+    /// What the report says about its test. A positive is a positive however early it was read and whatever it was read from; a negative
+    /// needs its incubation and a sample of the lot.
+    pub(crate) fn verdict(&self, test: &pb::LotTest) -> Outcome {
+        let counts = self.sampled_at_ms.is_some() && self.is_incubated(test) && self.is_in_order(test);
+        match plain_outcome(self.report, test) {
+            Outcome::Satisfied if !counts => Outcome::Indeterminate,
+            other => other,
+        }
     }
 }
 
-/// What a report says about its test. A positive is a positive however early it was read; a negative needs its incubation.
-pub(crate) fn verdict(report: &pb::TestResultReported, test: &pb::LotTest) -> Outcome {
-    let (Some(result), Some(criterion)) = (&report.result, &test.criterion) else {
-        return Outcome::Indeterminate;
-    };
-    match outcome(result, criterion) {
-        Outcome::Satisfied if !is_incubated(report, test.min_incubation_seconds) => Outcome::Indeterminate,
-        other => other,
+/// What a report says about its criterion, whatever its sample and its incubation.
+pub(crate) fn plain_outcome(report: &pb::TestResultReported, test: &pb::LotTest) -> Outcome {
+    match (&report.result, &test.criterion) {
+        (Some(result), Some(criterion)) => outcome(result, criterion),
+        _ => Outcome::Indeterminate,
     }
+}
+
+/// Whether a result is one of the first of its test, as many as the specification allows. A failure stands beyond them as well.
+pub(crate) fn is_within_retests(lot: &Lot, result: &ReportedResult, document: &pb::SpecificationPublished) -> bool {
+    let place = lot.results.iter().filter(|r| r.test_code == result.test_code).position(|r| r.record_id == result.record_id);
+    place.is_none_or(|place| place <= retests(document))
+}
+
+fn retests(document: &pb::SpecificationPublished) -> usize {
+    usize::try_from(document.max_retests.unwrap_or(0)).unwrap_or(usize::MAX)
 }
 
 pub(super) fn sample_taken(c: &mut Context<'_>, e: &pb::SampleTaken) {
@@ -169,16 +248,11 @@ pub(super) fn reported(c: &mut Context<'_>, e: &pb::TestResultReported) {
         return;
     };
     check_unit(c, result, test);
-    c.demand(
-        result.kind() == ResultKind::Invalid || is_incubated(e, test.min_incubation_seconds),
-        &codes::INCUBATION_INCOMPLETE,
-        || "inoculation and reading missing or too close".to_owned(),
-        || format!("{} s apart or more", test.min_incubation_seconds.unwrap_or(0)),
-        || field("test_result_reported.read_at"),
-    );
+    check_kind(c, result, test);
+    check_incubation(c, &lot, e, test);
     check_outcome(c, &lot, e, test);
     let repeated = lot.results.iter().filter(|r| r.test_code == e.test_code).count();
-    let allowed = usize::try_from(document.max_retests.unwrap_or(0)).unwrap_or(usize::MAX);
+    let allowed = retests(&document);
     c.demand(
         repeated <= allowed,
         &codes::RETESTS_EXCEEDED,
@@ -200,14 +274,44 @@ fn check_unit(c: &mut Context<'_>, result: &pb::TestResult, test: &pb::LotTest) 
     );
 }
 
+fn check_kind(c: &mut Context<'_>, result: &pb::TestResult, test: &pb::LotTest) {
+    let wanted = test.criterion.as_ref().map_or(CriterionKind::Unspecified, |k| k.kind());
+    c.demand(
+        fits(result.kind(), wanted),
+        &codes::RESULT_KIND_DIFFERS,
+        || if result.kind() == ResultKind::Quantitative { "a number".to_owned() } else { "no number".to_owned() },
+        || criterion_in_words(test),
+        || field("test_result_reported.result.kind"),
+    );
+}
+
+fn check_incubation(c: &mut Context<'_>, lot: &Lot, e: &pb::TestResultReported, test: &pb::LotTest) {
+    let is_invalid = e.result.as_ref().is_some_and(|result| result.kind() == ResultKind::Invalid);
+    let reading = Reading::new(lot, e, c.occurred_at_ms);
+    c.demand(
+        is_invalid || reading.is_incubated(test),
+        &codes::INCUBATION_INCOMPLETE,
+        || "inoculation and reading missing or too close".to_owned(),
+        || format!("{} s apart or more", test.min_incubation_seconds.unwrap_or(0)),
+        || field("test_result_reported.read_at"),
+    );
+    c.demand(
+        is_invalid || reading.is_in_order(test),
+        &codes::INCUBATION_TIMES_IMPOSSIBLE,
+        || "an inoculation before the sample was taken, or a reading that was not made yet".to_owned(),
+        || "sampling, inoculation, reading and report in this order".to_owned(),
+        || field("test_result_reported.inoculated_at"),
+    );
+}
+
 fn check_outcome(c: &mut Context<'_>, lot: &Lot, e: &pb::TestResultReported, test: &pb::LotTest) {
-    if verdict(e, test) != Outcome::Failed {
+    if plain_outcome(e, test) != Outcome::Failed {
         return;
     }
     let found = describe(e);
     let allowed = criterion_in_words(test);
     c.find(&codes::OUT_OF_SPECIFICATION, found.clone(), allowed.clone(), field("test_result_reported.result"));
-    if let Some((record, pb::Disposition::Conditional | pb::Disposition::Final)) = lot.disposition {
+    if let Some(record) = lot.went_out() {
         c.find(&codes::POSITIVE_AFTER_RELEASE, found, allowed, vec![Look::Record(record)]);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use marrowline_record::id::Id16;
 use marrowline_record::pb::{self, CriterionKind, EvidenceKind, ReleaseStage, ResultKind, StreamKind, TestKind};
 
+use crate::codes::lot::STERILITY_CRITERION_NOT_ABSENT;
 use crate::codes::specification as codes;
 use crate::context::Context;
 use crate::finding::Look;
@@ -89,6 +90,7 @@ fn check_tests(c: &mut Context<'_>, e: &pb::SpecificationPublished) {
             || field(path.clone()),
         );
         check_criterion(c, test, &path);
+        check_absence(c, test, &path);
         c.demand(
             !(test.waivable && is_never_waivable(test.kind())),
             &codes::TEST_NEVER_WAIVABLE,
@@ -115,6 +117,18 @@ fn check_tests(c: &mut Context<'_>, e: &pb::SpecificationPublished) {
             || field("tests"),
         );
     }
+}
+
+/// No growth is all that these tests can ask for: any other criterion would pass a contaminated lot.
+fn check_absence(c: &mut Context<'_>, test: &pb::LotTest, path: &str) {
+    let criterion = test.criterion.as_ref().map_or(CriterionKind::Unspecified, |criterion| criterion.kind());
+    c.demand(
+        !matches!(test.kind(), TestKind::Sterility | TestKind::Mycoplasma) || criterion == CriterionKind::Absent,
+        &STERILITY_CRITERION_NOT_ABSENT,
+        || format!("{} asks for {}", test.code, crate::frame::words(criterion.as_str_name()).replace("KIND_", "")),
+        || "ABSENT".to_owned(),
+        || field(format!("{path}.criterion")),
+    );
 }
 
 fn check_criterion(c: &mut Context<'_>, test: &pb::LotTest, path: &str) {

@@ -1,7 +1,8 @@
 //! Late entries: a fact that is entered after the limit of its protocol or specification is kept and flagged.
 
 use marrowline_record::id::Id16;
-use marrowline_record::pb::StreamKind;
+use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{StreamKind, VersionRef};
 
 use crate::codes::frame as codes;
 use crate::context::Context;
@@ -9,28 +10,29 @@ use crate::finding::Look;
 use crate::index::id16;
 use crate::table::Category;
 
-/// The shortest limit of the documents that govern the streams of the record. A donor has none before a lot is made from it.
+/// The shortest limit of the documents that govern the streams of the record. A donor has none before a lot is made from it; a lot or
+/// subject that the record itself opens has those that the record names.
 fn limit_seconds(c: &Context<'_>) -> Option<u32> {
-    let of_stream = |kind: StreamKind, id: Id16| match kind {
-        StreamKind::Lot => {
-            let lot = c.view.lot(&id)?;
-            let (_, opened) = lot.opened.as_ref()?;
-            let document = opened.specification.as_ref()?;
-            let specification = c.view.specification(&Id16(id16(&document.id)))?;
-            specification.version(document.version).map(|s| s.late_entry_limit_seconds)
-        }
-        StreamKind::Subject => {
-            let (id, version) = c.view.subject(&id)?.protocol()?;
-            c.view.protocol(&id)?.version(version).map(|p| p.late_entry_limit_seconds)
-        }
-        StreamKind::Donor => {
+    let of_specification = |document: &VersionRef| {
+        let specification = c.view.specification(&Id16(id16(&document.id)))?;
+        specification.version(document.version).map(|s| s.late_entry_limit_seconds)
+    };
+    let of_protocol = |id: Id16, version: u32| c.view.protocol(&id)?.version(version).map(|p| p.late_entry_limit_seconds);
+    let of_stream = |kind: StreamKind, id: Id16| match (kind, c.event()) {
+        (StreamKind::Lot, event) => match (c.view.lot(&id).and_then(|lot| lot.specification().cloned()), event) {
+            (None, Some(Event::LotOpened(e))) => of_specification(e.specification.as_ref()?),
+            (document, _) => of_specification(document.as_ref()?),
+        },
+        (StreamKind::Subject, event) => match (c.view.subject(&id).and_then(|subject| subject.protocol()), event) {
+            (None, Some(Event::SubjectConsented(e))) => {
+                let document = e.protocol.as_ref()?;
+                of_protocol(Id16(id16(&document.id)), document.version)
+            }
+            (document, _) => document.and_then(|(id, version)| of_protocol(id, version)),
+        },
+        (StreamKind::Donor, _) => {
             let donor = c.view.donor(&id)?;
-            donor.lots.iter().find_map(|lot| {
-                let lot = c.view.lot(lot)?;
-                let document = lot.opened.as_ref()?.1.specification.clone()?;
-                let specification = c.view.specification(&Id16(id16(&document.id)))?;
-                specification.version(document.version).map(|s| s.late_entry_limit_seconds)
-            })
+            donor.lots.iter().find_map(|lot| of_specification(c.view.lot(lot)?.specification()?))
         }
         _ => None,
     };

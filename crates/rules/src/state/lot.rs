@@ -14,6 +14,9 @@ use crate::state::lot::labels::LabelBatch;
 pub mod container;
 pub(crate) mod fold;
 pub mod labels;
+pub mod results;
+
+pub use results::{ReportedResult, ResultVersion};
 
 /// What was done with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,25 +196,6 @@ pub struct Sample {
     pub taken_at_ms: i64,
 }
 
-/// A reported result.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReportedResult {
-    /// The record.
-    pub record_id: RecordId,
-    /// The sample.
-    pub sample_id: Id16,
-    /// The test's code.
-    pub test_code: String,
-    /// The result as reported.
-    pub event: pb::TestResultReported,
-    /// Who reported it.
-    pub analysts: Vec<marrowline_record::id::KeyId>,
-    /// The review with its decision.
-    pub review: Option<(RecordId, pb::ReviewDecision)>,
-    /// The record that found a laboratory cause: the result says nothing.
-    pub invalidated: Option<RecordId>,
-}
-
 /// What a step of manufacture was done with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MaterialsUse {
@@ -248,8 +232,12 @@ pub struct Lot {
     pub samples: BTreeMap<Id16, Sample>,
     /// Results in the order in which they were reported.
     pub results: Vec<ReportedResult>,
+    /// What each version of the results that were amended or voided said.
+    pub result_versions: Vec<ResultVersion>,
     /// The last disposition.
     pub disposition: Option<(RecordId, Disposition)>,
+    /// The last disposition that released it, whatever was decided afterwards.
+    pub released: Option<RecordId>,
     /// What each step was done with, in order.
     pub materials: Vec<MaterialsUse>,
     /// Units that were released for one subject, whatever the disposition: unit, subject, record.
@@ -258,7 +246,7 @@ pub struct Lot {
     pub labels: BTreeMap<Id16, LabelBatch>,
     /// Cells that all seedings together took from the isolation: seeded, sampled, discarded or lost.
     pub cells_taken_from_isolation: u128,
-    /// Keys that signed a manufacturing step of it (operators and verifying operators), with the record.
+    /// Keys that signed an operator's work on it (manufacture, sampling, thawing, destroying), voided or not, with the record.
     pub operated_by: Vec<(marrowline_record::id::KeyId, RecordId)>,
     /// Holds, deviations, signatures.
     pub upkeep: Upkeep,
@@ -278,7 +266,9 @@ impl Lot {
             units: BTreeMap::new(),
             samples: BTreeMap::new(),
             results: Vec::new(),
+            result_versions: Vec::new(),
             disposition: None,
+            released: None,
             materials: Vec::new(),
             exceptional: Vec::new(),
             labels: BTreeMap::new(),
@@ -292,6 +282,19 @@ impl Lot {
     pub fn fold(&mut self, entry: &Entry) {
         self.upkeep.fold(entry);
         fold::fold(self, entry);
+    }
+
+    /// Keeps of a record that was amended or voided what no later version undoes: who worked on the lot, and what a result said.
+    pub(crate) fn fold_first_version(&mut self, entry: &Entry) {
+        fold::first_version(self, entry);
+    }
+
+    /// The record that let cells of the lot go out: its release, an exceptional one, or the assignment of a unit that was dispensed.
+    pub fn went_out(&self) -> Option<RecordId> {
+        let exceptional = self.exceptional.first().map(|(_, _, record)| *record);
+        let dispensed = |unit: &&Unit| unit.processing >= Processing::Dispensed && !unit.dose_ids.is_empty();
+        let of_unit = |unit: &Unit| unit.allocation.map_or(unit.filled_by, |allocation| allocation.record_id);
+        self.released.or(exceptional).or_else(|| self.units.values().find(dispensed).map(of_unit))
     }
 
     /// The last disposition's decision.

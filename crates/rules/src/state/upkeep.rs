@@ -147,7 +147,7 @@ pub struct Upkeep {
     pub facilities: BTreeSet<Id16>,
     /// The latest versions of records that were amended or voided.
     pub amended: BTreeMap<RecordId, Version>,
-    /// The latest moment that an authorisation of the stream is dated at.
+    /// The latest moment at which an authorisation of the stream was recorded.
     pub decided_at_ms: Option<i64>,
 }
 
@@ -225,7 +225,7 @@ impl Upkeep {
         self.fold_effects(entry);
         self.fold_owed(entry);
         if entry.event().is_some_and(|event| table::category(event) == table::Category::Authorisation) {
-            self.decided_at_ms = self.decided_at_ms.max(Some(entry.occurred_at_ms()));
+            self.decided_at_ms = self.decided_at_ms.max(Some(entry.recorded_at_ms));
         }
         match &entry.record.event {
             Some(Event::DeviationOpened(e)) => self.open(entry, DEVIATION_OPENED, e.severity(), &e.description),

@@ -160,6 +160,7 @@ pub(in crate::family) fn unit() -> Unit {
 pub(in crate::family) fn endotoxin() -> ReportedResult {
     ReportedResult {
         record_id: record_id(24),
+        reported_at_ms: 0,
         sample_id: OTHER,
         test_code: "ENDO".to_owned(),
         event: pb::TestResultReported {

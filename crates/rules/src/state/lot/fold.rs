@@ -6,7 +6,7 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, SampleSource, StreamKind};
 
 use super::{
-    Allocation, Culture, Harvest, Lot, MaterialsUse, Processing, ReportedResult, Sample, Thaw, ThawOrder, Unit, container, labels,
+    Allocation, Culture, Harvest, Lot, MaterialsUse, Processing, Sample, Thaw, ThawOrder, Unit, container, labels, results,
 };
 use crate::index::id16;
 use crate::state::custody::Custody;
@@ -27,6 +27,9 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
             materials: named.cloned().unwrap_or_default(),
         });
     }
+    if is_operators_work(event, entry) {
+        operated(lot, entry);
+    }
     match event {
         Event::LotOpened(e) => {
             if lot.opened.is_none() {
@@ -34,59 +37,33 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
                 lot.facility_id = signing_facility(entry);
                 lot.donor_id = Some(Id16(entry.stream_id(StreamKind::Donor)));
             }
-            operated(lot, entry);
         }
         Event::MncIsolated(e) => {
             if lot.isolation.is_none() {
                 lot.isolation = Some((entry.record_id(), e.clone()));
             }
-            operated(lot, entry);
         }
         Event::CultureSeeded(_) | Event::Passaged(_) | Event::Harvested(_) | Event::UnitsFilled(_) => {
-            manufacture(lot, entry, event);
-            operated(lot, entry);
-        }
-        // A signature that is added to a manufacturing step makes its signer one of the lot's operators.
-        Event::SignatureAdded(_) => {
-            if entry.record.slots.iter().any(|s| matches!(s.role(), pb::Role::Operator | pb::Role::VerifyingOperator)) {
-                operated(lot, entry);
-            }
+            manufacture(lot, entry, event)
         }
         Event::HoldLifted(e) => settled(lot, e),
         Event::SampleTaken(e) => sampled(lot, entry, e),
-        Event::TestResultReported(e) => lot.results.push(ReportedResult {
-            record_id: entry.record_id(),
-            sample_id: id(&e.sample_id),
-            test_code: e.test_code.clone(),
-            event: e.clone(),
-            analysts: entry.signings.iter().map(|s| s.key_id).collect(),
-            review: None,
-            invalidated: None,
-        }),
-        Event::TestResultReviewed(e) => {
-            let reported = id16(&e.reported_record_id);
-            for result in lot.results.iter_mut().filter(|r| r.record_id.0 == reported) {
-                result.review.get_or_insert((entry.record_id(), e.decision()));
-            }
+        Event::TestResultReported(_) | Event::TestResultReviewed(_) | Event::ResultInvalidated(_) | Event::RecordAmended(_) => {
+            results::fold(lot, entry, event);
         }
-        Event::ResultInvalidated(e) => {
-            let reported = id16(&e.reported_record_id);
-            for result in lot.results.iter_mut().filter(|r| r.record_id.0 == reported) {
-                result.invalidated.get_or_insert(entry.record_id());
-            }
-        }
-        Event::MediumChanged(_) => operated(lot, entry),
-        Event::LabelsPrinted(_) | Event::LabelsApplied(_) | Event::LabelsReconciled(_) => {
-            labels::fold(lot, entry, event);
-            operated(lot, entry);
-        }
+        Event::LabelsPrinted(_) | Event::LabelsApplied(_) | Event::LabelsReconciled(_) => labels::fold(lot, entry, event),
         Event::ExceptionalRelease(e) => {
             let (subject_id, record_id) = (Id16(entry.stream_id(pb::StreamKind::Subject)), entry.record_id());
             let units = e.unit_ids.iter().map(|unit| Id16(id16(unit))).filter(|unit| lot.units.contains_key(unit));
             let released: Vec<_> = units.map(|unit| (unit, subject_id, record_id)).collect();
             lot.exceptional.extend(released);
         }
-        Event::LotDispositionDecided(e) => lot.disposition = Some((entry.record_id(), e.disposition())),
+        Event::LotDispositionDecided(e) => {
+            lot.disposition = Some((entry.record_id(), e.disposition()));
+            if matches!(e.disposition(), pb::Disposition::Conditional | pb::Disposition::Final) {
+                lot.released = Some(entry.record_id());
+            }
+        }
         _ => units(lot, entry, event),
     }
 }
@@ -96,6 +73,36 @@ fn signing_facility(entry: &Entry) -> Option<Id16> {
     let first = entry.signings.first()?;
     let slot = entry.record.slots.get(usize::from(first.slot))?;
     Some(id(&slot.facility_id))
+}
+
+/// Whoever signs one of these has had the lot in their hands.
+fn is_operators_work(event: &Event, entry: &Entry) -> bool {
+    match event {
+        Event::LotOpened(_) | Event::MncIsolated(_) | Event::CultureSeeded(_) | Event::MediumChanged(_) => true,
+        Event::Passaged(_) | Event::Harvested(_) | Event::UnitsFilled(_) | Event::SampleTaken(_) => true,
+        Event::LabelsPrinted(_) | Event::LabelsApplied(_) | Event::LabelsReconciled(_) => true,
+        Event::UnitsThawed(_) | Event::UnitsDestroyed(_) => true,
+        // A signature that is added to an operator's work makes its signer one of the lot's operators.
+        Event::SignatureAdded(_) => {
+            entry.record.slots.iter().any(|s| matches!(s.role(), pb::Role::Operator | pb::Role::VerifyingOperator))
+        }
+        _ => false,
+    }
+}
+
+/// What stays of a record that was amended or voided since.
+pub(super) fn first_version(lot: &mut Lot, entry: &Entry) {
+    let Some(event) = entry.event() else {
+        return;
+    };
+    // An amended record has been folded, with its signatures, as the version that counts.
+    let is_known = lot.operated_by.iter().any(|(_, record)| *record == entry.record_id());
+    if is_operators_work(event, entry) && !is_known {
+        operated(lot, entry);
+    }
+    if let Event::TestResultReported(e) = event {
+        results::first_version(lot, entry, e);
+    }
 }
 
 fn operated(lot: &mut Lot, entry: &Entry) {
