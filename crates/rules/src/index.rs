@@ -49,6 +49,8 @@ pub enum IndexKey {
         /// The lot.
         lot: [u8; 16],
     },
+    /// The subject of an order; value: the subject's id.
+    Order([u8; 16]),
     /// A human code of a kind of thing (donor, lot, subject, unit, dose, facility, trial registration); value: the thing's id.
     Code {
         /// One of the `CODE_*` constants.
@@ -120,6 +122,10 @@ impl IndexKey {
                 out.extend_from_slice(thing);
                 out.extend_from_slice(lot);
             }
+            IndexKey::Order(id) => {
+                out.push(21);
+                out.extend_from_slice(id);
+            }
             IndexKey::Code { kind, code } => {
                 out.push(6);
                 out.push(*kind);
@@ -185,6 +191,7 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
                 first(code(CODE_UNIT, &unit.unit_code), id);
             }
         }
+        Event::DoseOrdered(e) => first(IndexKey::Order(id16(&e.order_id)), entry.stream_id(Subject)),
         Event::DosePrepared(e) => {
             let id = id16(&e.dose_id);
             first(IndexKey::Dose(id), entry.stream_id(Subject));

@@ -71,6 +71,7 @@ histories! {
     subject_records
     order
     dose
+    weighing
     doses
     two_donors
     endotoxin

@@ -61,4 +61,5 @@ crate::codes! {
     829 OVERRIDE_USED Flag [deviation Critical] (Subject) "a decision meets every gate without an override" => "QA ratifies the override within 24 h and closes the deviation";
     830 OVERRIDE_UNKNOWN Gate [] (Subject) "an override that is ratified was signed for this subject, and is ratified once" => "name the record of an override that is not ratified yet";
     831 OVERRIDE_RATIFIED_LATE Flag [deviation Major] (Subject) "QA ratifies an override within 24 h" => "nothing; the ratification is kept and listed as late";
+    840 WEIGHING_MISSING Gate [deviation Major] (Subject) "the weighing that an order rests on is a weighing of the subject that counts" => "weigh the subject and let an investigator order again";
 }

@@ -75,6 +75,13 @@ pub struct Allocation {
     pub subject_id: Id16,
 }
 
+impl Allocation {
+    /// Whether it is to this order of this subject.
+    pub fn is_to(&self, subject_id: &Id16, order_id: &Id16) -> bool {
+        self.subject_id == *subject_id && self.order_id == *order_id
+    }
+}
+
 /// One container.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unit {

@@ -113,13 +113,17 @@ pub(in crate::family) fn unallocated(f: &mut Findings, view: &dyn View, unit: &U
     );
 }
 
-/// The unit is allocated to this order.
-pub(in crate::family) fn allocated_to(f: &mut Findings, unit: &Unit, order_id: &Id16) {
+/// The unit is allocated to this order of this subject: an order's id alone does not say whose it is.
+pub(in crate::family) fn allocated_to(f: &mut Findings, unit: &Unit, subject_id: &Id16, order_id: &Id16) {
     let allocation = unit.allocation;
     f.demand(
-        allocation.is_some_and(|allocation| allocation.order_id == *order_id),
+        allocation.is_some_and(|allocation| allocation.is_to(subject_id, order_id)),
         &code::UNIT_NOT_ALLOCATED,
         || match allocation {
+            // Whose it is, is not for everybody to read.
+            Some(allocation) if allocation.order_id == *order_id => {
+                format!("unit `{}`, allocated to another subject", unit.code)
+            }
             Some(allocation) => format!("unit `{}`, allocated to order {}", unit.code, allocation.order_id),
             None => format!("unit `{}`, allocated to no order", unit.code),
         },

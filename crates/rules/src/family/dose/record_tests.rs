@@ -102,6 +102,9 @@ fn targets_are_inclusive() {
 fn an_order_is_refused_for_each_reason() {
     let spoiled: &[Spoil<World>] = &[
         (&["ORDER_ID_USED"], |w| w.subject().orders = subject().orders),
+        (&["ORDER_ID_USED"], |w| {
+            w.lookups.insert(IndexKey::Order(ORDER.0), OTHER.0);
+        }),
         (&["WEIGHING_NOT_LATEST"], |w| w.subject().weighings.push(weighing(36, 70_000))),
         (&["WEIGHING_TOO_OLD"], |w| w.subject().weighings[0].weighed_at_ms = NOW_MS - 24 * HOUR_MS - 1),
         (&["ABOVE_24_HOUR_CAP"], |w| w.earlier(NOW_MS - 23 * HOUR_MS, 132_222_223)),
@@ -148,6 +151,7 @@ fn an_allocation_is_refused_for_each_reason() {
         (&["ORDER_UNKNOWN"], |w| w.subject().orders.clear()),
         (&["ORDER_CLOSED"], |w| w.subject().orders[0].dose_id = Some(DOSE)),
         (&["WEIGHT_CHANGED"], |w| w.subject().weighings.push(weighing(36, 77_001))),
+        (&["WEIGHING_MISSING"], |w| w.subject().weighings.clear()),
         (&["ARM_WITHOUT_CELLS"], |w| w.subject().randomised.as_mut().unwrap().arm = 1),
         (&["UNIT_NOT_STORED"], |w| w.unit().processing = Processing::Filled),
         (&["UNIT_USED_FOR_TESTING", "UNIT_NOT_STORED"], |w| w.unit().processing = Processing::Sampled),
@@ -188,6 +192,12 @@ fn a_thaw_is_ordered_by_whom_it_concerns() {
     elsewhere.unit().custody = crate::state::custody::Custody::Held { facility_id: OTHER };
     assert_eq!(thaw(&elsewhere, Role::Pharmacist, Patient, true), ["UNIT_NOT_IN_CUSTODY"]);
     assert_eq!(thaw(&before_preparation(), Role::Pharmacist, Patient, true), ["UNIT_ALREADY_THAWED"]);
+    let mut heavier = before_thaw();
+    heavier.subject().weighings.push(weighing(36, 77_001));
+    assert_eq!(thaw(&heavier, Role::Pharmacist, Patient, true), ["WEIGHT_CHANGED"]);
+    let mut unweighed = before_thaw();
+    unweighed.subject().weighings.clear();
+    assert_eq!(thaw(&unweighed, Role::Pharmacist, Patient, true), ["WEIGHING_MISSING"]);
 }
 
 #[test]
@@ -246,6 +256,7 @@ fn a_preparation_is_flagged_for_each_reason() {
         (&["ORDER_UNKNOWN"], |w| w.subject().orders.clear()),
         (&["ORDER_CLOSED"], |w| w.subject().orders[0].dose_id = Some(OTHER)),
         (&["UNIT_NOT_ALLOCATED"], |w| w.unit().allocation = None),
+        (&["UNIT_NOT_ALLOCATED"], |w| w.unit().allocation.as_mut().unwrap().subject_id = OTHER),
         (&["UNIT_NOT_THAWED"], |w| w.unit().thaw = None),
         (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = vec![OTHER]),
         (&["DOSE_EXPIRY_WRONG"], |w| w.unit().thaw.as_mut().unwrap().thawed_at_ms += 1),

@@ -1,7 +1,5 @@
 //! Rules about thaws.
 
-use std::collections::BTreeSet;
-
 use marrowline_record::id::Id16;
 use marrowline_record::pb::{self, Role, ThawPurpose};
 
@@ -9,7 +7,7 @@ use crate::codes::dose as code;
 use crate::context::Context;
 use crate::family::dose::case::{Sight, sights};
 use crate::family::dose::findings::{Findings, field, thing};
-use crate::family::dose::{order, portions};
+use crate::family::dose::{order, portions, weight};
 use crate::family::subject::standing::Standing;
 use crate::index::id16;
 
@@ -24,7 +22,9 @@ pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) 
     portions::named_once(&mut f, e.unit_ids.iter().map(|unit| Id16(id16(unit))));
     portions::lots_extended(c, &mut f, &sights);
     let facility = c.signers.first().map(|signer| signer.facility_id);
-    let mut subjects = BTreeSet::new();
+    let allocations = sights.iter().filter_map(Sight::seen).filter_map(|seen| seen.unit.allocation);
+    // The record names no subject: it is the one whose order has the first of these units, and all of them are to be of that order.
+    let subject_id = order_id.and_then(|order_id| allocations.into_iter().find(|a| a.order_id == order_id)).map(|a| a.subject_id);
     for seen in sights.iter().filter_map(Sight::seen) {
         portions::frozen(&mut f, &seen.unit);
         if let Some(facility) = &facility {
@@ -32,11 +32,10 @@ pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) 
         }
         match &order_id {
             Some(order_id) if for_patient => {
-                portions::allocated_to(&mut f, &seen.unit, order_id);
+                let subject_id = subject_id.unwrap_or(Id16([0; 16]));
+                portions::allocated_to(&mut f, &seen.unit, &subject_id, order_id);
                 // A unit cannot be frozen again, so what would stop its dose stops the thaw.
-                let subject_id = seen.unit.allocation.map_or(Id16([0; 16]), |allocation| allocation.subject_id);
                 portions::fit_for_use(&mut f, c.view, seen, &subject_id, at_ms);
-                subjects.extend(seen.unit.allocation.filter(|a| a.order_id == *order_id).map(|a| a.subject_id));
             }
             _ => {
                 portions::exists(&mut f, &seen.unit);
@@ -44,11 +43,13 @@ pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) 
             }
         }
     }
-    for subject in subjects.iter().filter_map(|id| c.view.subject(id)) {
-        f.0.extend(Standing::of(c.view, &subject).everything(at_ms).0);
-        if let Some(order_id) = &order_id {
-            order::known_and_open(&mut f, &subject, order_id, None);
-        }
+    let subject = subject_id.filter(|_| for_patient).and_then(|id| c.view.subject(&id));
+    if let (Some(subject), Some(order_id)) = (subject, &order_id) {
+        let standing = Standing::of(c.view, &subject);
+        f.0.extend(standing.everything(at_ms).0);
+        let order = order::known_and_open(&mut f, &subject, order_id, None);
+        weight::recent(&mut f, &standing, at_ms);
+        weight::of_order(&mut f, &standing, order);
     }
     f.into_context(c);
 }
