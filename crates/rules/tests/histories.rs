@@ -71,6 +71,7 @@ histories! {
     subject_records
     order
     dose
+    thawing
     weighing
     doses
     two_donors

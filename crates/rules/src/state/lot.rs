@@ -53,6 +53,18 @@ pub struct Thaw {
     pub viability_basis_points: u32,
 }
 
+impl Thaw {
+    /// What counts of two records of one thaw: nobody knows which is right, so the earlier time, the fewer cells, the lower viability.
+    pub(crate) fn beside(&self, other: &Thaw) -> Thaw {
+        let first = if other.thawed_at_ms < self.thawed_at_ms { other } else { self };
+        Thaw {
+            total_cells: self.total_cells.min(other.total_cells),
+            viability_basis_points: self.viability_basis_points.min(other.viability_basis_points),
+            ..*first
+        }
+    }
+}
+
 /// A thaw that was ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThawOrder {

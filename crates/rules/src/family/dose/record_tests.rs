@@ -219,7 +219,10 @@ fn a_thaw_is_flagged_for_each_reason() {
     assert!(thawed(&world, 7_000).is_empty());
     assert_eq!(thawed(&world, 6_999), ["THAW_VIABILITY_LOW"]);
     world.unit().thaw = unit().thaw;
-    assert_eq!(thawed(&world, 7_000), ["UNIT_ALREADY_THAWED"]);
+    assert_eq!(thawed(&world, 7_000), ["UNIT_ALREADY_THAWED", "THAWS_CONTRADICT"]);
+    let known = world.unit().thaw.as_mut().unwrap();
+    (known.thawed_at_ms, known.total_cells, known.viability_basis_points) = (NOW_MS, 1, 7_000);
+    assert_eq!(thawed(&world, 7_000), ["UNIT_ALREADY_THAWED"], "the same once more");
 }
 
 fn prepared(world: &World, at_ms: i64, total_cells: u64) -> Vec<&'static str> {

@@ -6,10 +6,12 @@ use marrowline_record::pb::{self, Role, ThawPurpose};
 use crate::codes::dose as code;
 use crate::context::Context;
 use crate::family::dose::case::{Sight, sights};
-use crate::family::dose::findings::{Findings, field, thing};
+use crate::family::dose::findings::{Findings, field, record, thing};
+use crate::family::dose::words::{grouped, moment, percent};
 use crate::family::dose::{order, portions, weight};
 use crate::family::subject::standing::Standing;
 use crate::index::id16;
+use crate::state::lot::{Thaw, Unit};
 
 pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) {
     let at_ms = c.judged_at_ms();
@@ -95,7 +97,7 @@ pub(in crate::family) fn units_thawed(c: &mut Context<'_>, e: &pb::UnitsThawed) 
     portions::known(&mut f, &sights);
     portions::named_once(&mut f, e.units.iter().map(|unit| Id16(id16(&unit.unit_id))));
     portions::lots_extended(c, &mut f, &sights);
-    for (thawed, sight) in e.units.iter().zip(&sights) {
+    for (place, (thawed, sight)) in e.units.iter().zip(&sights).enumerate() {
         let Some(seen) = sight.seen() else { continue };
         portions::exists(&mut f, &seen.unit);
         portions::frozen(&mut f, &seen.unit);
@@ -107,6 +109,34 @@ pub(in crate::family) fn units_thawed(c: &mut Context<'_>, e: &pb::UnitsThawed) 
             || vec![thing("unit", &seen.unit.id)],
         );
         portions::viable_after_thaw(&mut f, seen, thawed.viability_basis_points.unwrap_or(0));
+        let said = Thaw {
+            record_id: c.record_id(),
+            thawed_at_ms: c.occurred_at_ms,
+            total_cells: thawed.total_cells.unwrap_or(0),
+            viability_basis_points: thawed.viability_basis_points.unwrap_or(0),
+        };
+        let before = e.units.iter().take(place).find(|before| before.unit_id == thawed.unit_id);
+        let repeated = before.is_none_or(|before| {
+            (before.total_cells, before.viability_basis_points) == (thawed.total_cells, thawed.viability_basis_points)
+        });
+        agrees(&mut f, &seen.unit, &said, repeated);
     }
     f.into_context(c);
+}
+
+/// Two records of one thaw say the same. `repeated` says so of what stands twice in this record.
+fn agrees(f: &mut Findings, unit: &Unit, said: &Thaw, repeated: bool) {
+    let what = |thaw: &Thaw| (thaw.thawed_at_ms, thaw.total_cells, thaw.viability_basis_points);
+    let in_words = |thaw: &Thaw| {
+        let (cells, share) = (grouped(thaw.total_cells), percent(thaw.viability_basis_points));
+        format!("thawed {}, {cells} cells, {share} viable", moment(thaw.thawed_at_ms))
+    };
+    let known = unit.thaw;
+    f.demand(
+        repeated && known.is_none_or(|known| what(&known) == what(said)),
+        &code::THAWS_CONTRADICT,
+        || format!("unit `{}`: {}", unit.code, in_words(said)),
+        || known.map_or_else(|| "one count of each unit".to_owned(), |known| in_words(&known)),
+        || vec![thing("unit", &unit.id)].into_iter().chain(known.map(|known| record(known.record_id))).collect(),
+    );
 }

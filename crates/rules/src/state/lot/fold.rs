@@ -293,13 +293,13 @@ fn moved(lot: &mut Lot, entry: &Entry, e: &pb::UnitsMoved) {
 fn thawed(lot: &mut Lot, entry: &Entry, e: &pb::UnitsThawed) {
     for thawed in &e.units {
         if let Some(unit) = existing(lot, &thawed.unit_id) {
-            // The first thaw counts: its clock runs.
-            unit.thaw.get_or_insert(Thaw {
+            let said = Thaw {
                 record_id: entry.record_id(),
                 thawed_at_ms: entry.occurred_at_ms(),
                 total_cells: thawed.total_cells.unwrap_or(0),
                 viability_basis_points: thawed.viability_basis_points.unwrap_or(0),
-            });
+            };
+            unit.thaw = Some(unit.thaw.map_or(said, |known| known.beside(&said)));
             unit.leave(entry);
             advance(unit, Processing::Thawed);
         }
