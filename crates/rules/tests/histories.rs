@@ -72,6 +72,7 @@ histories! {
     order
     dose
     thawing
+    exposure
     weighing
     doses
     two_donors

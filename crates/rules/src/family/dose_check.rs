@@ -132,7 +132,7 @@ pub(in crate::family) fn clauses(case: &Case<'_>, asker: &Asker<'_>) -> Findings
     }
     amount::endotoxin(&mut f, case);
     exposure::cap(&mut f, &case.standing, case.at_ms, Addition::dose(case.dose));
-    exposure::interval(&mut f, &case.standing, case.at_ms, Some(&case.dose.id));
+    exposure::interval(&mut f, &case.standing, case.at_ms, Some(&case.dose.id), true);
     doubt(&mut f, case, asker);
     f
 }

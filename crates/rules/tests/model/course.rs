@@ -240,9 +240,9 @@ impl Course {
         })
     }
 
-    /// Viable cells that a dose counts in the window, rounded up for each unit.
+    /// Viable cells that a dose counts in the window, rounded up.
     fn counts(&self, dose: &Dose<'_>) -> u64 {
-        let viable = |cells: u64| (cells * dose.viability).div_ceil(10_000);
+        let cells = dose.cells * dose.units.len() as u64;
         // An end without a start says nothing of how much went in: from its start on the dose counts whole until an end is recorded.
         let start = self.history.iter().position(|fact| matches!(fact, Fact::Started { dose: d, .. } if *d == dose.number));
         let after = start.map_or(&[][..], |place| &self.history[place..]);
@@ -251,10 +251,9 @@ impl Course {
             _ => None,
         });
         match end {
-            None => viable(dose.cells * dose.units.len() as u64),
-            Some(true) => viable(dose.cells) * dose.units.len() as u64,
+            None | Some(true) => (cells * dose.viability).div_ceil(10_000),
             // Half of each unit's volume went in.
-            Some(false) => viable(dose.cells.div_ceil(2)) * dose.units.len() as u64,
+            Some(false) => (cells * dose.viability).div_ceil(20_000),
         }
     }
 

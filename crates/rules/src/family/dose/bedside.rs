@@ -133,7 +133,7 @@ pub(in crate::family) fn infusion_started(c: &mut Context<'_>, e: &pb::InfusionS
         }
         not_expired(&mut f, &case);
         exposure::cap(&mut f, &case.standing, case.at_ms, Addition::dose(dose));
-        exposure::interval(&mut f, &case.standing, case.at_ms, Some(&dose.id));
+        exposure::interval(&mut f, &case.standing, case.at_ms, Some(&dose.id), false);
         in_time_after_onset(&mut f, &case);
     }
     f.into_context(c);

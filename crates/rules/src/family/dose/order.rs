@@ -34,7 +34,7 @@ pub(in crate::family) fn ordered(c: &mut Context<'_>, e: &pb::DoseOrdered) {
         let addition = Addition::target(e.target_viable_cells_per_kg, weighing.weight_grams);
         exposure::cap(&mut f, &standing, at_ms, addition);
     }
-    exposure::interval(&mut f, &standing, at_ms, None);
+    // The interval is asked when the dose goes out: what is ordered today may be for tomorrow.
     f.into_context(c);
 }
 

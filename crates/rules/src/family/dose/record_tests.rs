@@ -108,7 +108,6 @@ fn an_order_is_refused_for_each_reason() {
         (&["WEIGHING_NOT_LATEST"], |w| w.subject().weighings.push(weighing(36, 70_000))),
         (&["WEIGHING_TOO_OLD"], |w| w.subject().weighings[0].weighed_at_ms = NOW_MS - 24 * HOUR_MS - 1),
         (&["ABOVE_24_HOUR_CAP"], |w| w.earlier(NOW_MS - 23 * HOUR_MS, 132_222_223)),
-        (&["INTERVAL_TOO_SHORT"], |w| w.earlier(NOW_MS - 12 * HOUR_MS + 1, 1)),
         (&["ARM_WITHOUT_CELLS"], |w| w.subject().randomised.as_mut().unwrap().arm = 1),
         (&["NOT_RANDOMISED"], |w| w.subject().randomised = None),
         (&["CONSENT_NOT_IN_FORCE"], |w| {

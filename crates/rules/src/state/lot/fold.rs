@@ -247,7 +247,15 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
         }
         Event::DoseDispensed(e) => of_dose(lot, &e.dose_id, Processing::Dispensed),
         Event::InfusionStarted(e) => of_dose(lot, &e.dose_id, Processing::Infused),
-        Event::InfusionEnded(e) => of_dose(lot, &e.dose_id, Processing::Infused),
+        Event::InfusionEnded(e) => {
+            of_dose(lot, &e.dose_id, Processing::Infused);
+            // Of whichever dose it was part: its cells are in somebody.
+            for infused in e.infused.iter().filter(|infused| infused.volume_microlitres() > 0) {
+                if let Some(unit) = existing(lot, &infused.unit_id) {
+                    advance(unit, Processing::Infused);
+                }
+            }
+        }
         Event::CustodyRefused(e) => container::refused(each(lot, &e.unit_ids), entry, e),
         Event::ContainerEvent(e) => container::happened(each(lot, &e.unit_ids), entry, e),
         Event::UnitsReturned(e) => container::returned(each(lot, &e.unit_ids), entry, e),
