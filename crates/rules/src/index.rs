@@ -51,6 +51,15 @@ pub enum IndexKey {
     },
     /// The subject of an order; value: the subject's id.
     Order([u8; 16]),
+    /// Last preparation of a dose with this id; value: its record's id. Differs from the dose's own record exactly if two doses were
+    /// given one id.
+    DoseLast([u8; 16]),
+    /// Last preparation of a dose with this code on its label; value: its record's id.
+    DoseCodeLast(String),
+    /// First preparation that names a unit, whichever lots it extends; value: its record's id.
+    Preparation([u8; 16]),
+    /// Last preparation that names a unit; value: its record's id.
+    PreparationLast([u8; 16]),
     /// A human code of a kind of thing (donor, lot, subject, unit, dose, facility, trial registration); value: the thing's id.
     Code {
         /// One of the `CODE_*` constants.
@@ -126,6 +135,22 @@ impl IndexKey {
                 out.push(21);
                 out.extend_from_slice(id);
             }
+            IndexKey::DoseLast(id) => {
+                out.push(22);
+                out.extend_from_slice(id);
+            }
+            IndexKey::DoseCodeLast(code) => {
+                out.push(23);
+                out.extend_from_slice(code.as_bytes());
+            }
+            IndexKey::Preparation(id) => {
+                out.push(24);
+                out.extend_from_slice(id);
+            }
+            IndexKey::PreparationLast(id) => {
+                out.push(25);
+                out.extend_from_slice(id);
+            }
             IndexKey::Code { kind, code } => {
                 out.push(6);
                 out.push(*kind);
@@ -196,12 +221,17 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
             let id = id16(&e.dose_id);
             first(IndexKey::Dose(id), entry.stream_id(Subject));
             first(code(CODE_DOSE, &e.dose_code), id);
+            out.extend(preparation(entry, e));
         }
-        // Places of an amended move are looked up as any others; whatever a record gave a name to keeps it.
+        // Places of an amended move and units of an amended preparation are looked up as any others; whatever a record gave a name to
+        // keeps it.
         Event::RecordAmended(e) => {
             if let Ok(record) = marrowline_record::decode(&e.replacement) {
                 let amended = Entry { record: std::sync::Arc::new(record), ..entry.clone() };
-                out.extend(writes(&amended).into_iter().filter(|write| matches!(write.key, IndexKey::Place { .. })));
+                let is_changed = |key: &IndexKey| {
+                    matches!(key, IndexKey::Place { .. } | IndexKey::Preparation(_) | IndexKey::PreparationLast(_))
+                };
+                out.extend(writes(&amended).into_iter().filter(|write| is_changed(&write.key)));
             }
         }
         Event::UnitsMoved(e) => {
@@ -220,6 +250,20 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
             }
         }
         _ => {}
+    }
+    out
+}
+
+/// What a preparation is found by. Its record may extend the wrong lots, so that those of its units never learn of the dose.
+fn preparation(entry: &Entry, e: &marrowline_record::pb::DosePrepared) -> Vec<IndexWrite> {
+    let value = entry.record_id().0;
+    let last = |key| IndexWrite { key, value, first_wins: false };
+    let mut out = vec![last(IndexKey::DoseLast(id16(&e.dose_id))), last(IndexKey::DoseCodeLast(e.dose_code.clone()))];
+    for contribution in &e.contributions {
+        let unit = id16(&contribution.unit_id);
+        // Not one of the names that an amendment has to keep: it may be about the units.
+        out.push(IndexWrite { key: IndexKey::Preparation(unit), value, first_wins: true });
+        out.push(last(IndexKey::PreparationLast(unit)));
     }
     out
 }

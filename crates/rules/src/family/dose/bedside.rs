@@ -10,9 +10,9 @@ use crate::context::Context;
 use crate::family::dose::case::Case;
 use crate::family::dose::exposure::{self, Addition};
 use crate::family::dose::findings::{Findings, field, record, thing};
-use crate::family::dose::portions;
 use crate::family::dose::preparation::not_expired;
 use crate::family::dose::words::{duration, grouped, moment, seconds_to_ms};
+use crate::family::dose::{claims, portions};
 use crate::family::dose_check::{self, Asker};
 use crate::index::id16;
 use crate::state::Subject;
@@ -127,6 +127,7 @@ pub(in crate::family) fn infusion_started(c: &mut Context<'_>, e: &pb::InfusionS
         started_once(&mut f, dose);
         f.0.extend(case.standing.everything(case.at_ms).0);
         not_held(&mut f, &case);
+        claims::one_of_its_name(&mut f, &case);
         not_rejected(&mut f, dose);
         for (_, seen) in case.seen() {
             portions::fit_for_use(&mut f, case.view, seen, &case.subject.id, case.at_ms);

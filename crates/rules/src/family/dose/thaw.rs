@@ -29,6 +29,7 @@ pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) 
     let subject_id = order_id.and_then(|order_id| allocations.into_iter().find(|a| a.order_id == order_id)).map(|a| a.subject_id);
     for seen in sights.iter().filter_map(Sight::seen) {
         portions::frozen(&mut f, &seen.unit);
+        portions::unclaimed(&mut f, c.view, &seen.unit);
         if let Some(facility) = &facility {
             portions::held_by(&mut f, &seen.unit, facility);
         }
