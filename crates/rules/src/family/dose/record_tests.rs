@@ -309,7 +309,14 @@ fn an_infusion_is_flagged_for_each_reason() {
     assert!(started(&before_infusion()).is_empty());
     let spoiled: &[Spoil<World>] = &[
         (&["DOSE_NOT_DISPENSED"], |w| w.dose().dispensed = None),
+        (&["DOSE_NOT_DISPENSED"], |w| w.dose().dispensed.as_mut().unwrap().dispensed_at_ms = NOW_MS + 1),
         (&["INFUSION_UNCHECKED"], |w| w.dose().checks.clear()),
+        (&["INFUSION_UNCHECKED"], |w| w.dose().checks[0].checked_at_ms = NOW_MS + 1),
+        (&["INFUSION_AFTER_MISMATCH"], |w| {
+            let earlier = BedsideCheck { record_id: record_id(46), checked_at_ms: NOW_MS - 2, matched: true };
+            w.dose().checks[0].matched = false;
+            w.dose().checks.push(earlier);
+        }),
         (&["INFUSION_AFTER_MISMATCH"], |w| w.dose().checks[0].matched = false),
         (&["DOSE_HELD"], |w| w.subject().upkeep.holds.push(hold(vec![], Some(DOSE)))),
         (&["DOSE_EXPIRED"], |w| w.dose().expires_at_ms = NOW_MS - 1),
@@ -324,6 +331,14 @@ fn an_infusion_is_flagged_for_each_reason() {
         spoil(&mut world);
         assert_eq!(started(&world), *expected);
     }
+}
+
+#[test]
+fn what_happened_at_the_same_moment_was_there() {
+    let mut world = before_infusion();
+    world.dose().dispensed.as_mut().unwrap().dispensed_at_ms = NOW_MS;
+    world.dose().checks[0].checked_at_ms = NOW_MS;
+    assert!(started(&world).is_empty());
 }
 
 #[test]
