@@ -4,7 +4,7 @@
 //! nothing of cells.
 
 use marrowline_record::entry::Entry;
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::record::Event;
 
 use crate::view::View;
@@ -24,8 +24,6 @@ pub enum IndexKey {
     UnitLast([u8; 16]),
     /// The subject of a dose; value: the subject's id. Ask [`subject_of_dose`].
     Dose([u8; 16]),
-    /// The last subject that a dose was prepared for; differs from the first if that record was wrong.
-    DoseLast([u8; 16]),
     /// Who was put last into a freezer place; value: the unit's id.
     Place {
         /// The facility.
@@ -56,6 +54,17 @@ pub enum IndexKey {
         /// The lot.
         lot: [u8; 16],
     },
+    /// The subject of an order; value: the subject's id.
+    Order([u8; 16]),
+    /// Last preparation of a dose with this id; value: its record's id. Differs from the dose's own record exactly if two doses were
+    /// given one id.
+    DoseLast([u8; 16]),
+    /// Last preparation of a dose with this code on its label; value: its record's id.
+    DoseCodeLast(String),
+    /// First preparation that names a unit, whichever lots it extends; value: its record's id.
+    Preparation([u8; 16]),
+    /// Last preparation that names a unit; value: its record's id.
+    PreparationLast([u8; 16]),
     /// A human code of a kind of thing (donor, lot, subject, unit, dose, facility, trial registration); value: the thing's id.
     Code {
         /// One of the `CODE_*` constants.
@@ -109,10 +118,6 @@ impl IndexKey {
                 out.push(11);
                 out.extend_from_slice(id);
             }
-            IndexKey::DoseLast(id) => {
-                out.push(12);
-                out.extend_from_slice(id);
-            }
             IndexKey::Place { facility, rack, position } => {
                 out.push(5);
                 out.extend_from_slice(facility);
@@ -134,6 +139,26 @@ impl IndexKey {
                 out.push(10);
                 out.extend_from_slice(thing);
                 out.extend_from_slice(lot);
+            }
+            IndexKey::Order(id) => {
+                out.push(21);
+                out.extend_from_slice(id);
+            }
+            IndexKey::DoseLast(id) => {
+                out.push(22);
+                out.extend_from_slice(id);
+            }
+            IndexKey::DoseCodeLast(code) => {
+                out.push(23);
+                out.extend_from_slice(code.as_bytes());
+            }
+            IndexKey::Preparation(id) => {
+                out.push(24);
+                out.extend_from_slice(id);
+            }
+            IndexKey::PreparationLast(id) => {
+                out.push(25);
+                out.extend_from_slice(id);
             }
             IndexKey::Code { kind, code } => {
                 out.push(6);
@@ -201,16 +226,22 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
                 first(code(CODE_UNIT, &unit.unit_code), id);
             }
         }
+        Event::DoseOrdered(e) => first(IndexKey::Order(id16(&e.order_id)), entry.stream_id(Subject)),
         Event::DosePrepared(e) => {
             let id = id16(&e.dose_id);
             first(IndexKey::Dose(id), entry.stream_id(Subject));
             first(code(CODE_DOSE, &e.dose_code), id);
+            out.extend(preparation(entry, e));
         }
-        // Places of an amended move are looked up as any others; whatever a record gave a name to keeps it.
+        // Places of an amended move and units of an amended preparation are looked up as any others; whatever a record gave a name to
+        // keeps it.
         Event::RecordAmended(e) => {
             if let Ok(record) = marrowline_record::decode(&e.replacement) {
                 let amended = Entry { record: std::sync::Arc::new(record), ..entry.clone() };
-                out.extend(writes(&amended).into_iter().filter(|write| matches!(write.key, IndexKey::Place { .. })));
+                let is_changed = |key: &IndexKey| {
+                    matches!(key, IndexKey::Place { .. } | IndexKey::Preparation(_) | IndexKey::PreparationLast(_))
+                };
+                out.extend(writes(&amended).into_iter().filter(|write| is_changed(&write.key)));
             }
         }
         Event::UnitsMoved(e) => {
@@ -233,16 +264,15 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
     out
 }
 
-/// Who claimed a unit or a dose last: the one that counts if the first one's record was voided and recorded anew elsewhere.
+/// Who claimed a unit last: the one that counts if the first one's record was voided and recorded anew elsewhere.
 fn last_writes(entry: &Entry, event: &Event) -> Vec<IndexWrite> {
-    use marrowline_record::pb::StreamKind::{Lot, Subject};
+    use marrowline_record::pb::StreamKind::Lot;
     let last = |key, value| IndexWrite { key, value, first_wins: false };
     match event {
         Event::UnitsFilled(e) => {
             let units = e.units.iter().map(|unit| IndexKey::UnitLast(id16(&unit.unit_id)));
             units.map(|key| last(key, entry.stream_id(Lot))).collect()
         }
-        Event::DosePrepared(e) => vec![last(IndexKey::DoseLast(id16(&e.dose_id)), entry.stream_id(Subject))],
         _ => Vec::new(),
     }
 }
@@ -272,8 +302,25 @@ pub fn is_dose(view: &dyn View, dose_id: &Id16) -> bool {
 pub fn subject_of_dose(view: &dyn View, dose_id: &Id16) -> Option<Id16> {
     let first = view.lookup(&IndexKey::Dose(dose_id.0)).map(Id16)?;
     let has = |subject: &Id16| view.subject(subject).is_some_and(|subject| subject.dose(dose_id).is_some());
-    let last = || view.lookup(&IndexKey::DoseLast(dose_id.0)).map(Id16);
+    let last = || {
+        let record = view.lookup(&IndexKey::DoseLast(dose_id.0)).map(RecordId)?;
+        view.entry(&record).map(|entry| Id16(entry.stream_id(marrowline_record::pb::StreamKind::Subject)))
+    };
     if has(&first) { Some(first) } else { last().filter(has).or(Some(first)) }
+}
+
+/// What a preparation is found by. Its record may extend the wrong lots, so that those of its units never learn of the dose.
+fn preparation(entry: &Entry, e: &marrowline_record::pb::DosePrepared) -> Vec<IndexWrite> {
+    let value = entry.record_id().0;
+    let last = |key| IndexWrite { key, value, first_wins: false };
+    let mut out = vec![last(IndexKey::DoseLast(id16(&e.dose_id))), last(IndexKey::DoseCodeLast(e.dose_code.clone()))];
+    for contribution in &e.contributions {
+        let unit = id16(&contribution.unit_id);
+        // Not one of the names that an amendment has to keep: it may be about the units.
+        out.push(IndexWrite { key: IndexKey::Preparation(unit), value, first_wins: true });
+        out.push(last(IndexKey::PreparationLast(unit)));
+    }
+    out
 }
 
 /// The digest of the file that a record is evidenced by.

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use marrowline_record::id::Id16;
 use marrowline_rules::state::custody::Custody;
-use marrowline_rules::state::lot::{Processing, Unit};
+use marrowline_rules::state::lot::{Processing, Thaw, Unit};
 use marrowline_rules::testing::{MemoryView, Played, people};
 use marrowline_rules::view::View as _;
 use proptest::prelude::*;
@@ -196,17 +196,20 @@ fn moved_on(before: &Unit, after: &Unit) {
         assert!(!after.is_frozen(), "a thawed unit was stored again");
     }
     if let Some(thaw) = &before.thaw {
-        assert_eq!(
-            after.thaw.as_ref().map(|t| (t.record_id, t.total_cells)),
-            Some((thaw.record_id, thaw.total_cells)),
-            "a unit was thawed again"
-        );
+        // Another record of it may say that it was earlier, or found less.
+        let is_no_better = |t: &Thaw| {
+            t.thawed_at_ms <= thaw.thawed_at_ms
+                && t.total_cells <= thaw.total_cells
+                && t.viability_basis_points <= thaw.viability_basis_points
+        };
+        assert!(after.thaw.as_ref().is_some_and(is_no_better), "a unit was thawed again");
     }
 }
 
 /// No two doses that were dispensed share a unit, and none holds cells that were not there.
 fn dispensed_doses_hold_real_cells(view: &MemoryView) {
     let units = units(view);
+    let lot = view.lot(&people::id("L1")).unwrap();
     let mut given: BTreeSet<Id16> = BTreeSet::new();
     for subject in ["S1", "S2"] {
         let subject = view.subject(&people::id(subject)).unwrap();
@@ -215,7 +218,9 @@ fn dispensed_doses_hold_real_cells(view: &MemoryView) {
             for portion in &dose.portions {
                 assert!(given.insert(portion.unit_id), "a unit is in two dispensed doses");
                 let unit = &units[&portion.unit_id];
-                assert!(portion.total_cells <= unit.thaw.as_ref().unwrap().total_cells);
+                // A second record of the thaw may contradict what the dose was made and dispensed by: the unit is held then.
+                let contradicted = lot.upkeep.holds.iter().any(|h| h.code == "THAWS_CONTRADICT" && h.unit_ids.contains(&unit.id));
+                assert!(contradicted || portion.total_cells <= unit.thaw.as_ref().unwrap().total_cells);
                 assert!(portion.volume_microlitres <= unit.volume_microlitres);
                 assert_eq!(unit.allocation.as_ref().unwrap().subject_id, subject.id, "another subject's unit");
                 sum += u128::from(portion.total_cells);

@@ -78,6 +78,9 @@ histories! {
     subject_records
     order
     dose
+    thawing
+    exposure
+    weighing
     doses
     two_donors
     endotoxin

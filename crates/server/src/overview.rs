@@ -15,8 +15,8 @@ use marrowline_ledger::{Ledger, Snapshot};
 use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{Disposition, Role, StreamKind};
 use marrowline_rules::View as _;
+use marrowline_rules::family::dose::doses_of;
 use marrowline_rules::family::recall::Affected;
-use marrowline_rules::index::IndexKey;
 use marrowline_rules::state::lot::Unit;
 use marrowline_rules::state::subject::{Override, Reaction};
 use marrowline_rules::state::{Lot, Stream, Upkeep};
@@ -88,8 +88,7 @@ pub fn trace_forward(
 
 /// Whom a unit may have reached: the subject of each dose that it is said to be in, and the subject that it is assigned to.
 fn destinations(snapshot: &Snapshot, unit: &Unit) -> Vec<(Option<Id16>, Option<Id16>)> {
-    let subject_of = |dose: &Id16| snapshot.lookup(&IndexKey::Dose(dose.0)).map(Id16);
-    let mut found: Vec<_> = unit.dose_ids.iter().map(|dose| (subject_of(dose), Some(*dose))).collect();
+    let mut found: Vec<_> = doses_of(snapshot, unit).into_iter().map(|(dose, subject)| (subject, Some(dose))).collect();
     let assigned = unit.allocation.as_ref().map(|allocation| allocation.subject_id);
     if found.is_empty() || assigned.is_some() && found.iter().all(|(subject, _)| *subject != assigned) {
         found.push((assigned, None));

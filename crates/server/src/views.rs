@@ -150,7 +150,7 @@ pub fn unit(snapshot: &Snapshot, lot: &Lot, unit: &Unit, shows_subject: bool) ->
         total_cells: unit.total_cells,
         viability_basis_points: unit.fill_viability_basis_points,
         subject_id: subject.unwrap_or_default(),
-        dose_ids: unit.dose_ids.iter().map(|dose| dose.0.to_vec()).collect(),
+        dose_ids: marrowline_rules::family::dose::doses_of(snapshot, unit).iter().map(|(dose, _)| dose.0.to_vec()).collect(),
         holds: lot.upkeep.holds_on_unit(&unit.id).map(hold).collect(),
         container: container(unit).to_owned(),
         expires_at_ms: specification(snapshot, lot).map_or(0, |s| marrowline_rules::family::units::expires_at_ms(unit, &s)),

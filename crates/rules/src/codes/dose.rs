@@ -61,4 +61,7 @@ crate::codes! {
     829 OVERRIDE_USED Flag [deviation Critical] (Subject) "a decision meets every gate without an override" => "QA ratifies the override within 24 h and closes the deviation";
     830 OVERRIDE_UNKNOWN Gate [] (Subject) "an override that is ratified was signed for this subject, and is ratified once" => "name the record of an override that is not ratified yet";
     831 OVERRIDE_RATIFIED_LATE Flag [deviation Major] (Subject) "QA ratifies an override within 24 h" => "nothing; the ratification is kept and listed as late";
+    840 WEIGHING_MISSING Gate [deviation Major] (Subject) "the weighing that an order rests on is a weighing of the subject that counts" => "weigh the subject and let an investigator order again";
+    842 THAWS_CONTRADICT Flag [deviation Major holds units] (Lot) "two records of a unit's thaw say the same" => "keep the units apart; void the wrong record, then let QA and another person lift the hold";
+    846 DOSE_AMBIGUOUS Gate [deviation Critical] (Subject) "no other dose has the dose's id, or the code on its label" => "give neither; find out which bag is which, void the wrong preparation and record it with a name of its own";
 }

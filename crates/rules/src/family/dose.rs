@@ -7,6 +7,7 @@
 pub(in crate::family) mod amount;
 pub(in crate::family) mod bedside;
 pub(in crate::family) mod case;
+pub(in crate::family) mod claims;
 pub(in crate::family) mod exposure;
 pub(in crate::family) mod findings;
 pub(in crate::family) mod order;
@@ -17,6 +18,7 @@ pub(in crate::family) mod weight;
 pub(in crate::family) mod words;
 
 pub(super) use bedside::{bedside_checked, dispensed, infusion_ended, infusion_started, rejected};
+pub use claims::doses_of;
 pub(super) use order::{allocation_released, cancelled, ordered, units_allocated};
 pub(super) use preparation::prepared;
 pub(super) use thaw::{thaw_ordered, units_thawed};

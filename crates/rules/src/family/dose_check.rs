@@ -14,7 +14,7 @@ use crate::family::dose::exposure::{self, Addition};
 use crate::family::dose::findings::{Findings, record, thing};
 use crate::family::dose::preparation::made_of;
 use crate::family::dose::words::moment;
-use crate::family::dose::{amount, bedside, order, portions, weight};
+use crate::family::dose::{amount, bedside, claims, order, portions, weight};
 use crate::finding::Finding;
 use crate::frame::doubt::Doubt;
 use crate::index::subject_of_dose;
@@ -118,6 +118,7 @@ pub(in crate::family) fn clauses(case: &Case<'_>, asker: &Asker<'_>) -> Findings
     bedside::not_rejected(&mut f, case.dose);
     state(&mut f, case, asker);
     signatures(&mut f, case, asker);
+    claims::one_of_its_name(&mut f, case);
     order::known_and_open(&mut f, case.subject, &case.dose.order_id, Some(&case.dose.id));
     weight::recent(&mut f, &case.standing, case.at_ms);
     weight::unchanged(&mut f, &case.standing, case.order_weighing());
@@ -132,7 +133,7 @@ pub(in crate::family) fn clauses(case: &Case<'_>, asker: &Asker<'_>) -> Findings
     }
     amount::endotoxin(&mut f, case);
     exposure::cap(&mut f, &case.standing, case.at_ms, Addition::dose(case.dose));
-    exposure::interval(&mut f, &case.standing, case.at_ms, Some(&case.dose.id));
+    exposure::interval(&mut f, &case.standing, case.at_ms, Some(&case.dose.id), true);
     doubt(&mut f, case, asker);
     f
 }

@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 use crate::codes::Across;
 use crate::codes::quality as codes;
 use crate::context::Context;
+use crate::family::dose::doses_of;
 use crate::finding::Look;
-use crate::index::subject_of_dose;
 use crate::state::Lot;
 use crate::view::View;
 
@@ -44,9 +44,9 @@ impl Affected {
         for unit in lot.units.values() {
             self.units.insert(unit.id);
             self.subjects.extend(unit.allocation.as_ref().map(|allocation| allocation.subject_id));
-            for dose in &unit.dose_ids {
-                self.doses.insert(*dose);
-                self.subjects.extend(subject_of_dose(view, dose));
+            for (dose, subject) in doses_of(view, unit) {
+                self.doses.insert(dose);
+                self.subjects.extend(subject);
             }
         }
     }

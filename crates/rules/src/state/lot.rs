@@ -56,6 +56,18 @@ pub struct Thaw {
     pub viability_basis_points: u32,
 }
 
+impl Thaw {
+    /// What counts of two records of one thaw: nobody knows which is right, so the earlier time, the fewer cells, the lower viability.
+    pub(crate) fn beside(&self, other: &Thaw) -> Thaw {
+        let first = if other.thawed_at_ms < self.thawed_at_ms { other } else { self };
+        Thaw {
+            total_cells: self.total_cells.min(other.total_cells),
+            viability_basis_points: self.viability_basis_points.min(other.viability_basis_points),
+            ..*first
+        }
+    }
+}
+
 /// A thaw that was ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThawOrder {
@@ -76,6 +88,13 @@ pub struct Allocation {
     pub order_id: Id16,
     /// The subject.
     pub subject_id: Id16,
+}
+
+impl Allocation {
+    /// Whether it is to this order of this subject.
+    pub fn is_to(&self, subject_id: &Id16, order_id: &Id16) -> bool {
+        self.subject_id == *subject_id && self.order_id == *order_id
+    }
 }
 
 /// One container.

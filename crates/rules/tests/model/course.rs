@@ -19,7 +19,7 @@ const ONSET_WINDOW: i64 = 10 * HOUR;
 const VIABLE: u64 = 7_000;
 
 /// The rules that this model knows.
-pub const MODELLED: [&str; 30] = [
+pub const MODELLED: [&str; 31] = [
     "ABOVE_24_HOUR_CAP",
     "BEDSIDE_MISMATCHED",
     "CONTRIBUTION_TOO_LARGE",
@@ -42,6 +42,7 @@ pub const MODELLED: [&str; 30] = [
     "ORDER_CLOSED",
     "SUBJECT_DEAD",
     "SUBJECT_HELD",
+    "THAWS_CONTRADICT",
     "THAW_VIABILITY_LOW",
     "TRIAL_HALTED",
     "UNIT_HELD",
@@ -78,16 +79,48 @@ pub enum Step {
 /// What was accepted, with its time.
 #[derive(Clone, Debug)]
 enum Fact {
-    Weighed { grams: u64, at: i64 },
-    Ordered { id: String, grams: u64 },
+    Weighed {
+        grams: u64,
+        at: i64,
+    },
+    Ordered {
+        id: String,
+        grams: u64,
+    },
     Cancelled(String),
-    Allocated { order: String, units: Vec<usize> },
-    Thawed { units: Vec<usize>, viability: u64, at: i64 },
-    Prepared { dose: usize, order: String, units: Vec<usize>, cells: u64, viability: u64, expires: i64, is_verified: bool },
+    Allocated {
+        order: String,
+        units: Vec<usize>,
+    },
+    /// `again` if one of the units had been thawed before, at another time: all that the record names are held.
+    Thawed {
+        units: Vec<usize>,
+        viability: u64,
+        at: i64,
+        again: bool,
+    },
+    Prepared {
+        dose: usize,
+        order: String,
+        units: Vec<usize>,
+        cells: u64,
+        viability: u64,
+        expires: i64,
+        is_verified: bool,
+    },
     Dispensed(usize),
-    Bedside { dose: usize, is_matched: bool },
-    Started { dose: usize, at: i64 },
-    Ended { dose: usize, is_whole: bool },
+    Bedside {
+        dose: usize,
+        is_matched: bool,
+    },
+    Started {
+        dose: usize,
+        at: i64,
+    },
+    Ended {
+        dose: usize,
+        is_whole: bool,
+    },
     Rejected(usize),
     Died,
     Held,
@@ -207,9 +240,9 @@ impl Course {
         })
     }
 
-    /// Viable cells that a dose counts in the window, rounded up for each unit.
+    /// Viable cells that a dose counts in the window, rounded up.
     fn counts(&self, dose: &Dose<'_>) -> u64 {
-        let viable = |cells: u64| (cells * dose.viability).div_ceil(10_000);
+        let cells = dose.cells * dose.units.len() as u64;
         // An end without a start says nothing of how much went in: from its start on the dose counts whole until an end is recorded.
         let start = self.history.iter().position(|fact| matches!(fact, Fact::Started { dose: d, .. } if *d == dose.number));
         let after = start.map_or(&[][..], |place| &self.history[place..]);
@@ -218,10 +251,9 @@ impl Course {
             _ => None,
         });
         match end {
-            None => viable(dose.cells * dose.units.len() as u64),
-            Some(true) => viable(dose.cells) * dose.units.len() as u64,
+            None | Some(true) => (cells * dose.viability).div_ceil(10_000),
             // Half of each unit's volume went in.
-            Some(false) => viable(dose.cells.div_ceil(2)) * dose.units.len() as u64,
+            Some(false) => (cells * dose.viability).div_ceil(20_000),
         }
     }
 
@@ -255,12 +287,9 @@ impl Course {
             if order != Some(dose.order) {
                 codes.insert("UNIT_NOT_ALLOCATED");
             }
-            // The first thaw counts, and each gives 48 million cells.
-            let thaw = self.history.iter().find_map(|fact| match fact {
-                Fact::Thawed { units, viability, .. } if units.contains(unit) => Some(*viability),
-                _ => None,
-            });
-            match thaw {
+            // The worst of its thaws counts, and each gives 48 million cells.
+            let thaws = self.thaws_of(*unit).map(|(viability, _)| viability);
+            match thaws.min() {
                 None => {
                     codes.insert("UNIT_NOT_THAWED");
                 }
@@ -294,6 +323,14 @@ impl Course {
         codes
     }
 
+    /// What was recorded of a unit's thaw, with its time.
+    fn thaws_of(&self, unit: usize) -> impl Iterator<Item = (u64, i64)> + '_ {
+        self.history.iter().filter_map(move |fact| match fact {
+            Fact::Thawed { units, viability, at, .. } if units.contains(&unit) => Some((*viability, *at)),
+            _ => None,
+        })
+    }
+
     fn order_is(&self, order: &str, dose: usize) -> BTreeSet<&'static str> {
         let mut codes = BTreeSet::new();
         if self.any(|fact| matches!(fact, Fact::Cancelled(id) if id == order)) {
@@ -318,7 +355,12 @@ impl Course {
         if self.any(|fact| matches!(fact, Fact::Rejected(d) if *d == dose.number)) {
             codes.insert("DOSE_REJECTED");
         }
-        if dose.units.iter().any(|unit| self.any(|fact| matches!(fact, Fact::HeldUnit(held) if held == unit))) {
+        let holds = |fact: &Fact, unit: &usize| match fact {
+            Fact::HeldUnit(held) => held == unit,
+            Fact::Thawed { units, again, .. } => *again && units.contains(unit),
+            _ => false,
+        };
+        if dose.units.iter().any(|unit| self.any(|fact| holds(fact, unit))) {
             codes.insert("UNIT_HELD");
         }
         if self.is_over_the_cap(dose) {
@@ -379,8 +421,9 @@ impl Course {
                 let list: Vec<String> = units.iter().map(|unit| format!("U{}/48M/{viability}", unit + 1)).collect();
                 let what = format!("hugo/OP@WARD hanna/VF@WARD | UnitsThawed on lot:L1 | units=[{}]", list.join(","));
                 let low = (*viability < VIABLE).then_some("THAW_VIABILITY_LOW");
-                let fact = Fact::Thawed { units: units.clone(), viability: *viability, at: self.now };
-                (what, low.into_iter().collect(), fact)
+                let again = units.iter().any(|unit| self.thaws_of(*unit).next().is_some());
+                let fact = Fact::Thawed { units: units.clone(), viability: *viability, at: self.now, again };
+                (what, low.into_iter().chain(again.then_some("THAWS_CONTRADICT")).collect(), fact)
             }
             Step::Prepare { .. } => self.prepare(step)?,
             Step::Check(_) | Step::Dispense(_) | Step::Bedside { .. } | Step::Start(_) | Step::End { .. } | Step::Reject(_) => {
@@ -447,13 +490,13 @@ impl Course {
     fn prepare(&mut self, step: &Step) -> Option<(String, BTreeSet<&'static str>, Fact)> {
         let Step::Prepare { order, units, cells, viability, is_verified } = step else { return None };
         let (order, _) = self.order(*order);
-        let thaws = self.history.iter().filter_map(|fact| match fact {
-            Fact::Thawed { units: thawed, at, .. } => Some((thawed, *at)),
-            _ => None,
-        });
-        // Of each unit the first thaw, and of these the earliest; of a dose without any the hour that its preparer makes up.
-        let first = |unit: &usize| thaws.clone().find(|(thawed, _)| thawed.contains(unit)).map(|(_, at)| at);
-        let expires = units.iter().filter_map(first).min().map_or(self.now + HOUR, |at| at + THAW_WINDOW);
+        // The earliest of all thaws; of a dose without any the hour that its preparer makes up.
+        let expires = units
+            .iter()
+            .flat_map(|unit| self.thaws_of(*unit))
+            .map(|(_, at)| at)
+            .min()
+            .map_or(self.now + HOUR, |at| at + THAW_WINDOW);
         let number = self.doses;
         self.doses += 1;
         let parts: Vec<String> = units.iter().map(|unit| format!("U{}/{cells}/10000", unit + 1)).collect();

@@ -8,7 +8,7 @@ const DAY: i64 = 86_400_000;
 const AHEAD: i64 = MINUTE;
 
 /// The rules that the model knows.
-pub const MODELLED: [&str; 23] = [
+pub const MODELLED: [&str; 24] = [
     "AUTHORISATION_BACKDATED",
     "CONSENT_NOT_IN_FORCE",
     "HEAD_MOVED",
@@ -27,6 +27,7 @@ pub const MODELLED: [&str; 23] = [
     "UNIT_NOT_ALLOCATED",
     "UNIT_REPEATED",
     "VITAL_STATUS_CONTRADICTS",
+    "WEIGHING_MISSING",
     "WEIGHING_NOT_LATEST",
     "WEIGHING_TOO_OLD",
     "WEIGHT_CHANGED",
@@ -399,6 +400,17 @@ impl Model {
         Some((row, codes, true))
     }
 
+    /// What stands in the way of an order's weight.
+    fn weight_of(&self, order: &str) -> Option<&'static str> {
+        let cited = self.orders().into_iter().find(|(id, _)| *id == order).map(|(_, weighing)| weighing);
+        let Some(ordered) = self.weights().into_iter().find(|weight| cited == Some(weight.label)).map(|weight| weight.grams)
+        else {
+            return Some("WEIGHING_MISSING");
+        };
+        let latest = self.latest_weight()?.grams;
+        (u64::from(latest.abs_diff(ordered)) * 10 > u64::from(ordered)).then_some("WEIGHT_CHANGED")
+    }
+
     fn nth_order(&self, which: usize) -> String {
         let orders = self.orders();
         orders[which % orders.len()].0.to_owned()
@@ -424,13 +436,7 @@ impl Model {
         if self.is_cancelled(&order) {
             codes.push("ORDER_CANCELLED");
         }
-        let cited = self.orders().into_iter().find(|(id, _)| *id == order).map(|(_, weighing)| weighing.to_owned());
-        let ordered = self.weights().into_iter().find(|weight| cited.as_deref() == Some(weight.label)).map(|weight| weight.grams);
-        if let (Some(ordered), Some(latest)) = (ordered, self.latest_weight().map(|weight| weight.grams))
-            && u64::from(latest.abs_diff(ordered)) * 10 > u64::from(ordered)
-        {
-            codes.push("WEIGHT_CHANGED");
-        }
+        codes.extend(self.weight_of(&order));
         for (place, unit) in units.iter().enumerate() {
             if units[..place].contains(unit) {
                 codes.push("UNIT_REPEATED");
@@ -483,6 +489,10 @@ impl Model {
             }
             if self.order_of(*unit) == Some(&order) {
                 codes.extend(self.standing());
+                codes.extend(self.weight_of(&order));
+                if self.latest_weight().is_some_and(|latest| self.now - latest.at > DAY) {
+                    codes.push("WEIGHING_TOO_OLD");
+                }
                 if self.is_cancelled(&order) {
                     codes.push("ORDER_CANCELLED");
                 }

@@ -34,9 +34,8 @@ fn band(f: &mut Findings, case: &Case<'_>) {
     let (Some(protocol), Some(weighing)) = (&case.standing.protocol, case.order_weighing()) else {
         return;
     };
-    let Some(band) = &protocol.dose_band else {
-        return;
-    };
+    // A protocol without a band allows no dose.
+    let band = protocol.dose_band.unwrap_or_default();
     let weight = u128::from(weighing.weight_grams);
     let share = u128::from(dose.viability_basis_points);
     let viable = u128::from(dose.total_cells) * share * 1_000;

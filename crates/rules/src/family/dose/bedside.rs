@@ -10,9 +10,9 @@ use crate::context::Context;
 use crate::family::dose::case::Case;
 use crate::family::dose::exposure::{self, Addition};
 use crate::family::dose::findings::{Findings, field, record, thing};
-use crate::family::dose::portions;
 use crate::family::dose::preparation::not_expired;
 use crate::family::dose::words::{duration, grouped, moment, seconds_to_ms};
+use crate::family::dose::{claims, portions};
 use crate::family::dose_check::{self, Asker};
 use crate::index::id16;
 use crate::state::Subject;
@@ -51,13 +51,18 @@ fn of_subject<'a>(f: &mut Findings, subject: &'a Subject, dose_id: &[u8]) -> Opt
     dose
 }
 
-fn is_dispensed(f: &mut Findings, dose: &Dose) {
+/// The dose was dispensed by then: whatever is recorded first, it is the event's time that counts.
+fn is_dispensed(f: &mut Findings, dose: &Dose, at_ms: i64) {
+    let dispensed = dose.dispensed;
     f.demand(
-        dose.dispensed.is_some(),
+        dispensed.is_some_and(|dispensed| dispensed.dispensed_at_ms <= at_ms),
         &code::DOSE_NOT_DISPENSED,
-        || format!("dose `{}`, which was not dispensed", dose.code),
+        || match dispensed {
+            Some(later) => format!("dose `{}`, which was dispensed only {}", dose.code, moment(later.dispensed_at_ms)),
+            None => format!("dose `{}`, which was not dispensed", dose.code),
+        },
         || "a dispensed dose".to_owned(),
-        || vec![record(dose.record_id)],
+        || vec![record(dose.record_id)].into_iter().chain(dispensed.map(|d| record(d.record_id))).collect(),
     );
 }
 
@@ -81,7 +86,7 @@ pub(in crate::family) fn bedside_checked(c: &mut Context<'_>, e: &pb::BedsideChe
     };
     let mut f = Findings::default();
     if let Some(dose) = of_subject(&mut f, &subject, &e.dose_id) {
-        is_dispensed(&mut f, dose);
+        is_dispensed(&mut f, dose, c.occurred_at_ms);
     }
     f.demand(
         e.result() == BedsideResult::Matched,
@@ -122,25 +127,28 @@ pub(in crate::family) fn infusion_started(c: &mut Context<'_>, e: &pb::InfusionS
     if let Some(dose) = of_subject(&mut f, &subject, &e.dose_id) {
         let case = Case::of(c.view, &subject, dose, c.occurred_at_ms);
         portions::lots_extended(c, &mut f, case.parts.iter().map(|(_, sight)| sight));
-        is_dispensed(&mut f, dose);
-        checked(&mut f, dose);
+        is_dispensed(&mut f, dose, case.at_ms);
+        checked(&mut f, dose, case.at_ms);
         started_once(&mut f, dose);
         f.0.extend(case.standing.everything(case.at_ms).0);
         not_held(&mut f, &case);
+        claims::one_of_its_name(&mut f, &case);
         not_rejected(&mut f, dose);
         for (_, seen) in case.seen() {
             portions::fit_for_use(&mut f, case.view, seen, &case.subject.id, case.at_ms);
         }
         not_expired(&mut f, &case);
         exposure::cap(&mut f, &case.standing, case.at_ms, Addition::dose(dose));
-        exposure::interval(&mut f, &case.standing, case.at_ms, Some(&dose.id));
+        exposure::interval(&mut f, &case.standing, case.at_ms, Some(&dose.id), false);
         in_time_after_onset(&mut f, &case);
     }
     f.into_context(c);
 }
 
-fn checked(f: &mut Findings, dose: &Dose) {
-    let last = dose.checks.last();
+/// The last bedside check before the infusion, by its own time and not by when it was entered, found agreement.
+fn checked(f: &mut Findings, dose: &Dose, at_ms: i64) {
+    let before = dose.checks.iter().filter(|check| check.checked_at_ms <= at_ms);
+    let last = before.max_by_key(|check| check.checked_at_ms);
     f.demand(
         last.is_some(),
         &code::INFUSION_UNCHECKED,
@@ -149,7 +157,7 @@ fn checked(f: &mut Findings, dose: &Dose) {
         || dose.dispensed.iter().map(|dispensed| record(dispensed.record_id)).collect(),
     );
     f.demand(
-        last.is_none() || dose.is_matched(),
+        last.is_none_or(|check| check.matched),
         &code::INFUSION_AFTER_MISMATCH,
         || format!("dose `{}`, whose last bedside check found disagreement", dose.code),
         || "a bedside check that found agreement".to_owned(),

@@ -38,52 +38,132 @@ impl<'a> Addition<'a> {
     }
 }
 
-/// What was and may be infused within 24 hours, with the addition, stays within the protocol's limit.
+/// What counts in a window, with the lowest weight in it.
+struct Window<'a> {
+    others: Vec<&'a Dose>,
+    end_ms: i64,
+    weight_grams: u32,
+    weighing: RecordId,
+}
+
+impl<'a> Window<'a> {
+    fn of(subject: &'a Subject, end_ms: i64, except: Option<&'a Id16>) -> Option<Window<'a>> {
+        let (weight_grams, weighing) = lowest_weight(subject, end_ms)?;
+        Some(Window { others: others_in_window(subject, end_ms, except).collect(), end_ms, weight_grams, weighing })
+    }
+
+    fn earlier(&self) -> u128 {
+        self.others.iter().fold(0, |sum: u128, dose| sum.saturating_add(dose.viable_cells_rounded_up()))
+    }
+
+    fn sum(&self, addition: &Addition<'_>) -> u128 {
+        self.earlier().saturating_mul(10_000).saturating_add(addition.ten_thousandths)
+    }
+
+    fn most(&self, cap: u64) -> u128 {
+        u128::from(cap) * u128::from(self.weight_grams)
+    }
+}
+
+/// With what was and may be infused in any window that holds this moment, the addition stays within the protocol's limit.
+///
+/// An infusion that is entered late may stand before others: the windows that end with them hold both. So does the window that ends
+/// with an infusion whose clock is ahead of the ledger's.
 pub(in crate::family) fn cap(f: &mut Findings, standing: &Standing<'_>, at_ms: i64, addition: Addition<'_>) {
     let Some(protocol) = &standing.protocol else {
         return;
     };
-    let Some((weight_grams, weighing)) = lowest_weight(standing.subject, at_ms) else {
+    let cap = protocol.max_viable_cells_per_kg_per_24h;
+    let starts = standing.subject.doses.iter().filter(|dose| Some(&dose.id) != addition.dose_id);
+    let starts = starts.filter_map(|dose| dose.infusion.as_ref()).map(|infusion| infusion.started_at_ms);
+    let later = starts.filter(|start_ms| *start_ms > at_ms && start_ms.saturating_sub(WINDOW_MS) < at_ms);
+    let windows = std::iter::once(at_ms).chain(later).filter_map(|end| Window::of(standing.subject, end, addition.dose_id));
+    let is_over = |window: &Window<'_>| window.sum(&addition).saturating_mul(1_000) > window.most(cap).saturating_mul(10_000);
+    let Some(window) = windows.into_iter().find(is_over) else {
         return;
     };
-    let others: Vec<&Dose> = others_in_window(standing.subject, at_ms, addition.dose_id).collect();
-    let earlier: u128 = others.iter().map(|dose| dose.viable_cells_rounded_up()).sum();
-    let sum = earlier.saturating_mul(10_000).saturating_add(addition.ten_thousandths);
-    let cap = protocol.max_viable_cells_per_kg_per_24h;
     f.demand(
-        sum.saturating_mul(1_000) <= u128::from(cap) * u128::from(weight_grams) * 10_000,
+        false,
         &code::ABOVE_24_HOUR_CAP,
         || {
+            let up_to = if window.end_ms == at_ms { String::new() } else { format!(" up to {}", moment(window.end_ms)) };
             format!(
-                "{} viable cells/kg within 24 hours ({} given or dispensed + {} now, ÷ {} g)",
-                tenths(sum.saturating_mul(1_000), u128::from(weight_grams) * 10_000),
-                grouped(earlier),
+                "{} viable cells/kg within 24 hours{up_to} ({} given or dispensed + {} now, ÷ {} g)",
+                tenths(window.sum(&addition).saturating_mul(1_000), u128::from(window.weight_grams) * 10_000),
+                grouped(window.earlier()),
                 tenths(addition.ten_thousandths, 10_000),
-                grouped(weight_grams)
+                grouped(window.weight_grams)
             )
         },
         || {
-            let most = u128::from(cap) * u128::from(weight_grams) / 1_000;
-            format!("{} viable cells/kg: at most {} viable cells more", grouped(cap), grouped(most.saturating_sub(earlier)))
+            let most = (window.most(cap) / 1_000).saturating_sub(window.earlier());
+            format!("{} viable cells/kg: at most {} viable cells more", grouped(cap), grouped(most))
         },
-        || others.iter().map(|dose| record(dose.record_id)).chain([record(weighing)]).collect(),
+        || window.others.iter().map(|dose| record(dose.record_id)).chain([record(window.weighing)]).collect(),
     );
 }
 
-/// Between the starts of two infusions lies the protocol's shortest time, inclusive.
-pub(in crate::family) fn interval(f: &mut Findings, standing: &Standing<'_>, at_ms: i64, dose_id: Option<&Id16>) {
+/// When another infusion of the subject began, or may begin.
+struct Other<'a> {
+    dose: &'a Dose,
+    from_ms: i64,
+    until_ms: i64,
+    record_id: RecordId,
+}
+
+impl<'a> Other<'a> {
+    /// An infusion that began; where it is asked for, a dose that is out and may begin any time until its expiry.
+    fn of(dose: &'a Dose, with_open: bool) -> Option<Other<'a>> {
+        if let Some(infusion) = &dose.infusion {
+            let at_ms = infusion.started_at_ms;
+            return Some(Other { dose, from_ms: at_ms, until_ms: at_ms, record_id: infusion.record_id });
+        }
+        // What was rejected is not given any more; if it is all the same, its start counts.
+        let dispensed = dose.dispensed.filter(|_| with_open && dose.rejected_by.is_none())?;
+        let until_ms = dose.expires_at_ms.max(dispensed.dispensed_at_ms);
+        Some(Other { dose, from_ms: dispensed.dispensed_at_ms, until_ms, record_id: dispensed.record_id })
+    }
+
+    fn distance_ms(&self, at_ms: i64) -> u64 {
+        if at_ms < self.from_ms {
+            self.from_ms.abs_diff(at_ms)
+        } else {
+            at_ms.saturating_sub(self.until_ms).max(0).unsigned_abs()
+        }
+    }
+}
+
+/// Between the starts of two infusions lies the protocol's shortest time, inclusive. Before a dose is given (`with_open`), those that
+/// were dispensed and have not begun are kept from it as well; of two that begin too close only the starts count.
+pub(in crate::family) fn interval(
+    f: &mut Findings,
+    standing: &Standing<'_>,
+    at_ms: i64,
+    dose_id: Option<&Id16>,
+    with_open: bool,
+) {
     let Some(protocol) = &standing.protocol else {
         return;
     };
     let shortest_ms = seconds_to_ms(protocol.min_interval_seconds.unwrap_or(0));
-    let starts = standing.subject.doses.iter().filter(|dose| Some(&dose.id) != dose_id);
-    let nearest = starts.filter_map(|dose| dose.infusion.as_ref()).min_by_key(|infusion| at_ms.abs_diff(infusion.started_at_ms));
+    let others = standing.subject.doses.iter().filter(|dose| Some(&dose.id) != dose_id);
+    let nearest = others.filter_map(|dose| Other::of(dose, with_open)).min_by_key(|other| other.distance_ms(at_ms));
     let Some(nearest) = nearest else { return };
     f.demand(
-        at_ms.abs_diff(nearest.started_at_ms) >= shortest_ms.unsigned_abs(),
+        nearest.distance_ms(at_ms) >= shortest_ms.unsigned_abs(),
         &code::INTERVAL_TOO_SHORT,
-        || format!("{} after the infusion that began {}", duration(at_ms - nearest.started_at_ms), moment(nearest.started_at_ms)),
-        || format!("{} or more: from {}", duration(shortest_ms), moment(nearest.started_at_ms.saturating_add(shortest_ms))),
+        || match &nearest.dose.infusion {
+            Some(_) => {
+                let after = duration(at_ms.saturating_sub(nearest.from_ms));
+                format!("{after} after the infusion that began {}", moment(nearest.from_ms))
+            }
+            None => format!("dose `{}` is dispensed and may begin until {}", nearest.dose.code, moment(nearest.until_ms)),
+        },
+        || {
+            let from = moment(nearest.until_ms.saturating_add(shortest_ms));
+            let begun = if nearest.dose.infusion.is_some() { "" } else { " after it begins" };
+            format!("{} or more{begun}: from {from}", duration(shortest_ms))
+        },
         || vec![record(nearest.record_id)],
     );
 }

@@ -14,7 +14,7 @@ use crate::family::dose::findings::{Findings, field, record, thing};
 use crate::family::dose::words::grouped;
 use crate::family::dose::{portions, weight};
 use crate::family::subject::standing::Standing;
-use crate::index::id16;
+use crate::index::{IndexKey, id16};
 use crate::state::Subject;
 use crate::state::subject::Order;
 
@@ -26,14 +26,7 @@ pub(in crate::family) fn ordered(c: &mut Context<'_>, e: &pb::DoseOrdered) {
     let standing = Standing::of(c.view, &subject);
     let mut f = standing.everything(at_ms);
     let order_id = Id16(id16(&e.order_id));
-    let used = subject.order(&order_id);
-    f.demand(
-        used.is_none(),
-        &code::ORDER_ID_USED,
-        || format!("order {order_id} for the second time"),
-        || "a new id".to_owned(),
-        || used.map(|order| record(order.record_id)).into_iter().collect(),
-    );
+    id_is_new(c, &mut f, &subject, &order_id);
     weighing_is_latest(&mut f, &subject, e);
     weight::recent(&mut f, &standing, at_ms);
     target(&mut f, &standing, e);
@@ -41,8 +34,24 @@ pub(in crate::family) fn ordered(c: &mut Context<'_>, e: &pb::DoseOrdered) {
         let addition = Addition::target(e.target_viable_cells_per_kg, weighing.weight_grams);
         exposure::cap(&mut f, &standing, at_ms, addition);
     }
-    exposure::interval(&mut f, &standing, at_ms, None);
+    // The interval is asked when the dose goes out: what is ordered today may be for tomorrow.
     f.into_context(c);
+}
+
+/// No subject has an order with this id: units are allocated, and doses made, by it.
+fn id_is_new(c: &Context<'_>, f: &mut Findings, subject: &Subject, order_id: &Id16) {
+    let used = subject.order(order_id);
+    let owner = c.view.lookup(&IndexKey::Order(order_id.0)).map(Id16);
+    f.demand(
+        used.is_none() && owner.is_none(),
+        &code::ORDER_ID_USED,
+        || format!("order {order_id} for the second time"),
+        || "a new id".to_owned(),
+        || {
+            let other = owner.filter(|owner| *owner != subject.id).map(|_| thing("order", order_id));
+            used.map(|order| record(order.record_id)).into_iter().chain(other).collect()
+        },
+    );
 }
 
 fn weighing_is_latest(f: &mut Findings, subject: &Subject, e: &pb::DoseOrdered) {
@@ -64,9 +73,11 @@ fn weighing_is_latest(f: &mut Findings, subject: &Subject, e: &pb::DoseOrdered) 
 }
 
 fn target(f: &mut Findings, standing: &Standing<'_>, e: &pb::DoseOrdered) {
-    let Some(band) = standing.protocol.as_ref().and_then(|p| p.dose_band) else {
+    let Some(protocol) = &standing.protocol else {
         return;
     };
+    // A protocol without a band allows no dose.
+    let band = protocol.dose_band.unwrap_or_default();
     let target = e.target_viable_cells_per_kg;
     f.demand(
         (band.min_viable_cells_per_kg..=band.max_viable_cells_per_kg).contains(&target),
@@ -85,7 +96,7 @@ pub(in crate::family) fn units_allocated(c: &mut Context<'_>, e: &pb::UnitsAlloc
     let standing = Standing::of(c.view, &subject);
     let mut f = standing.everything(at_ms);
     let order = known_and_open(&mut f, &subject, &Id16(id16(&e.order_id)), None);
-    weight::unchanged(&mut f, &standing, order.and_then(|order| subject.weighing(&order.weighing_record_id)));
+    weight::of_order(&mut f, &standing, order);
     let sights = sights(c.view, &e.unit_ids);
     portions::known(&mut f, &sights);
     portions::named_once(&mut f, e.unit_ids.iter().map(|unit| Id16(id16(unit))));
@@ -100,7 +111,7 @@ pub(in crate::family) fn units_allocated(c: &mut Context<'_>, e: &pb::UnitsAlloc
         order.map(|order| order.allocated.iter().map(|(unit, _)| Sight::of(c.view, *unit)).collect()).unwrap_or_default();
     // A unit that was returned is the order's no more.
     let still =
-        |seen: &&SeenUnit| seen.unit.allocation.is_some_and(|allocation| order.is_some_and(|o| o.id == allocation.order_id));
+        |seen: &&SeenUnit| seen.unit.allocation.is_some_and(|a| order.is_some_and(|order| a.is_to(&subject.id, &order.id)));
     let before = before.iter().filter_map(Sight::seen).filter(still);
     let all: Vec<&SeenUnit> = sights.iter().filter_map(Sight::seen).chain(before).collect();
     portions::donors(&mut f, all.iter().copied());
@@ -129,16 +140,8 @@ pub(in crate::family) fn allocation_released(c: &mut Context<'_>, e: &pb::Alloca
     portions::lots_extended(c, &mut f, &sights);
     let subject_id = c.stream_id(StreamKind::Subject);
     for seen in sights.iter().filter_map(Sight::seen) {
-        portions::allocated_to(&mut f, &seen.unit, &order_id);
+        portions::allocated_to(&mut f, &seen.unit, &subject_id, &order_id);
         portions::frozen(&mut f, &seen.unit);
-        let other = seen.unit.allocation.filter(|a| a.order_id == order_id && a.subject_id != subject_id);
-        f.demand(
-            other.is_none(),
-            &code::ORDER_UNKNOWN,
-            || format!("order {order_id}, which is not of subject {subject_id}"),
-            || "an order of this subject".to_owned(),
-            || vec![thing("order", &order_id)],
-        );
     }
     f.into_context(c);
 }

@@ -9,6 +9,7 @@ use crate::codes::dose as code;
 use crate::codes::lot::UNIT_DESTROYED;
 use crate::context::Context;
 use crate::family::dose::case::{Case, SeenUnit, Sight};
+use crate::family::dose::claims;
 use crate::family::dose::findings::{Findings, record, thing};
 use crate::family::dose::words::{grouped, moment, percent};
 use crate::family::units;
@@ -89,6 +90,7 @@ pub(in crate::family) fn fit_for_use(f: &mut Findings, view: &dyn View, seen: &S
 /// The unit is in its place, untouched, and allocated to nobody.
 pub(in crate::family) fn free(f: &mut Findings, view: &dyn View, unit: &Unit, at_ms: i64) {
     unallocated(f, view, unit, at_ms);
+    unclaimed(f, view, unit);
     f.demand(
         unit.processing == Processing::Stored || unit.allocation.is_some(),
         &code::UNIT_NOT_STORED,
@@ -113,13 +115,17 @@ pub(in crate::family) fn unallocated(f: &mut Findings, view: &dyn View, unit: &U
     );
 }
 
-/// The unit is allocated to this order.
-pub(in crate::family) fn allocated_to(f: &mut Findings, unit: &Unit, order_id: &Id16) {
+/// The unit is allocated to this order of this subject: an order's id alone does not say whose it is.
+pub(in crate::family) fn allocated_to(f: &mut Findings, unit: &Unit, subject_id: &Id16, order_id: &Id16) {
     let allocation = unit.allocation;
     f.demand(
-        allocation.is_some_and(|allocation| allocation.order_id == *order_id),
+        allocation.is_some_and(|allocation| allocation.is_to(subject_id, order_id)),
         &code::UNIT_NOT_ALLOCATED,
         || match allocation {
+            // Whose it is, is not for everybody to read.
+            Some(allocation) if allocation.order_id == *order_id => {
+                format!("unit `{}`, allocated to another subject", unit.code)
+            }
             Some(allocation) => format!("unit `{}`, allocated to order {}", unit.code, allocation.order_id),
             None => format!("unit `{}`, allocated to no order", unit.code),
         },
@@ -210,16 +216,34 @@ pub(in crate::family) fn given(f: &mut Findings, case: &Case<'_>, portion: &Port
 
 /// The unit is part of this dose and of no other; `recorded` once its lot's chain has seen the preparation.
 pub(in crate::family) fn in_this_dose(f: &mut Findings, case: &Case<'_>, unit: &Unit, recorded: bool) {
-    let other = unit.dose_ids.iter().find(|dose_id| **dose_id != case.dose.id);
+    let doses = claims::doses_of(case.view, unit);
+    let other = doses.into_iter().map(|(dose, _)| dose).find(|dose| *dose != case.dose.id);
+    let is_known = !recorded || !unit.dose_ids.is_empty();
+    in_one_dose(f, unit, other, is_known, Some(&case.dose.id));
+}
+
+/// No preparation claims the unit that its lot knows nothing of.
+pub(in crate::family) fn unclaimed(f: &mut Findings, view: &dyn View, unit: &Unit) {
+    in_one_dose(f, unit, claims::unknown_to_its_lot(view, unit), true, None);
+}
+
+fn in_one_dose(f: &mut Findings, unit: &Unit, other: Option<Id16>, is_known: bool, dose_id: Option<&Id16>) {
     f.demand(
-        other.is_none() && (!recorded || !unit.dose_ids.is_empty()),
+        other.is_none() && is_known,
         &code::UNIT_IN_OTHER_DOSE,
         || match other {
             Some(other) => format!("unit `{}` in dose {other}", unit.code),
             None => format!("unit `{}`, whose lot knows of no dose", unit.code),
         },
-        || format!("part of dose {}", case.dose.id),
-        || vec![thing("unit", &unit.id), record(case.dose.record_id)],
+        || dose_id.map_or_else(|| "a unit of no dose".to_owned(), |dose| format!("part of dose {dose}")),
+        || {
+            [dose_id, other.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|dose| thing("dose", dose))
+                .chain([thing("unit", &unit.id)])
+                .collect()
+        },
     );
 }
 

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::family::dose::case::Case;
 use crate::family::dose::findings::{Findings, field, record, thing};
 use crate::family::dose::words::{duration, moment};
-use crate::family::dose::{amount, order, portions};
+use crate::family::dose::{amount, order, portions, weight};
 use crate::index::{CODE_DOSE, IndexKey, is_dose, subject_of_dose};
 use crate::state::subject::Dose;
 
@@ -37,7 +37,7 @@ pub(in crate::family) fn made_of(f: &mut Findings, case: &Case<'_>, recorded: bo
     portions::known(f, case.parts.iter().map(|(_, sight)| sight));
     portions::named_once(f, case.parts.iter().map(|(portion, _)| portion.unit_id));
     for (portion, seen) in case.seen() {
-        portions::allocated_to(f, &seen.unit, &case.dose.order_id);
+        portions::allocated_to(f, &seen.unit, &case.subject.id, &case.dose.order_id);
         portions::given(f, case, portion, &seen.unit);
         portions::in_this_dose(f, case, &seen.unit, recorded);
         if let Some(thaw) = &seen.unit.thaw {
@@ -46,6 +46,7 @@ pub(in crate::family) fn made_of(f: &mut Findings, case: &Case<'_>, recorded: bo
     }
     let seen: Vec<_> = case.seen().map(|(_, seen)| seen).collect();
     portions::donors(f, seen.iter().copied());
+    weight::counts(f, &case.standing, case.order);
     amount::cells(f, case);
     amount::quality(f, case);
     expiry(f, case);

@@ -102,10 +102,12 @@ fn targets_are_inclusive() {
 fn an_order_is_refused_for_each_reason() {
     let spoiled: &[Spoil<World>] = &[
         (&["ORDER_ID_USED"], |w| w.subject().orders = subject().orders),
+        (&["ORDER_ID_USED"], |w| {
+            w.lookups.insert(IndexKey::Order(ORDER.0), OTHER.0);
+        }),
         (&["WEIGHING_NOT_LATEST"], |w| w.subject().weighings.push(weighing(36, 70_000))),
         (&["WEIGHING_TOO_OLD"], |w| w.subject().weighings[0].weighed_at_ms = NOW_MS - 24 * HOUR_MS - 1),
         (&["ABOVE_24_HOUR_CAP"], |w| w.earlier(NOW_MS - 23 * HOUR_MS, 132_222_223)),
-        (&["INTERVAL_TOO_SHORT"], |w| w.earlier(NOW_MS - 12 * HOUR_MS + 1, 1)),
         (&["ARM_WITHOUT_CELLS"], |w| w.subject().randomised.as_mut().unwrap().arm = 1),
         (&["NOT_RANDOMISED"], |w| w.subject().randomised = None),
         (&["CONSENT_NOT_IN_FORCE"], |w| {
@@ -148,6 +150,7 @@ fn an_allocation_is_refused_for_each_reason() {
         (&["ORDER_UNKNOWN"], |w| w.subject().orders.clear()),
         (&["ORDER_CLOSED"], |w| w.subject().orders[0].dose_id = Some(DOSE)),
         (&["WEIGHT_CHANGED"], |w| w.subject().weighings.push(weighing(36, 77_001))),
+        (&["WEIGHING_MISSING"], |w| w.subject().weighings.clear()),
         (&["ARM_WITHOUT_CELLS"], |w| w.subject().randomised.as_mut().unwrap().arm = 1),
         (&["UNIT_NOT_STORED"], |w| w.unit().processing = Processing::Filled),
         (&["UNIT_USED_FOR_TESTING", "UNIT_NOT_STORED"], |w| w.unit().processing = Processing::Sampled),
@@ -188,6 +191,12 @@ fn a_thaw_is_ordered_by_whom_it_concerns() {
     elsewhere.unit().custody = crate::state::custody::Custody::Held { facility_id: OTHER };
     assert_eq!(thaw(&elsewhere, Role::Pharmacist, Patient, true), ["UNIT_NOT_IN_CUSTODY"]);
     assert_eq!(thaw(&before_preparation(), Role::Pharmacist, Patient, true), ["UNIT_ALREADY_THAWED"]);
+    let mut heavier = before_thaw();
+    heavier.subject().weighings.push(weighing(36, 77_001));
+    assert_eq!(thaw(&heavier, Role::Pharmacist, Patient, true), ["WEIGHT_CHANGED"]);
+    let mut unweighed = before_thaw();
+    unweighed.subject().weighings.clear();
+    assert_eq!(thaw(&unweighed, Role::Pharmacist, Patient, true), ["WEIGHING_MISSING"]);
 }
 
 #[test]
@@ -209,7 +218,10 @@ fn a_thaw_is_flagged_for_each_reason() {
     assert!(thawed(&world, 7_000).is_empty());
     assert_eq!(thawed(&world, 6_999), ["THAW_VIABILITY_LOW"]);
     world.unit().thaw = unit().thaw;
-    assert_eq!(thawed(&world, 7_000), ["UNIT_ALREADY_THAWED"]);
+    assert_eq!(thawed(&world, 7_000), ["UNIT_ALREADY_THAWED", "THAWS_CONTRADICT"]);
+    let known = world.unit().thaw.as_mut().unwrap();
+    (known.thawed_at_ms, known.total_cells, known.viability_basis_points) = (NOW_MS, 1, 7_000);
+    assert_eq!(thawed(&world, 7_000), ["UNIT_ALREADY_THAWED"], "the same once more");
 }
 
 fn prepared(world: &World, at_ms: i64, total_cells: u64) -> Vec<&'static str> {
@@ -247,6 +259,7 @@ fn a_preparation_is_flagged_for_each_reason() {
         (&["ORDER_UNKNOWN"], |w| w.subject().orders.clear()),
         (&["ORDER_CLOSED"], |w| w.subject().orders[0].dose_id = Some(OTHER)),
         (&["UNIT_NOT_ALLOCATED"], |w| w.unit().allocation = None),
+        (&["UNIT_NOT_ALLOCATED"], |w| w.unit().allocation.as_mut().unwrap().subject_id = OTHER),
         (&["UNIT_NOT_THAWED"], |w| w.unit().thaw = None),
         (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = vec![OTHER]),
         (&["DOSE_EXPIRY_WRONG"], |w| w.unit().thaw.as_mut().unwrap().thawed_at_ms += 1),
@@ -297,7 +310,14 @@ fn an_infusion_is_flagged_for_each_reason() {
     assert!(started(&before_infusion()).is_empty());
     let spoiled: &[Spoil<World>] = &[
         (&["DOSE_NOT_DISPENSED"], |w| w.dose().dispensed = None),
+        (&["DOSE_NOT_DISPENSED"], |w| w.dose().dispensed.as_mut().unwrap().dispensed_at_ms = NOW_MS + 1),
         (&["INFUSION_UNCHECKED"], |w| w.dose().checks.clear()),
+        (&["INFUSION_UNCHECKED"], |w| w.dose().checks[0].checked_at_ms = NOW_MS + 1),
+        (&["INFUSION_AFTER_MISMATCH"], |w| {
+            let earlier = BedsideCheck { record_id: record_id(46), checked_at_ms: NOW_MS - 2, matched: true };
+            w.dose().checks[0].matched = false;
+            w.dose().checks.push(earlier);
+        }),
         (&["INFUSION_AFTER_MISMATCH"], |w| w.dose().checks[0].matched = false),
         (&["DOSE_HELD"], |w| w.subject().upkeep.holds.push(hold(vec![], Some(DOSE)))),
         (&["DOSE_EXPIRED"], |w| w.dose().expires_at_ms = NOW_MS - 1),
@@ -312,6 +332,14 @@ fn an_infusion_is_flagged_for_each_reason() {
         spoil(&mut world);
         assert_eq!(started(&world), *expected);
     }
+}
+
+#[test]
+fn what_happened_at_the_same_moment_was_there() {
+    let mut world = before_infusion();
+    world.dose().dispensed.as_mut().unwrap().dispensed_at_ms = NOW_MS;
+    world.dose().checks[0].checked_at_ms = NOW_MS;
+    assert!(started(&world).is_empty());
 }
 
 #[test]

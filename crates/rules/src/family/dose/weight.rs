@@ -5,7 +5,7 @@ use crate::family::dose::findings::{Findings, record};
 use crate::family::dose::words::{duration, grouped, percent, seconds_to_ms};
 use crate::family::subject::ago;
 use crate::family::subject::standing::Standing;
-use crate::state::subject::Weighing;
+use crate::state::subject::{Order, Weighing};
 
 /// The latest weighing is not older than the protocol allows, inclusive.
 pub(in crate::family) fn recent(f: &mut Findings, standing: &Standing<'_>, at_ms: i64) {
@@ -19,6 +19,30 @@ pub(in crate::family) fn recent(f: &mut Findings, standing: &Standing<'_>, at_ms
         || format!("{} g, weighed {} ago", grouped(latest.weight_grams), ago(at_ms, latest.weighed_at_ms)),
         || format!("a weighing not older than {}", duration(limit_ms)),
         || vec![record(latest.record_id)],
+    );
+}
+
+/// The weighing that an order rests on still counts, and the weight has not changed since by more than the protocol allows.
+pub(in crate::family) fn of_order(f: &mut Findings, standing: &Standing<'_>, order: Option<&Order>) {
+    counts(f, standing, order);
+    unchanged(f, standing, order.and_then(|order| standing.subject.weighing(&order.weighing_record_id)));
+}
+
+/// Limits per kg are held against the order's weighing: without it nothing can be said of band, DMSO or endotoxin.
+pub(in crate::family) fn counts(f: &mut Findings, standing: &Standing<'_>, order: Option<&Order>) {
+    // An order that the subject does not have is a finding of its own.
+    let Some(order) = order else {
+        return;
+    };
+    f.demand(
+        standing.subject.weighing(&order.weighing_record_id).is_some(),
+        &code::WEIGHING_MISSING,
+        || format!("order {}, whose weighing {} does not count", order.id, order.weighing_record_id),
+        || match standing.subject.latest_weighing() {
+            Some(latest) => format!("an order that rests on a weighing of the subject; the latest one is {}", latest.record_id),
+            None => "a weighing, and an order that rests on it; the subject has none".to_owned(),
+        },
+        || vec![record(order.record_id), record(order.weighing_record_id)],
     );
 }
 

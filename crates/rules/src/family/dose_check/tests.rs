@@ -83,6 +83,9 @@ const SPOILED: &[Spoil<World>] = &[
     (&["ORDER_CLOSED"], |w| w.subject().orders[0].dose_id = Some(OTHER)),
     (&["WEIGHING_TOO_OLD"], |w| w.subject().weighings[0].weighed_at_ms = NOW_MS - 25 * HOUR_MS),
     (&["WEIGHT_CHANGED"], |w| w.subject().weighings.push(weighing(36, 80_000))),
+    (&["WEIGHING_MISSING"], |w| w.subject().weighings[0].record_id = record_id(36)),
+    (&["WEIGHING_MISSING"], |w| w.subject().weighings.clear()),
+    (&["DOSE_ABOVE_BAND"], |w| w.trial.dose_band = None),
     (&["UNIT_OF_NO_LOT"], |w| {
         w.lookups.remove(&crate::index::IndexKey::Unit(UNIT.0));
     }),

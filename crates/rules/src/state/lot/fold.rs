@@ -257,7 +257,15 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
         }
         Event::DoseDispensed(e) => of_dose(lot, &e.dose_id, Processing::Dispensed),
         Event::InfusionStarted(e) => of_dose(lot, &e.dose_id, Processing::Infused),
-        Event::InfusionEnded(e) => of_dose(lot, &e.dose_id, Processing::Infused),
+        Event::InfusionEnded(e) => {
+            of_dose(lot, &e.dose_id, Processing::Infused);
+            // Of whichever dose it was part: its cells are in somebody.
+            for infused in e.infused.iter().filter(|infused| infused.volume_microlitres() > 0) {
+                if let Some(unit) = existing(lot, &infused.unit_id) {
+                    advance(unit, Processing::Infused);
+                }
+            }
+        }
         Event::CustodyRefused(e) => container::refused(each(lot, &e.unit_ids), entry, e),
         Event::ContainerEvent(e) => container::happened(each(lot, &e.unit_ids), entry, e),
         Event::UnitsReturned(e) => container::returned(each(lot, &e.unit_ids), entry, e),
@@ -303,13 +311,13 @@ fn moved(lot: &mut Lot, entry: &Entry, e: &pb::UnitsMoved) {
 fn thawed(lot: &mut Lot, entry: &Entry, e: &pb::UnitsThawed) {
     for thawed in &e.units {
         if let Some(unit) = existing(lot, &thawed.unit_id) {
-            // The first thaw counts: its clock runs.
-            unit.thaw.get_or_insert(Thaw {
+            let said = Thaw {
                 record_id: entry.record_id(),
                 thawed_at_ms: entry.occurred_at_ms(),
                 total_cells: thawed.total_cells.unwrap_or(0),
                 viability_basis_points: thawed.viability_basis_points.unwrap_or(0),
-            });
+            };
+            unit.thaw = Some(unit.thaw.map_or(said, |known| known.beside(&said)));
             unit.leave(entry);
             advance(unit, Processing::Thawed);
         }

@@ -42,6 +42,22 @@ pub struct Portion {
     pub volume_microlitres: u64,
 }
 
+impl Portion {
+    /// Viable cells of the infused volume in ten-thousandths of a cell, so that cells are rounded up once for the whole dose.
+    fn ten_thousandths_infused(&self, infused_microlitres: u128, viability_basis_points: u128) -> u128 {
+        let volume = u128::from(self.volume_microlitres);
+        let cells = u128::from(self.total_cells);
+        if infused_microlitres >= volume {
+            return cells.saturating_mul(viability_basis_points);
+        }
+        // Divided before it is multiplied: the product of all three has no room in 128 bits.
+        let product = cells.saturating_mul(infused_microlitres);
+        let (whole, rest) = (product / volume.max(1), product % volume.max(1));
+        let share = rest.saturating_mul(viability_basis_points).div_ceil(volume.max(1));
+        whole.saturating_mul(viability_basis_points).saturating_add(share)
+    }
+}
+
 /// The release to the ward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dispensing {
@@ -210,22 +226,20 @@ impl Dose {
     /// ended, else those of the whole dose.
     pub fn viable_cells_rounded_up(&self) -> u128 {
         let viability = u128::from(self.viability_basis_points);
-        match self.infusion.as_ref().and_then(|infusion| infusion.end.as_ref()) {
-            None => (u128::from(self.total_cells) * viability).div_ceil(10_000),
-            Some(end) => self
-                .portions
-                .iter()
-                .map(|portion| {
-                    let volume = u128::from(portion.volume_microlitres).max(1);
-                    let infused = infused_volume(&end.infused, &portion.unit_id);
-                    if infused >= volume {
-                        return (u128::from(portion.total_cells) * viability).div_ceil(10_000);
-                    }
-                    let cells = (u128::from(portion.total_cells) * infused).div_ceil(volume);
-                    (cells * viability).div_ceil(10_000)
-                })
-                .sum(),
-        }
+        let end = self.infusion.as_ref().and_then(|infusion| infusion.end.as_ref());
+        let ten_thousandths = match end.filter(|end| self.has_only_its_units(end)) {
+            None => u128::from(self.total_cells).saturating_mul(viability),
+            Some(end) => self.portions.iter().fold(0, |sum: u128, portion| {
+                let infused = infused_volume(&end.infused, &portion.unit_id);
+                sum.saturating_add(portion.ten_thousandths_infused(infused, viability))
+            }),
+        };
+        ten_thousandths.div_ceil(10_000)
+    }
+
+    /// Whether an end names no unit but the dose's own. One that names another says nothing of how much of this dose went in.
+    fn has_only_its_units(&self, end: &InfusionEnd) -> bool {
+        end.infused.iter().all(|(unit, _)| self.portions.iter().any(|portion| portion.unit_id == *unit))
     }
 
     /// Whether a bedside check found agreement and none since found otherwise.
@@ -266,7 +280,8 @@ impl Dose {
                 self.infusion.get_or_insert(Infusion { record_id, started_at_ms: occurred_at_ms, end: None });
             }
             Event::InfusionEnded(e) => {
-                if let Some(infusion) = &mut self.infusion {
+                // One that is dated before the start says nothing of how much went in, and the true end is still to come.
+                if let Some(infusion) = self.infusion.as_mut().filter(|infusion| infusion.started_at_ms <= occurred_at_ms) {
                     infusion.end.get_or_insert_with(|| InfusionEnd::recorded(record_id, occurred_at_ms, e));
                 }
             }
