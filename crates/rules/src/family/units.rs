@@ -265,7 +265,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, subject_id: &Id16,
 }
 
 /// Whole, there, not given up for destruction. No hold is needed for these to be true, and lifting one does not make them false.
-fn container_findings(unit: &Unit) -> Vec<Finding> {
+pub(super) fn container_findings(unit: &Unit) -> Vec<Finding> {
     let thing = Look::Thing { kind: "unit", id: unit.code.clone() };
     let mut found = Vec::new();
     let mut find = |code, text: String, allowed: &str, record: Option<RecordId>| {

@@ -141,6 +141,7 @@ pub(in crate::family) fn allocation_released(c: &mut Context<'_>, e: &pb::Alloca
     let subject_id = c.stream_id(StreamKind::Subject);
     for seen in sights.iter().filter_map(Sight::seen) {
         portions::allocated_to(&mut f, &seen.unit, &subject_id, &order_id);
+        portions::exists(&mut f, &seen.unit);
         portions::frozen(&mut f, &seen.unit);
     }
     f.into_context(c);

@@ -4,12 +4,14 @@ use marrowline_record::id::Id16;
 use marrowline_record::pb::{self, Role, ThawPurpose};
 
 use crate::codes::dose as code;
+use crate::codes::lot::UNIT_USED_FOR_TESTING;
 use crate::context::Context;
 use crate::family::dose::case::{Sight, sights};
 use crate::family::dose::findings::{Findings, field, record, thing};
 use crate::family::dose::words::{grouped, moment, percent};
 use crate::family::dose::{order, portions, weight};
 use crate::family::subject::standing::Standing;
+use crate::family::units;
 use crate::index::id16;
 use crate::state::lot::{Thaw, Unit};
 
@@ -41,7 +43,9 @@ pub(in crate::family) fn thaw_ordered(c: &mut Context<'_>, e: &pb::ThawOrdered) 
                 portions::fit_for_use(&mut f, c.view, seen, &subject_id, at_ms);
             }
             _ => {
-                portions::exists(&mut f, &seen.unit);
+                // What was sampled may be thawed for that test; what is broken, lost or given up is good for nothing.
+                let of_container = units::container_findings(&seen.unit).into_iter();
+                f.extend(of_container.filter(|finding| finding.code != &UNIT_USED_FOR_TESTING).collect());
                 portions::unallocated(&mut f, c.view, &seen.unit, at_ms);
             }
         }
