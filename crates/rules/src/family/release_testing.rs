@@ -432,6 +432,25 @@ mod tests {
     }
 
     #[test]
+    fn a_count_of_what_has_to_be_absent() {
+        use Comparator::{AboveQuantification, BelowQuantification, Equal, Greater, Less};
+        let absent = pb::Criterion { kind: CriterionKind::Absent.into(), limit: None, unit_ucum: None };
+        for (comparator, value, expected) in [
+            (Equal, "0", Outcome::Indeterminate),
+            (Equal, "0.0", Outcome::Indeterminate),
+            (Equal, "1", Outcome::Failed),
+            (Less, "1", Outcome::Indeterminate),
+            (BelowQuantification, "1", Outcome::Indeterminate),
+            (Greater, "0", Outcome::Failed),
+            (AboveQuantification, "300", Outcome::Failed),
+        ] {
+            assert_eq!(outcome(&number(comparator, value), &absent), expected, "{comparator:?} {value}");
+        }
+        let present = pb::Criterion { kind: CriterionKind::Present.into(), ..absent };
+        assert_eq!(outcome(&number(Equal, "1"), &present), Outcome::Indeterminate);
+    }
+
+    #[test]
     fn another_unit_or_an_invalid_result_says_nothing() {
         let mut result = number(Comparator::Equal, "1");
         result.unit_ucum = Some("mg/L".to_owned());
