@@ -9,6 +9,7 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{AmendedRecord, Meaning, Role, Severity, StreamKind};
 use sha2::{Digest as _, Sha256};
 
+use crate::codes::quality::HELD_THING_UNKNOWN;
 use crate::codes::{self, Across, Code};
 use crate::index::id16;
 use crate::table;
@@ -234,10 +235,13 @@ impl Upkeep {
                     deviation.closed_by.get_or_insert(entry.record_id());
                 }
             }
+            // Whoever stops a thing that the stream does not have meant another one of it: a stop must stop, so all of it is held.
+            Some(Event::HoldSet(e)) if entry.flags.contains(&HELD_THING_UNKNOWN.number) => {
+                self.hold(entry, HOLD_SET, &e.reason, Vec::new(), None);
+            }
             Some(Event::HoldSet(e)) => {
-                let units = e.unit_ids.iter().map(|u| Id16(id16(u))).collect();
                 let dose = e.dose_id.as_deref().map(|d| Id16(id16(d)));
-                self.hold(entry, HOLD_SET, &e.reason, units, dose);
+                self.hold(entry, HOLD_SET, &e.reason, ids(&e.unit_ids), dose);
             }
             Some(Event::HoldLifted(e)) => {
                 for hold in self.holds.iter_mut().filter(|h| h.id[..] == e.hold_id[..]) {
