@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::milli::log2_milli;
 use marrowline_record::pb::{self, Disposition, Location, ThawPurpose};
 
 use crate::index::id16;
@@ -153,11 +154,12 @@ pub struct Culture {
     pub record_id: RecordId,
     /// The culture that it came from.
     pub parent_id: Option<Id16>,
-    /// Passage.
+    /// Passage: the one that was stated, or the parent's plus 1 if that is more.
     pub passage: u32,
     /// Cells seeded, dead and alive.
     pub seeded_cells: u64,
-    /// Population doublings since P1 up to the seeding of this culture.
+    /// Population doublings since P1 up to the seeding of this culture: of each step what was stated or what its counts say, whichever is
+    /// more.
     pub milli_doublings: i64,
     /// When it was seeded.
     pub seeded_at_ms: i64,
@@ -165,6 +167,24 @@ pub struct Culture {
     pub consumed_by: Option<RecordId>,
     /// When it was used up.
     pub consumed_at_ms: Option<i64>,
+}
+
+impl Culture {
+    /// Doublings in this culture by its counts; none at passage 0, which seeds mononuclear cells of which few are stromal.
+    pub fn doublings_to(&self, detached_cells: u64) -> Option<i32> {
+        if self.passage == 0 { None } else { log2_milli(detached_cells, self.seeded_cells) }
+    }
+
+    /// Doublings since P1 when its cells are detached. Nobody gets below a limit by stating less than the counts say.
+    pub fn doublings_after(&self, detached_cells: u64, stated: Option<i32>) -> i64 {
+        let grown = self.doublings_to(detached_cells).max(stated).unwrap_or(0);
+        self.milli_doublings.saturating_add(i64::from(grown))
+    }
+
+    /// The passage of a culture that is made of it.
+    pub fn passage_after(&self, stated: u32) -> u32 {
+        stated.max(self.passage.saturating_add(1))
+    }
 }
 
 /// A harvest.
