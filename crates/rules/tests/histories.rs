@@ -56,6 +56,7 @@ histories! {
     excursion
     filled_lot
     harvested_lot
+    kept_cold
     invalidation
     labels
     lot

@@ -103,4 +103,7 @@ crate::codes! {
     567 READINGS_INCONSISTENT Flag [deviation Minor] () "the stated minimum and maximum are those of the readings" => "check the logger's software; the readings count";
     568 TEMPERATURE_ABOVE_LIMIT Flag [deviation Major holds units] (Lot, Specification) "what is kept is warmer than the specification's storage limit for no longer than it allows" => "QA decides about the units with the stability data, and lifts the hold or has them destroyed";
     569 READINGS_MISSING Gate [] (Lot, Specification, Equipment) "where the specification asks for readings, a unit was kept in devices whose readings leave no gap" => "log the readings of the time that is missing, or name the device where the unit was placed, by an amendment" since 2;
+    580 UNIT_KEPT_TOO_WARM Gate [] (Lot, Specification, Equipment) "a unit was kept in devices that by their readings and excursions were not warmer than the storage limit for longer than it allows" => "record the excursion on the device and on the unit's lot (TemperatureExcursion) over the whole time; QA then decides about the units and lifts its hold";
+    581 EXCURSION_WITHOUT_LOT Flag [deviation Major] (Lot) "an excursion is recorded on the lots whose units it reached" => "record it again with their lots; until then no unit that was kept in the device is used; QA closes the deviation";
+    582 READINGS_AFTER_RECORD Flag [deviation Minor] () "a logger's readings were taken before they are recorded" => "set the logger's clock and log the readings again; those after the record's own time do not count";
 }

@@ -235,7 +235,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, subject_id: &Id16,
             vec![thing.clone()],
         ),
         Some(document) => {
-            readings = super::supplies::missing_readings(view, &document, unit, at_ms);
+            readings = super::storage::findings(view, &document, lot, unit, at_ms);
             let expires_at_ms = expires_at_ms(unit, &document);
             if at_ms > expires_at_ms {
                 find(

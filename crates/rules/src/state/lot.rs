@@ -115,11 +115,13 @@ pub struct Unit {
     pub container: container::Container,
 }
 
-/// A time in one place.
+/// A time in one place, or in a facility's hands without a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stay {
     /// The record that put it there.
     pub record_id: RecordId,
+    /// Whether it had a place.
+    pub is_placed: bool,
     /// The device that the place is in, if it was named.
     pub equipment_id: Option<Id16>,
     /// Since when.
@@ -134,8 +136,15 @@ impl Unit {
         self.leave(entry);
         let equipment_id = location.as_ref().and_then(|location| location.equipment_id.as_deref()).map(|id| Id16(id16(id)));
         let (record_id, from_ms) = (entry.record_id(), entry.occurred_at_ms());
-        self.stays.extend(location.is_some().then_some(Stay { record_id, equipment_id, from_ms, until_ms: None }));
+        self.stays.push(Stay { record_id, is_placed: location.is_some(), equipment_id, from_ms, until_ms: None });
         self.location = location;
+    }
+
+    /// A facility has it from now on and has not put it into a place yet.
+    fn arrive(&mut self, entry: &Entry) {
+        if self.stays.last().is_none_or(|stay| stay.until_ms.is_some()) {
+            self.put(None, entry);
+        }
     }
 
     /// Takes it out of its place.

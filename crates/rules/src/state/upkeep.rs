@@ -9,6 +9,7 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{AmendedRecord, Meaning, Role, Severity, StreamKind};
 use sha2::{Digest as _, Sha256};
 
+use crate::codes::lot::UNIT_UNKNOWN;
 use crate::codes::quality::HELD_THING_UNKNOWN;
 use crate::codes::{self, Across, Code};
 use crate::index::id16;
@@ -307,8 +308,11 @@ impl Upkeep {
 
     fn hold_by_rule(&mut self, entry: &Entry, code: &'static Code) {
         let reason = format!("not met: {}", code.demands);
-        // A record that names a dose and no unit holds the whole stream.
-        let units = entry.record.event.as_ref().filter(|_| code.effect.of_units).map_or_else(Vec::new, units_of);
+        // A record that names a dose and no unit holds the whole stream, and so does an excursion that names a unit nobody knows here.
+        let is_mistaken =
+            matches!(entry.event(), Some(Event::TemperatureExcursion(_))) && entry.flags.contains(&UNIT_UNKNOWN.number);
+        let of_units = code.effect.of_units && !is_mistaken;
+        let units = entry.record.event.as_ref().filter(|_| of_units).map_or_else(Vec::new, units_of);
         match code.effect.across {
             Some(across) => self.recall(entry, across, code.name, &reason),
             None => self.hold(entry, code.name, &reason, units, None),

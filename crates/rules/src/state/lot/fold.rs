@@ -372,6 +372,9 @@ fn accepted(lot: &mut Lot, entry: &Entry, e: &pb::CustodyAccepted) {
             (Some(facility_id), _) if agrees => Custody::Held { facility_id },
             (_, custody) => disputed(custody, entry, at),
         };
+        if is_counted {
+            unit.arrive(entry);
+        }
     }
 }
 
