@@ -1,6 +1,6 @@
 //! A lot: its cultures, units, samples, results and disposition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId};
@@ -287,6 +287,8 @@ pub struct Lot {
     pub labels: BTreeMap<Id16, LabelBatch>,
     /// Cells that all seedings together took from the isolation: seeded, sampled, discarded or lost.
     pub cells_taken_from_isolation: u128,
+    /// Transfers that units of it were handed over with, finished ones too.
+    pub transfers: BTreeSet<Id16>,
     /// Keys that signed a manufacturing step of it (operators and verifying operators), with the record.
     pub operated_by: Vec<(marrowline_record::id::KeyId, RecordId)>,
     /// Holds, deviations, signatures.
@@ -312,6 +314,7 @@ impl Lot {
             exceptional: Vec::new(),
             labels: BTreeMap::new(),
             cells_taken_from_isolation: 0,
+            transfers: BTreeSet::new(),
             operated_by: Vec::new(),
             upkeep: Upkeep::new(marrowline_record::pb::StreamKind::Lot),
         }

@@ -343,6 +343,7 @@ fn settled(lot: &mut Lot, e: &pb::HoldLifted) {
 
 fn relinquished(lot: &mut Lot, entry: &Entry, e: &pb::CustodyRelinquished) {
     let from = signing_facility(entry);
+    lot.transfers.insert(id(&e.transfer_id));
     for unit in each(lot, &e.unit_ids) {
         unit.leave(entry);
         unit.custody = match (&unit.custody, from) {
