@@ -106,4 +106,5 @@ crate::codes! {
     580 UNIT_KEPT_TOO_WARM Gate [] (Lot, Specification, Equipment) "a unit was kept in devices that by their readings and excursions were not warmer than the storage limit for longer than it allows" => "record the excursion on the device and on the unit's lot (TemperatureExcursion) over the whole time; QA then decides about the units and lifts its hold";
     581 EXCURSION_WITHOUT_LOT Flag [deviation Major] (Lot) "an excursion is recorded on the lots whose units it reached" => "record it again with their lots; until then no unit that was kept in the device is used; QA closes the deviation";
     582 READINGS_AFTER_RECORD Flag [deviation Minor] () "a logger's readings were taken before they are recorded" => "set the logger's clock and log the readings again; those after the record's own time do not count";
+    583 REAGENT_OF_ANOTHER_FACILITY Gate [deviation Minor] (Facility) "a reagent lot is received, released and recalled by the people of its facility" => "let somebody of the facility sign; a recall counts in any case, and QA closes the deviation";
 }

@@ -1,13 +1,14 @@
 //! How a unit was kept: in devices that were watched where the specification asks for it, and that were cold enough by whatever is known.
 
-use marrowline_record::id::RecordId;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{self, EvidenceKind};
 
 use crate::codes::lot as codes;
 use crate::family::dose::words::moment;
 use crate::finding::{Finding, Look};
+use crate::index::IndexKey;
 use crate::state::Lot;
-use crate::state::equipment::Equipment;
+use crate::state::equipment::{Equipment, Excursion};
 use crate::state::lot::{Stay, Unit};
 use crate::view::View;
 
@@ -22,6 +23,7 @@ pub(super) fn findings(
     let mut found = missing_readings(view, document, unit, at_ms);
     if let Some(limit) = document.storage {
         found.extend(unit.stays.iter().filter_map(|stay| too_warm(view, &limit, lot, unit, stay, at_ms)));
+        found.extend(named_elsewhere(view, &limit, lot, unit));
     }
     found
 }
@@ -69,10 +71,6 @@ fn too_warm(view: &dyn View, limit: &pb::StorageLimit, lot: &Lot, unit: &Unit, s
     let device = stay.equipment_id?;
     let equipment = view.equipment(&device)?;
     let stay_until_ms = stay.until_ms.unwrap_or(at_ms);
-    let is_answered = |from_ms: i64, last_ms: i64| {
-        let answers = equipment.excursions.iter().filter(|x| x.is_beyond(limit) && x.is_about(&lot.id, &unit.id));
-        answers.into_iter().any(|x| x.from_ms <= from_ms && last_ms <= x.until_ms)
-    };
     let (record_id, from_ms, peak) = warm_times(&equipment, limit)
         .into_iter()
         .filter(|warm| warm.from_ms < stay_until_ms && stay.from_ms < warm.until_ms)
@@ -80,13 +78,39 @@ fn too_warm(view: &dyn View, limit: &pb::StorageLimit, lot: &Lot, unit: &Unit, s
             let there_ms = warm.until_ms.min(stay_until_ms).saturating_sub(warm.from_ms.max(stay.from_ms));
             !warm.is_by_readings || there_ms > i64::from(limit.max_seconds_above).saturating_mul(1_000)
         })
-        .find(|warm| !is_answered(warm.from_ms.max(stay.from_ms), warm.last_ms.min(stay_until_ms)))
+        .find(|warm| {
+            let (from_ms, last_ms) = (warm.from_ms.max(stay.from_ms), warm.last_ms.min(stay_until_ms));
+            !is_answered(&equipment, limit, lot, unit, from_ms, last_ms)
+        })
         .map(|warm| (warm.record_id, warm.from_ms, warm.peak_millicelsius))?;
     Some(Finding {
         code: &codes::UNIT_KEPT_TOO_WARM,
         found: format!("unit {}: device {device} at {peak} m°C from {} on", unit.code, moment(from_ms)),
         allowed: format!("up to {} m°C, or above it for up to {} s", limit.max_millicelsius, limit.max_seconds_above),
         look_at: vec![Look::Record(record_id), Look::Record(stay.record_id)],
+    })
+}
+
+/// Whether an excursion on the unit's lot covers a time: it holds the unit, and QA decides.
+fn is_answered(equipment: &Equipment, limit: &pb::StorageLimit, lot: &Lot, unit: &Unit, from_ms: i64, last_ms: i64) -> bool {
+    let mut answers = equipment.excursions.iter().filter(|x| x.is_beyond(limit) && x.is_about(&lot.id, &unit.id));
+    answers.any(|x| x.from_ms <= from_ms && last_ms <= x.until_ms)
+}
+
+/// An excursion that names the unit and does not extend its lot, wherever the unit was said to be.
+fn named_elsewhere(view: &dyn View, limit: &pb::StorageLimit, lot: &Lot, unit: &Unit) -> Option<Finding> {
+    let devices = [false, true].map(|last| view.lookup(&IndexKey::Warmed { unit: unit.id.0, last }));
+    devices.into_iter().flatten().find_map(|device| {
+        let equipment = view.equipment(&Id16(device))?;
+        let names_it = |x: &&Excursion| x.is_beyond(limit) && x.unit_ids.contains(&unit.id);
+        let open = |x: &&Excursion| !is_answered(&equipment, limit, lot, unit, x.from_ms, x.until_ms);
+        let excursion = equipment.excursions.iter().filter(names_it).find(open)?;
+        Some(Finding {
+            code: &codes::UNIT_KEPT_TOO_WARM,
+            found: format!("unit {}: named by an excursion to {} m°C", unit.code, excursion.peak_millicelsius),
+            allowed: "excursions on the unit's own lot, about which QA decides".to_owned(),
+            look_at: vec![Look::Record(excursion.record_id)],
+        })
     })
 }
 

@@ -28,6 +28,15 @@ fn thing(kind: &'static str, id: &Id16) -> Look {
 
 /// Reagent lots come, are released and recalled.
 pub(super) fn reagent(c: &mut Context<'_>, event: &Event) {
+    let facility_id = c.stream_id(StreamKind::Facility);
+    let signed_for = super::custody::facility(c).unwrap_or(facility_id);
+    c.demand(
+        signed_for == facility_id,
+        &codes::REAGENT_OF_ANOTHER_FACILITY,
+        || format!("facility {facility_id}, signed for {signed_for}"),
+        || "the facility that is signed for".to_owned(),
+        || vec![Look::Field("slots[0].facility_id".to_owned()), thing("facility", &facility_id)],
+    );
     match event {
         Event::ReagentReceived(e) => reagent_received(c, e),
         Event::ReagentReleased(e) => reagent_released(c, e),
