@@ -19,4 +19,5 @@ crate::codes! {
     265 AMENDMENT_APPROVED_BY_ITS_AUTHOR Gate [] (Authority) "QA approves an amendment of a record that they did not sign themselves" => "let another QA sign";
     266 REPLACEMENT_WRONG Gate [] () "a replacement is the record itself with another event of the same kind, about the same ids and codes" => "change only what the event says; to change an id or a code, void the record and record it anew";
     267 DEPENDANT_FALLS Flag [deviation Major holds Donor Lot Subject] (Donor, Lot, Subject, Protocol, Specification) "what was recorded later stands up against a record that is amended, voided or comes late" => "look at each record that is named; QA lifts the hold when each was dealt with";
+    268 RESOLUTION_RESOLVES_NOTHING Gate [] (Donor, Lot, Subject) "a hold is resolved by another record than the one that brought it about, and not by the founding" => "record how it was resolved (a deviation that is opened or closed, an amendment, a result) and cite that record";
 }
