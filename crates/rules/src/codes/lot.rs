@@ -26,7 +26,7 @@ crate::codes! {
     422 DMSO_OUTSIDE_BAND Flag [deviation Major holds Lot] (Lot, Specification) "DMSO is within the specification's limits" => "QA decides on the lot";
     423 FILL_VIABILITY_LOW Flag [deviation Major holds Lot] (Lot, Specification) "cells have the viability that the specification asks for before freezing" => "QA decides on the lot";
     424 UNIT_UNKNOWN Flag [deviation Major] (Lot) "a unit belongs to the lot whose stream is extended" => "check the unit's label";
-    425 RACK_UNKNOWN Flag [deviation Minor] (Authority) "a unit is put into a rack of the facility's list" => "check the place, or register the rack";
+    425 RACK_UNKNOWN Flag [deviation Minor] (Authority) "a unit is put into a rack of the facility's list" => "check the place, or let a key administrator and QA register the facility again with all its racks";
     426 LOCATION_TAKEN Flag [deviation Major] (Lot) "a freezer place holds one unit" => "look into the place and move one of the two";
     427 MOVED_OUTSIDE_CUSTODY Flag [deviation Major holds Lot] (Lot) "units are moved by the facility that holds them" => "record the hand-over that is missing; QA resolves the hold";
     428 THAWED_UNIT_STORED Flag [deviation Critical holds Lot] (Lot) "a thawed or used unit never goes back into storage" => "take it out; it goes to destruction; QA resolves the hold";
