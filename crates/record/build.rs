@@ -192,6 +192,7 @@ fn kind(field: &FieldDescriptor, shape: &Shape, plain_number: bool) -> Result<St
                 2 => "Lines",
                 3 => "Din",
                 4 => "Decimal",
+                5 => "SingleEuropeanCode",
                 n => return Err(format!("{}: unknown text kind {n}", field.full_name()).into()),
             };
             format!("Kind::Text {{ max_bytes: {}, text: Text::{text} }}", max_bytes.unwrap_or(200))

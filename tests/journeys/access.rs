@@ -143,7 +143,7 @@ async fn subject(client: &Client) -> Value {
 
 async fn ask(client: &Client, call: &str, unit: &str) {
     let custody = client.custody();
-    let dose = || "DOSE-R-01".to_owned();
+    let dose = || "701018".to_owned();
     match call {
         "GetUnit" => drop(custody.clone().get_unit(v1::GetUnitRequest { unit: unit.to_owned() }).await.unwrap()),
         "GetDose" => drop(custody.clone().get_dose(v1::GetDoseRequest { dose: dose() }).await.unwrap()),

@@ -116,8 +116,11 @@ fn quality_assurance() {
     day.ends("refusals", 0, &["TARGET_OUTSIDE_BAND", "UnitsAllocated"]);
     let held = day.does("append hold_set --set reason=a~complaint --on lot:L-2026-01 --facility LAB");
     day.ends("owed", 0, &["hold", "quality assurance"]);
+    let why = day.does(
+        "append deviation_opened --set severity=MINOR --set description=nothing~was~found --on lot:L-2026-01 --facility LAB",
+    );
     let lift = format!(
-        "append hold_lifted --set hold_id={} --set resolution=nothing~was~found --set resolution_record_id={held} --cite {held} --on lot:L-2026-01 --facility LAB",
+        "append hold_lifted --set hold_id={} --set resolution=nothing~was~found --set resolution_record_id={why} --cite {why} --on lot:L-2026-01 --facility LAB",
         derived_hold(&server, &held)
     );
     day.is_refused(&lift, &["SIGNATURE_MISSING"]);
@@ -288,13 +291,13 @@ fn the_courier() {
 fn the_pharmacist() {
     let server = Server::start();
     let day = Day::of(&server, "pha1");
-    let red = day.ends("check DOSE-R-01", 3, &["RED: must not be released", "DOSE_ALREADY_USED", "DOSE_EXPIRED", "next: "]);
+    let red = day.ends("check 701018", 3, &["RED: must not be released", "DOSE_ALREADY_USED", "DOSE_EXPIRED", "next: "]);
     assert!(red.contains("TRAINING"), "{red}");
-    day.ends("check DOSE-R-99", 8, &[]);
-    day.ends("trace back DOSE-R-01", 0, &["D-001"]);
+    day.ends("check 799017", 8, &[]);
+    day.ends("trace back 701018", 0, &["D-001"]);
     // A dose that is dispensed again: the same reasons, and it is kept that somebody tried.
     let subject = "--on subject:R-01 --on lot:L-2026-01 --facility HOSPITAL";
-    let shown: serde_json::Value = serde_json::from_str(&day.ends("dose show DOSE-R-01 --output json", 0, &[])).unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&day.ends("dose show 701018 --output json", 0, &[])).unwrap();
     let dose = text(&shown["dose_id"]);
     day.is_refused(&format!("append dose_dispensed --set dose_id={dose} {subject}"), &["DOSE_ALREADY_DISPENSED", "DOSE_EXPIRED"]);
     Day::of(&server, "aud").ends("refusals", 0, &["DOSE_ALREADY_DISPENSED"]);

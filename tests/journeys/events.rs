@@ -218,7 +218,7 @@ async fn a_record_from_a_file_by_the_command_line() {
     assert!(text.contains("SIGNER_WITHOUT_AUTHORITY"), "{text}");
     let (status, text) = run(&["donor", "show", "NOBODY"], "phy");
     assert_eq!(status, 8, "{text}");
-    let (status, text) = run(&["check", "DOSE-R-01"], "pha1");
+    let (status, text) = run(&["check", "701018"], "pha1");
     assert_eq!(status, 3, "{text}");
     assert!(text.contains("DOSE_ALREADY_USED"), "{text}");
 }

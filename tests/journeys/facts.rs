@@ -127,7 +127,7 @@ async fn any_well_formed_fact_is_accepted_and_the_ledger_goes_on() {
 
 async fn everything_answers(client: &Client) {
     let custody = client.custody();
-    let dose = || "DOSE-R-01".to_owned();
+    let dose = || "701018".to_owned();
     let answer = |result: Result<(), tonic::Status>| assert_eq!(result.err().map_or(Code::Ok, |e| e.code()), Code::Ok);
     answer(custody.clone().get_lot(v1::GetLotRequest { lot: "L-2026-01".to_owned() }).await.map(drop));
     answer(custody.clone().get_donor(v1::GetDonorRequest { donor: "D-001".to_owned() }).await.map(drop));

@@ -240,11 +240,11 @@ async fn each_way_to_fail_has_its_number() {
     for question in [
         &["lot", "show", "L-2026-01"][..],
         &["unit", "show", &format!("2601001{}", marrowline_record::din::digit_check("2601001").unwrap())],
-        &["dose", "show", "DOSE-R-01"],
+        &["dose", "show", "701018"],
         &["subject", "show", "R-01"],
         &["donor", "show", "D-001"],
-        &["trace", "back", "DOSE-R-01"],
-        &["check", "DOSE-R-01"],
+        &["trace", "back", "701018"],
+        &["check", "701018"],
     ] {
         let ended = ask(question, &[("--log", &other)]);
         assert_eq!(ended.status, 4, "{question:?}: {}", ended.err);

@@ -230,7 +230,7 @@ async fn a_flooded_connection_does_not_stop_the_dose_check_of_another() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     for _ in 0..25 {
-        let request = v1::CheckDoseRequest { dose: "DOSE-R-01".to_owned() };
+        let request = v1::CheckDoseRequest { dose: "701018".to_owned() };
         let answer = pharmacy.custody().check_dose(request).await.unwrap().into_inner();
         assert!(!answer.reasons.is_empty(), "the demo's dose was given: it is not green");
         pharmacy.follow(&answer.checkpoint).await.unwrap();

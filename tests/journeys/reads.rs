@@ -60,7 +60,7 @@ async fn every_question(client: &Client) -> Vec<(&'static str, Code)> {
     let lot = v1::GetLotRequest { lot: "L-2026-01".to_owned() };
     let check = marrowline_record::din::digit_check("2601001").unwrap();
     let unit = v1::GetUnitRequest { unit: format!("2601001{check}") };
-    let dose = || "DOSE-R-01".to_owned();
+    let dose = || "701018".to_owned();
     let code = |result: Result<(), tonic::Status>| result.err().map_or(Code::Ok, |status| status.code());
     let custody = client.custody();
     vec![
@@ -138,7 +138,7 @@ async fn a_dose_is_shown_to_its_makers_without_its_subject() {
     let (maker, nurse) = (server.client("op1").await, server.client("rn1").await);
     let dose = |client: &Client| {
         let custody = client.custody();
-        async move { custody.clone().get_dose(v1::GetDoseRequest { dose: "DOSE-R-01".to_owned() }).await.unwrap().into_inner() }
+        async move { custody.clone().get_dose(v1::GetDoseRequest { dose: "701018".to_owned() }).await.unwrap().into_inner() }
     };
     let (seen, whole) = (dose(&maker).await.dose.unwrap(), dose(&nurse).await.dose.unwrap());
     assert_eq!((seen.dose_id, seen.total_cells), (whole.dose_id, whole.total_cells));
@@ -147,7 +147,7 @@ async fn a_dose_is_shown_to_its_makers_without_its_subject() {
 
     let check = |client: &Client| {
         let custody = client.custody();
-        async move { custody.clone().check_dose(v1::CheckDoseRequest { dose: "DOSE-R-01".to_owned() }).await.unwrap().into_inner() }
+        async move { custody.clone().check_dose(v1::CheckDoseRequest { dose: "701018".to_owned() }).await.unwrap().into_inner() }
     };
     let (seen, whole) = (check(&maker).await, check(&nurse).await);
     let codes = |response: &v1::CheckDoseResponse| response.reasons.iter().map(|r| r.code.clone()).collect::<Vec<_>>();
@@ -156,7 +156,7 @@ async fn a_dose_is_shown_to_its_makers_without_its_subject() {
     assert!(!format!("{:?}", seen.reasons).contains("70 000"), "a maker is told the subject's weight: {:?}", seen.reasons);
     assert!(!seen.record_ids.is_empty() && seen.record_ids.len() < whole.record_ids.len());
 
-    let trace = v1::TraceBackRequest { dose: "DOSE-R-01".to_owned() };
+    let trace = v1::TraceBackRequest { dose: "701018".to_owned() };
     let trace = maker.custody().clone().trace_back(trace).await.unwrap().into_inner();
     assert!(trace.subject_id.is_empty() && trace.donor_ids.len() == 1);
     for step in &trace.steps {
@@ -258,7 +258,7 @@ async fn roles_that_have_lapsed_and_keys_that_were_revoked_read_nothing() {
 async fn the_trace_of_a_dose_goes_back_to_its_donor() {
     let server = Server::start();
     let trace = |client: Client| async move {
-        let request = v1::TraceBackRequest { dose: "DOSE-R-01".to_owned() };
+        let request = v1::TraceBackRequest { dose: "701018".to_owned() };
         client.custody().clone().trace_back(request).await.map(tonic::Response::into_inner)
     };
     let whole = trace(server.client("aud").await).await.unwrap();

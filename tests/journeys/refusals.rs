@@ -174,7 +174,7 @@ async fn a_refused_record_is_told_every_reason() {
     let (_, hospital) = facilities(&pharmacist).await;
     let custody = pharmacist.custody();
     let dose =
-        custody.clone().get_dose(v1::GetDoseRequest { dose: "DOSE-R-01".to_owned() }).await.unwrap().into_inner().dose.unwrap();
+        custody.clone().get_dose(v1::GetDoseRequest { dose: "701018".to_owned() }).await.unwrap().into_inner().dose.unwrap();
     let id = |bytes: &[u8]| -> [u8; 16] { bytes.try_into().unwrap() };
     let lot = custody.clone().get_lot(v1::GetLotRequest { lot: "L-2026-01".to_owned() }).await.unwrap().into_inner().lot.unwrap();
     let streams = [(StreamKind::Subject, id(&dose.subject_id)), (StreamKind::Lot, id(&lot.stream.unwrap().id))];

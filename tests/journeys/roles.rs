@@ -35,7 +35,7 @@ async fn reads(client: &Client, donor: &str) -> [bool; 6] {
         custody.get_lot(v1::GetLotRequest { lot: "L-2026-01".to_owned() }).await.is_ok(),
         custody.get_donor(v1::GetDonorRequest { donor: donor.to_owned() }).await.is_ok(),
         custody.get_subject(v1::GetSubjectRequest { subject: "R-01".to_owned() }).await.is_ok(),
-        custody.check_dose(v1::CheckDoseRequest { dose: "DOSE-R-01".to_owned() }).await.is_ok(),
+        custody.check_dose(v1::CheckDoseRequest { dose: "701018".to_owned() }).await.is_ok(),
         custody.get_trial_report(v1::GetTrialReportRequest { registration: "NCT01849237".to_owned(), format: 0 }).await.is_ok(),
         custody.list_refusals(v1::ListRefusalsRequest::default()).await.is_ok(),
     ]

@@ -59,8 +59,8 @@ async fn logs_name_no_subject_and_no_token() {
         let request = v1::GetSubjectRequest { subject: wanted.to_owned() };
         assert_eq!(custody.clone().get_subject(request).await.is_ok(), wanted != "R-99");
     }
-    custody.clone().check_dose(v1::CheckDoseRequest { dose: "DOSE-R-01".to_owned() }).await.unwrap();
-    custody.clone().trace_back(v1::TraceBackRequest { dose: "DOSE-R-01".to_owned() }).await.unwrap();
+    custody.clone().check_dose(v1::CheckDoseRequest { dose: "701018".to_owned() }).await.unwrap();
+    custody.clone().trace_back(v1::TraceBackRequest { dose: "701018".to_owned() }).await.unwrap();
     let mut watch = client.watch(0).await.unwrap();
     assert!(watch.message().await.unwrap().is_some());
     drop(watch);
@@ -71,7 +71,7 @@ async fn logs_name_no_subject_and_no_token() {
     assert!(logged.contains("shutting down"), "nothing is logged, so nothing is shown by this");
     // As text, as hexadecimal digits, as a list of bytes.
     let mut secrets = Vec::new();
-    for word in [secret_code.as_str(), "R-01", "R-99", "DOSE-R"] {
+    for word in [secret_code.as_str(), "R-01", "R-99", "701018"] {
         secrets.push(word.to_owned());
         secrets.push(hex::encode(word));
         let bytes: Vec<String> = word.bytes().map(|b| b.to_string()).collect();

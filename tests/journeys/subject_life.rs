@@ -94,7 +94,7 @@ pub async fn happens(server: &Server) {
     let closed = pb::TrialClosed { reason: "the example is over".to_owned() };
     put(&client, Event::TrialClosed(closed), &both, &[w.trial]).await;
 
-    let check = v1::CheckDoseRequest { dose: "DOSE-R-01".to_owned() };
+    let check = v1::CheckDoseRequest { dose: "701018".to_owned() };
     let answer = client.custody().check_dose(check).await.unwrap().into_inner();
     let reasons: Vec<&str> = answer.reasons.iter().map(|reason| reason.code.as_str()).collect();
     for code in ["DOSE_REJECTED", "SUBJECT_DEAD", "TRIAL_CLOSED"] {

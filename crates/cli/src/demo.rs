@@ -225,8 +225,8 @@ fn commands(folder: &Path, endpoint: &str) -> Vec<String> {
     };
     vec![
         format!("marrowline lot show L-2026-01 {}", connection("qa")),
-        format!("marrowline check DOSE-R-01 {}", connection("pha1")),
-        format!("marrowline trace back DOSE-R-01 {}", connection("aud")),
+        format!("marrowline check 701018 {}", connection("pha1")),
+        format!("marrowline trace back 701018 {}", connection("aud")),
         format!("marrowline subject show R-02 {} --output json", connection("inv")),
         format!("marrowline trial report NCT01849237 {}", connection("inv")),
         format!("marrowline fsck --data {folder}/ledger   (after the server has stopped)"),

@@ -46,7 +46,7 @@ pub fn decode(bytes: &[u8]) -> Result<pb::Record, Malformed> {
     check_record_id(&record)?;
     check_streams(&record)?;
     check_origin(&record)?;
-    check_unit_codes(&record)?;
+    check_label_codes(&record)?;
     Ok(record)
 }
 
@@ -101,19 +101,23 @@ fn check_origin(record: &pb::Record) -> Result<(), Malformed> {
     }
 }
 
-fn check_unit_codes(record: &pb::Record) -> Result<(), Malformed> {
-    let Some(Event::UnitsFilled(filled)) = &record.event else {
-        return Ok(());
-    };
-    for (position, unit) in filled.units.iter().enumerate() {
-        if !din::has_valid_check_digit(&unit.unit_code) {
-            return Err(Malformed::new(
-                Code::UnitCodeCheckDigitWrong,
-                format!("units_filled.units[{position}].unit_code"),
-                format!("`{}`", unit.unit_code),
-                "digits, the last one their ISO 7064 MOD 11-10 check digit",
-            ));
+/// Codes on labels: what a scanner types through a wrong keyboard layout is not read as another unit or dose.
+fn check_label_codes(record: &pb::Record) -> Result<(), Malformed> {
+    match &record.event {
+        Some(Event::UnitsFilled(filled)) => filled.units.iter().enumerate().try_for_each(|(position, unit)| {
+            let path = format!("units_filled.units[{position}].unit_code");
+            check_label_code(Code::UnitCodeCheckDigitWrong, path, &unit.unit_code)
+        }),
+        Some(Event::DosePrepared(prepared)) => {
+            check_label_code(Code::DoseCodeCheckDigitWrong, "dose_prepared.dose_code".to_owned(), &prepared.dose_code)
         }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+fn check_label_code(code: Code, path: String, label: &str) -> Result<(), Malformed> {
+    if din::has_valid_check_digit(label) {
+        return Ok(());
+    }
+    Err(Malformed::new(code, path, format!("`{label}`"), "digits, the last one their ISO 7064 MOD 11-10 check digit"))
 }

@@ -21,6 +21,7 @@ mod open;
 pub mod origin;
 pub mod shape;
 pub mod signing;
+pub mod single_european_code;
 pub mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -106,6 +106,10 @@ codes! {
     DinCheckCharacterWrong = "DIN_CHECK_CHARACTER_WRONG",
     /// A unit code that is not digits ending in their check digit.
     UnitCodeCheckDigitWrong = "UNIT_CODE_CHECK_DIGIT_WRONG",
+    /// A dose code that is not digits ending in their check digit.
+    DoseCodeCheckDigitWrong = "DOSE_CODE_CHECK_DIGIT_WRONG",
+    /// Not the form of a Single European Code.
+    TextNotSingleEuropeanCode = "TEXT_NOT_SINGLE_EUROPEAN_CODE",
     /// Too few or too many bytes.
     BytesLengthWrong = "BYTES_LENGTH_WRONG",
     /// Too many items.

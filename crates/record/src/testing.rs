@@ -103,6 +103,7 @@ fn settle(record: &mut pb::Record, random: &mut Random) {
                 unit.unit_code = label_code(random);
             }
         }
+        Some(Event::DosePrepared(prepared)) => prepared.dose_code = label_code(random),
         _ => {}
     }
 }
@@ -200,6 +201,7 @@ fn text(kind: i64, max_bytes: usize, random: &mut Random) -> String {
             code
         }
         4 => pick(DECIMALS, random),
+        5 => format!("DE{}A{}{}", digits(random, 19), digits(random, 10), pick(&["00000000", "20271231"], random)),
         _ if random.below(8) == 0 => "n".repeat(max_bytes),
         _ => pick(LINES, random),
     }

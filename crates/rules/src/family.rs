@@ -26,6 +26,7 @@ pub mod recall;
 pub mod release_testing;
 pub mod result_invalidation;
 pub mod specification;
+pub mod storage;
 pub mod subject;
 pub mod supplies;
 pub mod units;

@@ -117,6 +117,8 @@ fn describe_slots(slots: &[SlotRule]) -> String {
     let describe = |rule: &SlotRule| {
         let roles: Vec<String> = if rule.roles.len() == table::EVERY_ROLE.len() {
             vec!["any role".to_owned()]
+        } else if rule.roles.len() == table::DECIDING_ROLES.len() {
+            vec!["any role but auditor and device".to_owned()]
         } else {
             rule.roles.iter().map(|r| words(r.as_str_name())).collect()
         };

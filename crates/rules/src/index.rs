@@ -5,8 +5,10 @@
 
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::pb::Location;
 use marrowline_record::pb::record::Event;
 
+use crate::codes::lot::LOCATION_TAKEN;
 use crate::view::View;
 
 /// What is looked up.
@@ -24,7 +26,7 @@ pub enum IndexKey {
     UnitLast([u8; 16]),
     /// The subject of a dose; value: the subject's id. Ask [`subject_of_dose`].
     Dose([u8; 16]),
-    /// Who was put last into a freezer place; value: the unit's id.
+    /// Who was put last into a freezer place, or last while it was free; value: the unit's id. They differ once a second unit was put there.
     Place {
         /// The facility.
         facility: [u8; 16],
@@ -32,6 +34,15 @@ pub enum IndexKey {
         rack: String,
         /// The position.
         position: String,
+        /// While it was free.
+        free: bool,
+    },
+    /// The device whose excursion named a unit first, or last; value: the device's id.
+    Warmed {
+        /// The unit.
+        unit: [u8; 16],
+        /// The last one.
+        last: bool,
     },
     /// A stream; value: its id. Its first record writes it, so that all streams of a kind can be listed.
     Stream {
@@ -90,6 +101,16 @@ pub const CODE_TRIAL: u8 = 6;
 pub const CODE_PRODUCT: u8 = 7;
 
 impl IndexKey {
+    /// The key of a freezer place. Which device a rack is in does not make it another place.
+    pub fn of_place(location: &Location, free: bool) -> IndexKey {
+        IndexKey::Place {
+            facility: id16(&location.facility_id),
+            rack: location.rack.clone(),
+            position: location.position.clone(),
+            free,
+        }
+    }
+
     /// The key as bytes: a tag, then fields, strings followed by a zero byte.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(40);
@@ -118,8 +139,12 @@ impl IndexKey {
                 out.push(11);
                 out.extend_from_slice(id);
             }
-            IndexKey::Place { facility, rack, position } => {
-                out.push(5);
+            IndexKey::Warmed { unit, last } => {
+                out.push(if *last { 32 } else { 31 });
+                out.extend_from_slice(unit);
+            }
+            IndexKey::Place { facility, rack, position, free } => {
+                out.push(if *free { 33 } else { 5 });
                 out.extend_from_slice(facility);
                 out.extend_from_slice(rack.as_bytes());
                 out.push(0);
@@ -245,17 +270,21 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
             }
         }
         Event::UnitsMoved(e) => {
+            let is_taken = entry.flags.contains(&LOCATION_TAKEN.number);
             for place in &e.places {
-                if let Some(location) = &place.location {
-                    out.push(IndexWrite {
-                        key: IndexKey::Place {
-                            facility: id16(&location.facility_id),
-                            rack: location.rack.clone(),
-                            position: location.position.clone(),
-                        },
-                        value: id16(&place.unit_id),
-                        first_wins: false,
-                    });
+                for free in [false, true] {
+                    if let Some(location) = place.location.as_ref().filter(|_| !free || !is_taken) {
+                        let key = IndexKey::of_place(location, free);
+                        out.push(IndexWrite { key, value: id16(&place.unit_id), first_wins: false });
+                    }
+                }
+            }
+        }
+        Event::TemperatureExcursion(e) => {
+            let device = entry.stream_id(marrowline_record::pb::StreamKind::Equipment);
+            for unit in e.unit_ids.iter().map(|unit| id16(unit)) {
+                for last in [false, true] {
+                    out.push(IndexWrite { key: IndexKey::Warmed { unit, last }, value: device, first_wins: !last });
                 }
             }
         }

@@ -106,6 +106,24 @@ pub const EVERY_ROLE: &[Role] = &[
     Device,
 ];
 
+/// Every role in which a person decides: a device decides nothing, and an auditor reads and notes.
+pub const DECIDING_ROLES: &[Role] = &[
+    KeyAdministrator,
+    QualityAssurance,
+    QualifiedPerson,
+    DonorPhysician,
+    Collector,
+    Operator,
+    QcAnalyst,
+    QcReviewer,
+    Cryobank,
+    Courier,
+    Pharmacist,
+    Investigator,
+    Randomiser,
+    Nurse,
+];
+
 const fn row(slots: &'static [SlotRule], streams: &'static [StreamRule]) -> Row {
     Row { slots, streams, opens: false }
 }
@@ -158,7 +176,7 @@ pub fn row_of(event: &Event) -> Row {
         Event::DeviationOpened(_) => row(const { &[slot(EVERY_ROLE, Performed)] }, ANY),
         Event::DeviationClosed(_) => row(const { &[slot(&[QualityAssurance], Approved)] }, ANY),
         Event::HoldSet(_) => row(const { &[slot(EVERY_ROLE, Approved)] }, ANY),
-        Event::HoldLifted(_) => row(const { &[slot(&[QualityAssurance], Approved), slot(EVERY_ROLE, Approved)] }, ANY),
+        Event::HoldLifted(_) => row(const { &[slot(&[QualityAssurance], Approved), slot(DECIDING_ROLES, Approved)] }, ANY),
         Event::LotDispositionDecided(_) => {
             row(const { &[slot(&[QualityAssurance], Approved), slot(&[QualifiedPerson], Certified)] }, LOT)
         }

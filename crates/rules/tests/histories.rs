@@ -63,6 +63,8 @@ histories! {
     harvested_lot
     hindsight
     late_withdrawal
+
+    kept_cold
     invalidation
     labels
     lot

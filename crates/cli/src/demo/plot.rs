@@ -236,6 +236,7 @@ async fn collect(stage: &mut Stage, story: &Story) -> Result<(), DemoError> {
         aspirate_microlitres: Some(40_000),
         site: "posterior iliac crest".to_owned(),
         anticoagulant: "heparin".to_owned(),
+        chain_of_identity: None,
     });
     stage.accept(Step::new("bone marrow collected, 40 mL", collected).by(&["col"]).on(Donor, story.donor)).await?;
     Ok(())
@@ -362,6 +363,7 @@ async fn fill(stage: &mut Stage, story: &mut Story, harvest: [u8; 16]) -> Result
                 unit_code: code.clone(),
                 total_cells: CELLS_PER_UNIT,
                 volume_microlitres: 10_000,
+                single_european_code: None,
             })
             .collect(),
         containers_taken: batch.units + 2,

@@ -5,7 +5,7 @@ use unicode_normalization::is_nfc;
 
 use super::{Checked, Code, fault};
 use crate::decimal::Decimal;
-use crate::din;
+use crate::{din, single_european_code};
 
 /// The kinds of text, as in the proto's `Text`.
 #[derive(Clone, Copy)]
@@ -15,6 +15,7 @@ pub(super) enum Text {
     Lines,
     Din,
     Decimal,
+    SingleEuropeanCode,
 }
 
 pub(super) fn check(text: Text, max_bytes: usize, bytes: &[u8]) -> Checked {
@@ -50,6 +51,12 @@ fn check_slowly(text: Text, value: &str) -> Checked {
         Text::Din => {
             fault(Code::TextNotDin, quoted(value), "13 characters of a Donation Identification Number and its check character")
         }
+        Text::SingleEuropeanCode if single_european_code::has_form(value) => Ok(()),
+        Text::SingleEuropeanCode => fault(
+            Code::TextNotSingleEuropeanCode,
+            quoted(value),
+            "the 40 characters of a Single European Code, each in its place",
+        ),
         Text::Line => check_characters(value, false),
         Text::Lines => check_characters(value, true),
     }

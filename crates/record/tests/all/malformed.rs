@@ -43,6 +43,7 @@ fn collected(din: &str) -> Event {
         aspirate_microlitres: Some(30_000),
         site: "posterior iliac crest".to_owned(),
         anticoagulant: "heparin".to_owned(),
+        chain_of_identity: None,
     })
 }
 
@@ -69,12 +70,47 @@ fn consented(scope: Vec<i32>) -> Event {
     })
 }
 
+fn prepared(dose_code: &str) -> Event {
+    Event::DosePrepared(pb::DosePrepared {
+        dose_id: vec![8; 16],
+        dose_code: dose_code.to_owned(),
+        order_id: vec![7; 16],
+        contributions: vec![pb::Contribution { unit_id: vec![5; 16], total_cells: 80_000_000, volume_microlitres: 10_000 }],
+        total_cells: 80_000_000,
+        viability_basis_points: Some(9_000),
+        diluent: "saline".to_owned(),
+        volume_microlitres: 100_000,
+        dmso_milligrams: Some(1_000),
+        expires_at: Some(pb::Instant { unix_ms: 1, offset_minutes: 0 }),
+        chain_of_identity: None,
+    })
+}
+
+/// A filling whose only unit has a Single European Code.
+fn coded(code: &str) -> Event {
+    let mut event = filled("07945", 1);
+    if let Event::UnitsFilled(e) = &mut event {
+        e.units[0].single_european_code = Some(code.to_owned());
+    }
+    event
+}
+
+/// A collection with a Chain of Identity identifier.
+fn in_chain(identifier: &str) -> Event {
+    let mut event = collected("G123498654321H");
+    if let Event::MarrowCollected(e) = &mut event {
+        e.chain_of_identity = Some(identifier.to_owned());
+    }
+    event
+}
+
 fn filled(unit_code: &str, units: usize) -> Event {
     let unit = pb::FilledUnit {
         unit_id: vec![5; 16],
         unit_code: unit_code.to_owned(),
         total_cells: 50_000_000,
         volume_microlitres: 10_000,
+        single_european_code: None,
     };
     Event::UnitsFilled(pb::UnitsFilled {
         materials: None,
@@ -269,6 +305,8 @@ fn value_cases() -> Vec<Case> {
             "units_filled.units[0].unit_code",
         ),
         event("unit code of letters", filled("U-1", 1), Code::UnitCodeCheckDigitWrong, "units_filled.units[0].unit_code"),
+        event("dose code with a wrong digit", prepared("70000"), Code::DoseCodeCheckDigitWrong, "dose_prepared.dose_code"),
+        event("dose code of letters", prepared("DOSE-1"), Code::DoseCodeCheckDigitWrong, "dose_prepared.dose_code"),
         event("sixty-five units", filled("07945", 65), Code::TooManyItems, "units_filled.units"),
         event("no units", filled("07945", 0), Code::TooFewItems, "units_filled.units"),
     ]
@@ -360,6 +398,42 @@ fn text_cases() -> Vec<Case> {
             "marrow_collected.din",
         ),
         event("donation number without check character", collected("G123498654321"), Code::TextNotDin, "marrow_collected.din"),
+        event(
+            "Single European Code of 39 characters",
+            coded("DE000001G123498654321A0S139300020271231"),
+            Code::TextNotSingleEuropeanCode,
+            "units_filled.units[0].single_european_code",
+        ),
+        event(
+            "Single European Code of 41 characters",
+            coded("DE000001G123498654321A0S13930001202712310"),
+            Code::TextTooLong,
+            "units_filled.units[0].single_european_code",
+        ),
+        event(
+            "Single European Code in small letters",
+            coded("de000001g123498654321a0s1393000120271231"),
+            Code::TextNotSingleEuropeanCode,
+            "units_filled.units[0].single_european_code",
+        ),
+        event(
+            "Single European Code that expires in a thirteenth month",
+            coded("DE000001G123498654321A0S1393000120271331"),
+            Code::TextNotSingleEuropeanCode,
+            "units_filled.units[0].single_european_code",
+        ),
+        event(
+            "Chain of Identity identifier with a space",
+            in_chain("A 1"),
+            Code::TextNotCode,
+            "marrow_collected.chain_of_identity",
+        ),
+        event(
+            "Chain of Identity identifier of 65 characters",
+            in_chain(&"1".repeat(65)),
+            Code::TextTooLong,
+            "marrow_collected.chain_of_identity",
+        ),
         event("donation number in small letters", collected("g123498654321H"), Code::TextNotDin, "marrow_collected.din"),
     ]
 }
@@ -416,6 +490,10 @@ pub fn accepted() -> Vec<(&'static str, pb::Record)> {
         ("lightest", with_event(Event::SubjectWeighed(pb::SubjectWeighed { weight_grams: 300, method: 1 }))),
         ("heaviest", with_event(Event::SubjectWeighed(pb::SubjectWeighed { weight_grams: 500_000, method: 2 }))),
         ("longest duration", with_event(ordered_dose(86_400))),
+        ("dose code with its check digit", with_event(prepared("70009"))),
+        ("unit with a Single European Code", with_event(coded("DE000001G123498654321A0S1393000120271231"))),
+        ("Single European Code without expiry", with_event(coded("DE000001G123498654321A0S1393000100000000"))),
+        ("Chain of Identity identifier of 64 characters", with_event(in_chain(&"1".repeat(64)))),
         ("all scopes", with_event(consented(vec![1, 2, 1, 2]))),
         ("last slot", with_event(Event::SignatureAdded(pb::SignatureAdded { target_digest: vec![1; 32], slot: Some(7) }))),
         ("slot zero", with_event(Event::SignatureAdded(pb::SignatureAdded { target_digest: vec![1; 32], slot: Some(0) }))),

@@ -2,7 +2,7 @@
 
 crate::codes! {
     100 LEDGER_ALREADY_FOUNDED Gate [] (Authority) "a ledger is founded once, by its first record" => "found another ledger in another folder";
-    101 FACILITY_CODE_TAKEN Gate [] (Authority) "a facility's code and id are its own" => "choose another code, or use the facility that has it";
+    101 FACILITY_CODE_TAKEN Gate [] (Authority) "a facility's code and id are its own; registered again with its own code and name it has the racks that are listed then" => "choose another code, or use the facility that has it";
     102 KEY_WEAK Gate [] () "a granted key is a sound Ed25519 public key, not one of small order" => "make a new key with `marrowline key new` and grant that";
     103 KEY_ALREADY_GRANTED Gate [] (Authority) "a key belongs to one person for ever" => "let the person make a new key";
     104 GRANTEE_SIGNS_OWN_GRANT Gate [] (Authority) "nobody signs the grant of a key of their own" => "let another key administrator and another QA sign";

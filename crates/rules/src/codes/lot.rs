@@ -26,7 +26,7 @@ crate::codes! {
     422 DMSO_OUTSIDE_BAND Flag [deviation Major holds Lot] (Lot, Specification) "DMSO is within the specification's limits" => "QA decides on the lot";
     423 FILL_VIABILITY_LOW Flag [deviation Major holds Lot] (Lot, Specification) "cells have the viability that the specification asks for before freezing" => "QA decides on the lot";
     424 UNIT_UNKNOWN Flag [deviation Major] (Lot) "a unit belongs to the lot whose stream is extended" => "check the unit's label";
-    425 RACK_UNKNOWN Flag [deviation Minor] (Authority) "a unit is put into a rack of the facility's list" => "check the place, or register the rack";
+    425 RACK_UNKNOWN Flag [deviation Minor] (Authority) "a unit is put into a rack of the facility's list" => "check the place, or let a key administrator and QA register the facility again with all its racks";
     426 LOCATION_TAKEN Flag [deviation Major] (Lot) "a freezer place holds one unit" => "look into the place and move one of the two";
     427 MOVED_OUTSIDE_CUSTODY Flag [deviation Major holds Lot] (Lot) "units are moved by the facility that holds them" => "record the hand-over that is missing; QA resolves the hold";
     428 THAWED_UNIT_STORED Flag [deviation Critical holds Lot] (Lot) "a thawed or used unit never goes back into storage" => "take it out; it goes to destruction; QA resolves the hold";
@@ -107,5 +107,9 @@ crate::codes! {
     571 RESULT_KIND_DIFFERS Flag [deviation Major holds Lot] (Lot, Specification) "a result is of the kind that its criterion asks for: a number for a limit, absent or present for these" => "report what the criterion asks for; QA finds out what was seen and resolves the hold";
     572 RETEST_DOES_NOT_COUNT Gate [] (Lot, Specification) "a result beyond the repetitions that the specification allows passes no test" => "waive the test if it is waivable, reject the lot, or have units released exceptionally";
     573 STERILITY_CRITERION_NOT_ABSENT Gate [] () "sterility and mycoplasma ask for absence" => "set the criterion to ABSENT";
+    580 UNIT_KEPT_TOO_WARM Gate [] (Lot, Specification, Equipment) "a unit was kept in devices that by their readings and excursions were not warmer than the storage limit for longer than it allows" => "record the excursion on the device and on the unit's lot (TemperatureExcursion) over the whole time; QA then decides about the units and lifts its hold";
+    581 EXCURSION_WITHOUT_LOT Flag [deviation Major] (Lot) "an excursion is recorded on the lots whose units it reached" => "record it again with their lots; until then no unit that was kept in the device is used; QA closes the deviation";
+    582 READINGS_AFTER_RECORD Flag [deviation Minor] () "a logger's readings were taken before they are recorded" => "set the logger's clock and log the readings again; those after the record's own time do not count";
+    583 REAGENT_OF_ANOTHER_FACILITY Gate [deviation Minor] (Facility) "a reagent lot is received, released and recalled by the people of its facility" => "let somebody of the facility sign; a recall counts in any case, and QA closes the deviation";
     590 MATERIAL_UNFIT_AFTERWARDS Gate [] (Lot, Facility, Equipment) "what a lot was made with was fit for use, by what is known today" => "open a deviation on the lot about what was learned, and let QA close it with cause and effect";
 }

@@ -8,7 +8,7 @@ crate::codes! {
     154 PROTOCOL_AGES_WRONG Gate [] () "the youngest age of a protocol is not above the oldest" => "correct the ages";
     155 PROTOCOL_ITEM_REPEATED Gate [] () "a protocol names each exclusion, blood count, kind of consent, override code and follow-up day once" => "remove the second mention, or give it its own code";
     156 PROTOCOL_REGISTRATION_TAKEN Gate [] (Protocol) "a registration number belongs to one protocol" => "publish the next version of the protocol that has this number, or correct the number";
-    157 PROTOCOL_OVERRIDE_FORBIDDEN Gate [] () "no override passes a gate about identity, positive sterility, consent, death, signatures or keys" => "remove the code from the override list";
+    157 PROTOCOL_OVERRIDE_FORBIDDEN Gate [] () "an override passes only gates about the weighing, the amount, the interval and how long something keeps" => "leave only codes that are named under allowed in the override list";
     158 PROTOCOL_OVERRIDE_NOT_A_GATE Gate [] () "each code of the override list is a gate of this rule set" => "take the codes from docs/rules.md, or leave the list empty";
     159 PROTOCOL_SLOTS_TOO_FEW Gate [] () "the committed randomisation list has a slot for each planned subject" => "commit to a list that is long enough, or correct the sample size";
     160 PROTOCOL_LIST_CHANGED Gate [] (Protocol) "the randomisation list stays the same once a slot of it was given to a subject" => "publish the version with the commitment of the version before it";

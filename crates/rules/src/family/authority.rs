@@ -143,16 +143,21 @@ fn check_grant(c: &mut Context<'_>, grant: &pb::KeyGrant, path: &str, is_facilit
     }
 }
 
+/// A facility is registered once more when its racks are others. Code and name stay: signatures are printed with them.
 pub(super) fn facility_registered(c: &mut Context<'_>, e: &pb::FacilityRegistered) {
     let Some(facility) = &e.facility else { return };
     let id = Id16(id16(&facility.facility_id));
     let authority = c.authority.clone();
-    let taken = authority.facilities.iter().find(|(other, f)| **other == id || f.code == facility.code);
+    let is_same = |known: &pb::Facility| known.code == facility.code && known.name == facility.name;
+    let taken = authority
+        .facilities
+        .iter()
+        .find(|(other, known)| if **other == id { !is_same(known) } else { known.code == facility.code });
     if let Some((other, f)) = taken {
         c.find(
             &codes::FACILITY_CODE_TAKEN,
             format!("code {} or id {id}, which facility {} ({other}) has", facility.code, f.name),
-            "a code and an id that no facility has",
+            "a code and an id that no facility has, or id, code and name of the facility whose racks are others now",
             field("facility_registered.facility"),
         );
     }

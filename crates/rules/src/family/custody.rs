@@ -42,10 +42,11 @@ pub(super) fn relinquished(c: &mut Context<'_>, e: &pb::CustodyRelinquished) {
         || field("custody_relinquished.to_facility_id"),
     );
     let transfer = Id16(id16(&e.transfer_id));
+    let is_used = c.stream_ids(StreamKind::Lot).filter_map(|id| c.view.lot(&id)).any(|lot| lot.transfers.contains(&transfer));
     c.demand(
-        !units.iter().any(|u| u.custody.is_of_transfer(&transfer)),
+        !is_used,
         &codes::TRANSFER_ID_REUSED,
-        || format!("transfer {transfer}, which is under way"),
+        || format!("transfer {transfer}, which was used before"),
         || "a new id".to_owned(),
         || field("custody_relinquished.transfer_id"),
     );

@@ -7,9 +7,9 @@ use marrowline_record::pb::{self, Disposition, StreamKind};
 
 use crate::codes::dose as codes;
 use crate::codes::lot::{EXCEPTIONAL_LOT_REJECTED, EXCEPTIONAL_UNIT_UNKNOWN};
-use crate::codes::{Class, by_name};
 use crate::context::Context;
 use crate::family::dose::words::moment;
+use crate::family::protocol::may_be_overridden;
 use crate::family::subject::standing::Standing;
 use crate::finding::{Finding, Look};
 use crate::index::id16;
@@ -51,8 +51,8 @@ pub(super) fn overridden(c: &mut Context<'_>, e: &pb::EmergencyOverride) {
         return;
     };
     let listed = Standing::of(c.view, &subject).protocol.map(|protocol| protocol.override_codes.clone()).unwrap_or_default();
-    let is_gate = |name: &String| by_name(name).is_some_and(|code| code.class == Class::Gate);
-    let others: Vec<&str> = e.codes.iter().filter(|name| !listed.contains(name) || !is_gate(name)).map(String::as_str).collect();
+    let others: Vec<&str> =
+        e.codes.iter().filter(|name| !listed.contains(name) || !may_be_overridden(name)).map(String::as_str).collect();
     c.demand(
         others.is_empty(),
         &codes::OVERRIDE_NOT_LISTED,
@@ -115,7 +115,7 @@ pub(crate) fn apply(c: &mut Context<'_>) {
             continue;
         }
         let is_passed =
-            |finding: &Finding| finding.code.class == Class::Gate && signed.codes.iter().any(|name| name == finding.code.name);
+            |finding: &Finding| may_be_overridden(finding.code.name) && signed.codes.iter().any(|name| name == finding.code.name);
         let (passed, kept): (Vec<Finding>, Vec<Finding>) = std::mem::take(&mut c.findings).into_iter().partition(is_passed);
         c.findings = kept;
         for finding in passed {

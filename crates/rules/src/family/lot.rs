@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use marrowline_record::id::Id16;
-use marrowline_record::milli::log2_milli;
 use marrowline_record::pb::{self, StreamKind};
 
 use crate::codes::lot as codes;
@@ -210,7 +209,8 @@ pub(super) fn passaged(c: &mut Context<'_>, e: &pb::Passaged) {
     );
     let detached = e.cells.as_ref().map_or(0, |b| b.cells_in());
     check_doublings(c, &parent, detached, e.milli_doublings, "passaged.milli_doublings");
-    check_limits(c, &lot, &parent, e.passage, e.milli_doublings, "passaged");
+    let doublings = parent.doublings_after(detached, e.milli_doublings);
+    check_limits(c, &lot, parent.passage_after(e.passage), doublings, "passaged");
 }
 
 /// The culture that a step uses up, if it is known; whether it is free is flagged.
@@ -233,7 +233,7 @@ fn parent_of(c: &mut Context<'_>, lot: &Lot, parent_id: &[u8], path: &str) -> Op
 
 /// Doublings are stated from passage 1 on: passage 0 seeds mononuclear cells, of which few are stromal.
 fn check_doublings(c: &mut Context<'_>, parent: &Culture, detached: u64, stated: Option<i32>, path: &str) {
-    let computed = if parent.passage == 0 { None } else { log2_milli(detached, parent.seeded_cells) };
+    let computed = parent.doublings_to(detached);
     let right = match (computed, stated) {
         (Some(computed), Some(stated)) => computed.abs_diff(stated) <= 1,
         (computed, stated) => computed.is_none() && stated.is_none(),
@@ -248,7 +248,8 @@ fn check_doublings(c: &mut Context<'_>, parent: &Culture, detached: u64, stated:
     );
 }
 
-fn check_limits(c: &mut Context<'_>, lot: &Lot, parent: &Culture, passage: u32, stated: Option<i32>, path: &str) {
+/// The limits hold for what follows from the counts as well as for what was stated, whichever is more.
+fn check_limits(c: &mut Context<'_>, lot: &Lot, passage: u32, milli_doublings: i64, path: &str) {
     let Some(document) = specification(c.view, lot) else {
         return;
     };
@@ -259,11 +260,10 @@ fn check_limits(c: &mut Context<'_>, lot: &Lot, parent: &Culture, passage: u32, 
         || format!("at most passage {}", document.max_passage),
         || field(format!("{path}.passage")),
     );
-    let doublings = parent.milli_doublings.saturating_add(i64::from(stated.unwrap_or(0)));
     c.demand(
-        doublings <= i64::from(document.max_milli_doublings),
+        milli_doublings <= i64::from(document.max_milli_doublings),
         &codes::DOUBLING_LIMIT_EXCEEDED,
-        || format!("{doublings} thousandths since passage 1"),
+        || format!("{milli_doublings} thousandths since passage 1"),
         || format!("at most {}", document.max_milli_doublings),
         || field(format!("{path}.milli_doublings")),
     );
@@ -280,5 +280,5 @@ pub(super) fn harvested(c: &mut Context<'_>, e: &pb::Harvested) {
     };
     let detached = e.cells.as_ref().map_or(0, |b| b.cells_in());
     check_doublings(c, &parent, detached, e.milli_doublings, "harvested.milli_doublings");
-    check_limits(c, &lot, &parent, parent.passage, e.milli_doublings, "harvested");
+    check_limits(c, &lot, parent.passage, parent.doublings_after(detached, e.milli_doublings), "harvested");
 }

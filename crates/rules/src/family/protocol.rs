@@ -9,28 +9,25 @@ use crate::context::Context;
 use crate::finding::Look;
 use crate::index::{CODE_TRIAL, IndexKey};
 
-/// Codes below this number are about time, heads, signatures, keys and documents: never a matter of a single patient's emergency.
-const FIRST_OVERRIDABLE_CODE: u16 = 300;
-
-/// Words in the names of gates that no emergency passes: identity (whose it is, what it is), positive sterility, consent, death, keys.
-const NEVER_OVERRIDDEN: [&str; 16] = [
-    "IDENTITY",
-    "UNKNOWN",
-    "OF_NO_LOT",
-    "ALLOCATED",
-    "OTHER_DOSE",
-    "DIFFER",
-    "MISMATCH",
-    "STERIL",
-    "CONSENT",
-    "DEAD",
-    "DEATH",
-    "KEY",
-    "SIGN",
-    "DOUBT",
-    "RANDOMISED",
-    "WITHDRAWN",
+/// The gates that a protocol may let an emergency pass: how old the weighing is, how much and how often, and how long something keeps. These
+/// are a physician's and a pharmacist's judgement of one subject. All others are never passed: whose it is and what it is, whether the lot
+/// is fit for anybody, consent, death, keys. A new gate is not in the list until somebody has thought about it.
+const MAY_BE_OVERRIDDEN: [&codes::Code; 9] = [
+    &codes::dose::WEIGHING_NOT_LATEST,
+    &codes::dose::WEIGHING_TOO_OLD,
+    &codes::dose::WEIGHT_CHANGED,
+    &codes::dose::TARGET_OUTSIDE_BAND,
+    &codes::dose::INTERVAL_TOO_SHORT,
+    &codes::dose::DOSE_BELOW_BAND,
+    &codes::dose::DOSE_EXPIRED,
+    &codes::dose::DOSE_VIABILITY_LOW,
+    &codes::lot::UNIT_EXPIRED,
 ];
+
+/// Whether an emergency may pass the gate of this name if the protocol lists it.
+pub(super) fn may_be_overridden(name: &str) -> bool {
+    MAY_BE_OVERRIDDEN.iter().any(|code| code.name == name)
+}
 
 pub(super) fn published(c: &mut Context<'_>, e: &ProtocolPublished) {
     version_is_next(c, e);
@@ -171,16 +168,13 @@ fn registration_is_free(c: &mut Context<'_>, e: &ProtocolPublished) {
 
 fn override_list(c: &mut Context<'_>, e: &ProtocolPublished) {
     let is_gate = |name: &String| codes::by_name(name).is_some_and(|code| code.class == Class::Gate);
-    let is_forbidden = |name: &String| {
-        codes::by_name(name).is_some_and(|code| code.number < FIRST_OVERRIDABLE_CODE)
-            || NEVER_OVERRIDDEN.iter().any(|word| name.contains(word))
-    };
-    let forbidden: Vec<&str> = e.override_codes.iter().filter(|n| is_forbidden(n)).map(String::as_str).collect();
+    let forbidden: Vec<&str> =
+        e.override_codes.iter().filter(|n| is_gate(n) && !may_be_overridden(n)).map(String::as_str).collect();
     c.demand(
         forbidden.is_empty(),
         &code::PROTOCOL_OVERRIDE_FORBIDDEN,
         || forbidden.join(", "),
-        || "gates about neither identity, positive sterility, consent, death, signatures nor keys".to_owned(),
+        || MAY_BE_OVERRIDDEN.map(|code| code.name).join(", "),
         || vec![field("override_codes")],
     );
     let no_gates: Vec<&str> = e.override_codes.iter().filter(|n| !is_gate(n)).map(String::as_str).collect();

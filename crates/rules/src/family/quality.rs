@@ -1,6 +1,7 @@
 //! Deviations and holds, on any stream.
 
 use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, StreamKind};
 
 use crate::codes::quality as codes;
@@ -121,13 +122,28 @@ pub(super) fn hold_lifted(c: &mut Context<'_>, e: &pb::HoldLifted) {
             || vec![Look::Field(format!("slots[{}]", signer.slot))],
         );
     }
+    resolution(c, e, upkeep.holds.iter().find(|h| h.id[..] == e.hold_id[..]).map(|hold| hold.record_id));
+}
+
+/// What resolves a hold is a record of its own: that which brought the hold about resolves nothing, nor does the founding.
+fn resolution(c: &mut Context<'_>, e: &pb::HoldLifted, held_by: Option<RecordId>) {
+    let look = || vec![Look::Field("hold_lifted.resolution_record_id".to_owned())];
     let resolution = RecordId(id16(&e.resolution_record_id));
     let cited = c.record.cites.iter().any(|cite| cite.record_id == e.resolution_record_id);
+    let entry = c.view.entry(&resolution);
     c.demand(
-        cited && c.view.entry(&resolution).is_some(),
+        cited && entry.is_some(),
         &codes::RESOLUTION_UNKNOWN,
         || format!("record {resolution}{}", if cited { "" } else { ", not cited" }),
         || "a record of this ledger that is also cited".to_owned(),
-        || vec![Look::Field("hold_lifted.resolution_record_id".to_owned())],
+        look,
+    );
+    let is_founding = entry.is_some_and(|entry| matches!(entry.event(), Some(Event::LedgerFounded(_))));
+    c.demand(
+        held_by != Some(resolution) && !is_founding,
+        &codes::RESOLUTION_RESOLVES_NOTHING,
+        || format!("record {resolution}, {}", if is_founding { "the founding" } else { "which brought the hold about" }),
+        || "a record that says how it was resolved".to_owned(),
+        look,
     );
 }

@@ -1,16 +1,17 @@
 //! Reagents, devices and temperatures: what a step was done with, and what happened where units are kept.
 
-use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::id::Id16;
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, EvidenceKind, StreamKind};
 
 use crate::codes::lot as codes;
 use crate::context::Context;
 use crate::family::dose::words::moment;
+use crate::family::storage;
 use crate::finding::{Finding, Look};
 use crate::index::id16;
-use crate::state::equipment::is_in_service;
-use crate::state::lot::{MaterialsUse, Processing, Stay, Unit, fold};
+use crate::state::equipment::{is_in_service, readings_until};
+use crate::state::lot::{MaterialsUse, Processing, fold};
 use crate::state::{Facility, Lot};
 use crate::view::View;
 
@@ -27,6 +28,15 @@ fn thing(kind: &'static str, id: &Id16) -> Look {
 
 /// Reagent lots come, are released and recalled.
 pub(super) fn reagent(c: &mut Context<'_>, event: &Event) {
+    let facility_id = c.stream_id(StreamKind::Facility);
+    let signed_for = super::custody::facility(c).unwrap_or(facility_id);
+    c.demand(
+        signed_for == facility_id,
+        &codes::REAGENT_OF_ANOTHER_FACILITY,
+        || format!("facility {facility_id}, signed for {signed_for}"),
+        || "the facility that is signed for".to_owned(),
+        || vec![Look::Field("slots[0].facility_id".to_owned()), thing("facility", &facility_id)],
+    );
     match event {
         Event::ReagentReceived(e) => reagent_received(c, e),
         Event::ReagentReleased(e) => reagent_released(c, e),
@@ -182,7 +192,7 @@ pub(super) fn check_evidence(c: &mut Context<'_>, lot: &Lot, document: &pb::Spec
     }
     let at_ms = c.judged_at_ms();
     let kept = lot.units.values().filter(|unit| unit.processing != Processing::Destroyed);
-    for finding in kept.flat_map(|unit| missing_readings(c.view, document, unit, at_ms)) {
+    for finding in kept.flat_map(|unit| storage::findings(c.view, document, lot, unit, at_ms)) {
         c.find(finding.code, finding.found, finding.allowed, finding.look_at);
     }
     for kind in document.required_evidence() {
@@ -203,36 +213,6 @@ pub(super) fn check_evidence(c: &mut Context<'_>, lot: &Lot, document: &pb::Spec
     }
 }
 
-/// Devices logged how cold a unit was wherever it was kept, where the specification asks for it. What a logger has measured within the
-/// specification's late-entry limit may still be on its way.
-pub(crate) fn missing_readings(view: &dyn View, document: &pb::SpecificationPublished, unit: &Unit, at_ms: i64) -> Vec<Finding> {
-    if !document.required_evidence().any(|kind| kind == EvidenceKind::Readings) {
-        return Vec::new();
-    }
-    let due_ms = at_ms.saturating_sub(i64::from(document.late_entry_limit_seconds).saturating_mul(1_000));
-    let finding = |found: String, record_id: RecordId| Finding {
-        code: &codes::READINGS_MISSING,
-        found: format!("unit {}: {found}", unit.code),
-        allowed: "a named device, and its readings without a gap".to_owned(),
-        look_at: vec![Look::Record(record_id)],
-    };
-    if unit.stays.is_empty() {
-        return vec![finding("in no place since it was filled".to_owned(), unit.filled_by)];
-    }
-    let of_stay = |stay: &Stay| {
-        let until_ms = stay.until_ms.unwrap_or(due_ms).min(due_ms);
-        let Some(device) = stay.equipment_id else {
-            return Some(finding("in a place without a device".to_owned(), stay.record_id));
-        };
-        let gap_ms = match view.equipment(&device) {
-            Some(equipment) => equipment.unwatched_from(stay.from_ms, until_ms)?,
-            None => (stay.from_ms < until_ms).then_some(stay.from_ms)?,
-        };
-        Some(finding(format!("no readings of device {device} from {} on", moment(gap_ms)), stay.record_id))
-    };
-    unit.stays.iter().filter_map(of_stay).collect()
-}
-
 fn readings_logged(c: &mut Context<'_>, e: &pb::ReadingsLogged) {
     let (coldest, warmest) = (e.millicelsius.iter().min().copied(), e.millicelsius.iter().max().copied());
     c.demand(
@@ -241,6 +221,15 @@ fn readings_logged(c: &mut Context<'_>, e: &pb::ReadingsLogged) {
         || format!("{} to {} m°C", e.min_millicelsius(), e.max_millicelsius()),
         || format!("{} to {} m°C", coldest.unwrap_or_default(), warmest.unwrap_or_default()),
         || vec![Look::Field("readings_logged.min_millicelsius".to_owned())],
+    );
+    let at_ms = c.occurred_at_ms;
+    let taken = readings_until(e, at_ms);
+    c.demand(
+        taken == e.millicelsius.len(),
+        &codes::READINGS_AFTER_RECORD,
+        || format!("{} of {} readings after {}", e.millicelsius.len().saturating_sub(taken), e.millicelsius.len(), moment(at_ms)),
+        || "readings up to the record's own time".to_owned(),
+        || vec![Look::Field("readings_logged.first_at".to_owned())],
     );
     let equipment = c.view.equipment(&c.stream_id(StreamKind::Equipment));
     let before = equipment.and_then(|equipment| equipment.sensors.get(&e.sensor).copied());
@@ -264,6 +253,23 @@ fn readings_logged(c: &mut Context<'_>, e: &pb::ReadingsLogged) {
 
 fn excursion(c: &mut Context<'_>, e: &pb::TemperatureExcursion) {
     let lots: Vec<_> = c.stream_ids(StreamKind::Lot).filter_map(|id| c.view.lot(&id)).collect();
+    c.demand(
+        !lots.is_empty(),
+        &codes::EXCURSION_WITHOUT_LOT,
+        || "an excursion of the device alone".to_owned(),
+        || "the lots whose units it reached".to_owned(),
+        || vec![Look::Field("streams".to_owned())],
+    );
+    for (number, unit) in e.unit_ids.iter().enumerate() {
+        let id = Id16(id16(unit));
+        c.demand(
+            lots.iter().any(|lot| lot.units.contains_key(&id)),
+            &codes::UNIT_UNKNOWN,
+            || format!("unit {id}"),
+            || "a unit of the lots that the record extends".to_owned(),
+            || vec![Look::Field(format!("temperature_excursion.unit_ids[{number}]"))],
+        );
+    }
     for lot in lots {
         let Some(limit) = super::lot::specification(c.view, &lot).and_then(|document| document.storage) else {
             continue;

@@ -127,6 +127,7 @@ fn check_fill_limits(c: &mut Context<'_>, lot: &Lot, e: &pb::UnitsFilled) {
 
 pub(super) fn moved(c: &mut Context<'_>, e: &pb::UnitsMoved) {
     let lot = lot(c);
+    let mover = super::custody::facility(c);
     let mut places = BTreeSet::new();
     for (number, place) in e.places.iter().enumerate() {
         let path = format!("units_moved.places[{number}]");
@@ -148,10 +149,10 @@ pub(super) fn moved(c: &mut Context<'_>, e: &pb::UnitsMoved) {
             continue;
         };
         c.demand(
-            unit.custody.holder() == Some(&facility),
+            unit.custody.holder() == Some(&facility) && mover.is_none_or(|mover| mover == facility),
             &codes::MOVED_OUTSIDE_CUSTODY,
-            || format!("unit {} moved at {facility}", unit.code),
-            || "the facility that holds it".to_owned(),
+            || format!("unit {} moved at {facility} by {}", unit.code, mover.unwrap_or(facility)),
+            || "the facility that holds it, and its own people".to_owned(),
             || field(format!("{path}.location.facility_id")),
         );
         c.demand(
@@ -161,7 +162,7 @@ pub(super) fn moved(c: &mut Context<'_>, e: &pb::UnitsMoved) {
             || "a frozen unit".to_owned(),
             || field(path.clone()),
         );
-        let twice = !places.insert((location.rack.clone(), location.position.clone()));
+        let twice = !places.insert(IndexKey::of_place(location, false));
         if let Some(other) = occupant(c.view, &e.places, location, &id) {
             taken(c, &other, &path);
         } else if twice {
@@ -174,21 +175,21 @@ fn taken(c: &mut Context<'_>, other: &str, path: &str) {
     c.find(&codes::LOCATION_TAKEN, format!("a place that {other} is in"), "a free place", field(format!("{path}.location")));
 }
 
-/// The unit that is in a place now, unless this record moves it away.
+/// A unit that is in a place now, unless this record moves it away: the one that was put there last, or the one that had it before a second
+/// unit was put there.
 fn occupant(view: &dyn View, moving: &[pb::UnitPlace], location: &pb::Location, unit: &Id16) -> Option<String> {
-    let key = IndexKey::Place {
-        facility: id16(&location.facility_id),
-        rack: location.rack.clone(),
-        position: location.position.clone(),
+    let is_there = |other: Id16| {
+        if other == *unit || moving.iter().any(|p| p.unit_id[..] == other.0) {
+            return None;
+        }
+        let lot = view.lot(&lot_of_unit(view, &other)?)?;
+        let there = lot.units.get(&other)?;
+        // A unit that was moved on, thawed or handed over has left its place.
+        let place = there.location.as_ref().map(|place| IndexKey::of_place(place, false));
+        (place? == IndexKey::of_place(location, false)).then(|| format!("unit {}", there.code))
     };
-    let other = Id16(view.lookup(&key)?);
-    if other == *unit || moving.iter().any(|p| p.unit_id[..] == other.0) {
-        return None;
-    }
-    let lot = view.lot(&lot_of_unit(view, &other)?)?;
-    let there = lot.units.get(&other)?;
-    // A unit that was moved on, thawed or handed over has left its place.
-    (there.location.as_ref() == Some(location)).then(|| format!("unit {}", there.code))
+    let known = [false, true].map(|free| view.lookup(&IndexKey::of_place(location, free)).map(Id16));
+    known.into_iter().flatten().find_map(is_there)
 }
 
 /// Whether a unit may be used at a time: its lot released and not held, its donor eligible and not held, within its shelf life, made to
@@ -235,7 +236,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, subject_id: &Id16,
             vec![thing.clone()],
         ),
         Some(document) => {
-            readings = super::supplies::missing_readings(view, &document, unit, at_ms);
+            readings = super::storage::findings(view, &document, lot, unit, at_ms);
             let expires_at_ms = expires_at_ms(unit, &document);
             if at_ms > expires_at_ms {
                 find(

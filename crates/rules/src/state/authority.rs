@@ -214,8 +214,10 @@ impl Authority {
         }
     }
 
+    /// A facility that is known already has these racks from now on. What is in a rack that is not listed any more stays there.
     fn register(&mut self, facility: &pb::Facility) {
-        self.facilities.entry(Id16(id16(&facility.facility_id))).or_insert_with(|| facility.clone());
+        let known = self.facilities.entry(Id16(id16(&facility.facility_id))).or_insert_with(|| facility.clone());
+        known.racks.clone_from(&facility.racks);
     }
 
     fn grant(&mut self, record_id: RecordId, grant: &pb::KeyGrant) {

@@ -64,15 +64,6 @@ impl Custody {
         }
     }
 
-    /// Whether a transfer is under way with the unit, on its way or on its way back.
-    pub fn is_of_transfer(&self, transfer: &Id16) -> bool {
-        match self {
-            Custody::InTransit { transfer_id, .. } => transfer_id == transfer,
-            Custody::Disputed { taking_back, .. } => taking_back.as_ref().is_some_and(|back| back.transfer_id == *transfer),
-            Custody::Held { .. } => false,
-        }
-    }
-
     /// What a refusal makes of it: whoever gave the unit away takes it back. Nothing changes if the refuser itself is said to have the
     /// unit (it gives it back by handing it over), or if it was refused before.
     pub(crate) fn refused(&self, by: Option<&Id16>, back: TakingBack, record_id: RecordId) -> Custody {

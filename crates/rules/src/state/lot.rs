@@ -1,9 +1,10 @@
 //! A lot: its cultures, units, samples, results and disposition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::milli::log2_milli;
 use marrowline_record::pb::{self, Disposition, Location, ThawPurpose};
 
 use crate::index::id16;
@@ -136,11 +137,13 @@ pub struct Unit {
     pub container: container::Container,
 }
 
-/// A time in one place.
+/// A time in one place, or in a facility's hands without a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stay {
     /// The record that put it there.
     pub record_id: RecordId,
+    /// Whether it had a place.
+    pub is_placed: bool,
     /// The device that the place is in, if it was named.
     pub equipment_id: Option<Id16>,
     /// Since when.
@@ -155,8 +158,15 @@ impl Unit {
         self.leave(entry);
         let equipment_id = location.as_ref().and_then(|location| location.equipment_id.as_deref()).map(|id| Id16(id16(id)));
         let (record_id, from_ms) = (entry.record_id(), entry.occurred_at_ms());
-        self.stays.extend(location.is_some().then_some(Stay { record_id, equipment_id, from_ms, until_ms: None }));
+        self.stays.push(Stay { record_id, is_placed: location.is_some(), equipment_id, from_ms, until_ms: None });
         self.location = location;
+    }
+
+    /// A facility has it from now on and has not put it into a place yet.
+    fn arrive(&mut self, entry: &Entry) {
+        if self.stays.last().is_none_or(|stay| stay.until_ms.is_some()) {
+            self.put(None, entry);
+        }
     }
 
     /// Takes it out of its place.
@@ -175,11 +185,12 @@ pub struct Culture {
     pub record_id: RecordId,
     /// The culture that it came from.
     pub parent_id: Option<Id16>,
-    /// Passage.
+    /// Passage: the one that was stated, or the parent's plus 1 if that is more.
     pub passage: u32,
     /// Cells seeded, dead and alive.
     pub seeded_cells: u64,
-    /// Population doublings since P1 up to the seeding of this culture.
+    /// Population doublings since P1 up to the seeding of this culture: of each step what was stated or what its counts say, whichever is
+    /// more.
     pub milli_doublings: i64,
     /// When it was seeded.
     pub seeded_at_ms: i64,
@@ -187,6 +198,24 @@ pub struct Culture {
     pub consumed_by: Option<RecordId>,
     /// When it was used up.
     pub consumed_at_ms: Option<i64>,
+}
+
+impl Culture {
+    /// Doublings in this culture by its counts; none at passage 0, which seeds mononuclear cells of which few are stromal.
+    pub fn doublings_to(&self, detached_cells: u64) -> Option<i32> {
+        if self.passage == 0 { None } else { log2_milli(detached_cells, self.seeded_cells) }
+    }
+
+    /// Doublings since P1 when its cells are detached. Nobody gets below a limit by stating less than the counts say.
+    pub fn doublings_after(&self, detached_cells: u64, stated: Option<i32>) -> i64 {
+        let grown = self.doublings_to(detached_cells).max(stated).unwrap_or(0);
+        self.milli_doublings.saturating_add(i64::from(grown))
+    }
+
+    /// The passage of a culture that is made of it.
+    pub fn passage_after(&self, stated: u32) -> u32 {
+        stated.max(self.passage.saturating_add(1))
+    }
 }
 
 /// A harvest.
@@ -265,6 +294,8 @@ pub struct Lot {
     pub labels: BTreeMap<Id16, LabelBatch>,
     /// Cells that all seedings together took from the isolation: seeded, sampled, discarded or lost.
     pub cells_taken_from_isolation: u128,
+    /// Transfers that units of it were handed over with, finished ones too.
+    pub transfers: BTreeSet<Id16>,
     /// Keys that signed an operator's work on it (manufacture, sampling, thawing, destroying), voided or not, with the record.
     pub operated_by: Vec<(marrowline_record::id::KeyId, RecordId)>,
     /// Holds, deviations, signatures.
@@ -292,6 +323,7 @@ impl Lot {
             exceptional: Vec::new(),
             labels: BTreeMap::new(),
             cells_taken_from_isolation: 0,
+            transfers: BTreeSet::new(),
             operated_by: Vec::new(),
             upkeep: Upkeep::new(marrowline_record::pb::StreamKind::Lot),
         }

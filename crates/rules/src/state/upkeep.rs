@@ -9,6 +9,8 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{AmendedRecord, Meaning, Role, Severity, StreamKind};
 use sha2::{Digest as _, Sha256};
 
+use crate::codes::lot::UNIT_UNKNOWN;
+use crate::codes::quality::HELD_THING_UNKNOWN;
 use crate::codes::{self, Across, Code};
 use crate::index::id16;
 use crate::table;
@@ -234,10 +236,13 @@ impl Upkeep {
                     deviation.closed_by.get_or_insert(entry.record_id());
                 }
             }
+            // Whoever stops a thing that the stream does not have meant another one of it: a stop must stop, so all of it is held.
+            Some(Event::HoldSet(e)) if entry.flags.contains(&HELD_THING_UNKNOWN.number) => {
+                self.hold(entry, HOLD_SET, &e.reason, Vec::new(), None);
+            }
             Some(Event::HoldSet(e)) => {
-                let units = e.unit_ids.iter().map(|u| Id16(id16(u))).collect();
                 let dose = e.dose_id.as_deref().map(|d| Id16(id16(d)));
-                self.hold(entry, HOLD_SET, &e.reason, units, dose);
+                self.hold(entry, HOLD_SET, &e.reason, ids(&e.unit_ids), dose);
             }
             Some(Event::HoldLifted(e)) => {
                 for hold in self.holds.iter_mut().filter(|h| h.id[..] == e.hold_id[..]) {
@@ -303,8 +308,11 @@ impl Upkeep {
 
     fn hold_by_rule(&mut self, entry: &Entry, code: &'static Code) {
         let reason = format!("not met: {}", code.demands);
-        // A record that names a dose and no unit holds the whole stream.
-        let units = entry.record.event.as_ref().filter(|_| code.effect.of_units).map_or_else(Vec::new, units_of);
+        // A record that names a dose and no unit holds the whole stream, and so does an excursion that names a unit nobody knows here.
+        let is_mistaken =
+            matches!(entry.event(), Some(Event::TemperatureExcursion(_))) && entry.flags.contains(&UNIT_UNKNOWN.number);
+        let of_units = code.effect.of_units && !is_mistaken;
+        let units = entry.record.event.as_ref().filter(|_| of_units).map_or_else(Vec::new, units_of);
         match code.effect.across {
             Some(across) => self.recall(entry, across, code.name, &reason),
             None => self.hold(entry, code.name, &reason, units, None),

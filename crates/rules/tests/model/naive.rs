@@ -534,8 +534,8 @@ impl Model {
         let (label, of_lot) = holds.get(which % holds.len().max(1))?.clone();
         let codes = if self.is_lifted(&label) { vec!["HOLD_ALREADY_LIFTED"] } else { Vec::new() };
         let (stream, who) = if of_lot { ("lot:L1", "quinn/QA petra/QP") } else { ("subject:S1", "quinn/QA@WARD paula/PHA@WARD") };
-        let fields = format!("hold_id=@hold:{label}/HOLD_SET resolution_record_id=@rec:{label}");
-        let row = self.row(None, 0, "", &format!("{who} | HoldLifted on {stream} citing {label} | {fields}"));
+        let fields = format!("hold_id=@hold:{label}/HOLD_SET resolution_record_id=@rec:TRIAL");
+        let row = self.row(None, 0, "", &format!("{who} | HoldLifted on {stream} citing TRIAL | {fields}"));
         self.pending = Some(Fact::Lifted { label });
         Some((row, codes, true))
     }

@@ -189,6 +189,7 @@ impl World {
             aspirate_microlitres: Some(50_000),
             site: "posterior iliac crest".to_owned(),
             anticoagulant: "heparin".to_owned(),
+            chain_of_identity: None,
         });
         batch.push(self.build(collected, &[("physician", Role::Collector, Meaning::Performed)], &on)?);
         let two = [("operator", Role::Operator, Meaning::Performed), ("verifier", Role::VerifyingOperator, Meaning::Verified)];

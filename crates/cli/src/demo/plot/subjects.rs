@@ -28,6 +28,13 @@ impl Case {
     pub(super) fn code(&self) -> String {
         subject_code(self.slot)
     }
+
+    /// Code on the label of a dose: 7, the subject's number, the dose's, and their check digit.
+    pub(super) fn dose_code(&self, number: u32) -> String {
+        let digits = format!("7{:02}{number:02}", self.slot + 1);
+        let check = marrowline_record::din::digit_check(&digits).unwrap_or('0');
+        format!("{digits}{check}")
+    }
 }
 
 /// Code of the subject that was given this slot.
@@ -132,7 +139,7 @@ pub(super) async fn treat(stage: &mut Stage, story: &Story, case: &Case) -> Resu
     allocate(stage, story, case, subject, order_id).await?;
     let (hour, minute) = case.infused_at;
     stage.at(case.day, hour - 1, minute).await?;
-    let mut dose = prepare(stage, story, case, (subject, order_id), &format!("DOSE-{}", case.code()), [&[], &[]]).await?;
+    let mut dose = prepare(stage, story, case, (subject, order_id), &case.dose_code(1), [&[], &[]]).await?;
     infuse(stage, story, case, &mut dose).await?;
     Ok(Treated { subject, dose_code: dose.code })
 }
@@ -237,6 +244,7 @@ pub(super) async fn prepare(
         volume_microlitres: 50_000,
         dmso_milligrams: Some(1_760),
         expires_at: Some(pb::Instant { unix_ms: thawed_at.unix_ms + 7_200_000, offset_minutes: thawed_at.offset_minutes }),
+        chain_of_identity: None,
     });
     let step = both(story, subject, "dose prepared: 1 million viable cells per kg", prepared).by(&["pha2", "pha1/VF"]);
     stage.flagged(step, of_preparation).await?;

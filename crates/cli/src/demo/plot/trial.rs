@@ -285,7 +285,7 @@ async fn give(
     }
     allocate(stage, story, &case, subject, order_id).await?;
     stage.at(day, 12, 0).await?;
-    let code = format!("DOSE-{}", case.code());
+    let code = case.dose_code(1);
     let mut dose = prepare(stage, story, &case, (subject, order_id), &code, [&[], &[]]).await?;
     if slot == TRIED {
         let step = dispensing(story, &dose).dated_back(30);
@@ -329,7 +329,7 @@ async fn poor_thaw(
     let order_id = order_million_per_kg(stage, subject, weighing).await?;
     allocate(stage, story, &poor, subject, order_id).await?;
     stage.at(case.day, 9, 30).await?;
-    let code = format!("DOSE-{}-1", case.code());
+    let code = case.dose_code(2);
     let flags: [&[&str]; 2] = [&["THAW_VIABILITY_LOW"], &["THAW_VIABILITY_LOW", "DOSE_VIABILITY_LOW"]];
     let dose = prepare(stage, story, &poor, (subject, order_id), &code, flags).await?;
     stage.check(&code, false).await?;

@@ -236,6 +236,7 @@ fn prepared(world: &World, at_ms: i64, total_cells: u64) -> Vec<&'static str> {
         volume_microlitres: 100_000,
         dmso_milligrams: Some(1_000),
         expires_at: Some(pb::Instant { unix_ms: EXPIRY_MS, offset_minutes: 0 }),
+        chain_of_identity: None,
     };
     judged(world, at_ms, (Role::Operator, OTHER), SUBJECT_LOT, Event::DosePrepared(e))
 }

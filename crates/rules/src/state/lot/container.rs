@@ -41,7 +41,10 @@ pub(super) fn happened<'u>(units: impl Iterator<Item = &'u mut Unit>, entry: &En
                 unit.container.lost_by.get_or_insert(entry.record_id());
                 unit.leave(entry);
             }
-            ContainerEventKind::Found => unit.container.lost_by = None,
+            ContainerEventKind::Found => {
+                unit.container.lost_by = None;
+                unit.arrive(entry);
+            }
             ContainerEventKind::Unspecified => {}
         }
     }
@@ -52,6 +55,7 @@ pub(super) fn returned<'u>(units: impl Iterator<Item = &'u mut Unit>, entry: &En
     let (from, to) = (facility_of_slot(entry, 0), facility_of_slot(entry, 1));
     for unit in units {
         unit.leave(entry);
+        unit.arrive(entry);
         unit.custody = match (unit.custody.holder() == from.as_ref(), to) {
             (true, Some(facility_id)) => Custody::Held { facility_id },
             _ => disputed(&unit.custody, entry, to),

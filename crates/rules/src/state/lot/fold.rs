@@ -128,25 +128,27 @@ fn manufacture(lot: &mut Lot, entry: &Entry, event: &Event) {
             });
         }
         Event::Passaged(e) => {
-            let before = consume(lot, &id(&e.parent_culture_id), entry);
+            let parent = consume(lot, &id(&e.parent_culture_id), entry);
+            let detached = e.cells.as_ref().map_or(0, |c| c.cells_in());
             lot.cultures.entry(id(&e.culture_id)).or_insert_with(|| Culture {
                 record_id: entry.record_id(),
                 parent_id: Some(id(&e.parent_culture_id)),
-                passage: e.passage,
+                passage: parent.as_ref().map_or(e.passage, |parent| parent.passage_after(e.passage)),
                 seeded_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
-                milli_doublings: before.saturating_add(i64::from(e.milli_doublings.unwrap_or(0))),
+                milli_doublings: doublings(parent.as_ref(), detached, e.milli_doublings),
                 seeded_at_ms: entry.occurred_at_ms(),
                 consumed_by: None,
                 consumed_at_ms: None,
             });
         }
         Event::Harvested(e) => {
-            let before = consume(lot, &id(&e.parent_culture_id), entry);
+            let parent = consume(lot, &id(&e.parent_culture_id), entry);
+            let detached = e.cells.as_ref().map_or(0, |c| c.cells_in());
             lot.harvests.entry(id(&e.harvest_id)).or_insert_with(|| Harvest {
                 record_id: entry.record_id(),
                 total_cells: e.cells.as_ref().and_then(|c| c.cells_out).unwrap_or(0),
                 viability_basis_points: e.viability_basis_points.unwrap_or(0),
-                milli_doublings: before.saturating_add(i64::from(e.milli_doublings.unwrap_or(0))),
+                milli_doublings: doublings(parent.as_ref(), detached, e.milli_doublings),
                 consumed_by: None,
             });
         }
@@ -155,13 +157,17 @@ fn manufacture(lot: &mut Lot, entry: &Entry, event: &Event) {
     }
 }
 
-/// Marks a culture as used up and returns the doublings up to its seeding.
-fn consume(lot: &mut Lot, parent: &Id16, entry: &Entry) -> i64 {
-    lot.cultures.get_mut(parent).map_or(0, |culture| {
-        culture.consumed_by.get_or_insert(entry.record_id());
-        culture.consumed_at_ms.get_or_insert(entry.occurred_at_ms());
-        culture.milli_doublings
-    })
+/// Marks a culture as used up and returns it.
+fn consume(lot: &mut Lot, parent: &Id16, entry: &Entry) -> Option<Culture> {
+    let culture = lot.cultures.get_mut(parent)?;
+    culture.consumed_by.get_or_insert(entry.record_id());
+    culture.consumed_at_ms.get_or_insert(entry.occurred_at_ms());
+    Some(culture.clone())
+}
+
+/// Doublings since P1 when a culture was detached; of an unknown culture only what was stated.
+fn doublings(parent: Option<&Culture>, detached_cells: u64, stated: Option<i32>) -> i64 {
+    parent.map_or_else(|| i64::from(stated.unwrap_or(0)), |parent| parent.doublings_after(detached_cells, stated))
 }
 
 fn filled(lot: &mut Lot, entry: &Entry, e: &pb::UnitsFilled) {
@@ -355,6 +361,7 @@ fn settled(lot: &mut Lot, e: &pb::HoldLifted) {
 
 fn relinquished(lot: &mut Lot, entry: &Entry, e: &pb::CustodyRelinquished) {
     let from = signing_facility(entry);
+    lot.transfers.insert(id(&e.transfer_id));
     for unit in each(lot, &e.unit_ids) {
         unit.leave(entry);
         unit.custody = match (&unit.custody, from) {
@@ -384,6 +391,9 @@ fn accepted(lot: &mut Lot, entry: &Entry, e: &pb::CustodyAccepted) {
             (Some(facility_id), _) if agrees => Custody::Held { facility_id },
             (_, custody) => disputed(custody, entry, at),
         };
+        if is_counted {
+            unit.arrive(entry);
+        }
     }
 }
 
