@@ -116,7 +116,9 @@ fn quality_assurance() {
     day.ends("refusals", 0, &["TARGET_OUTSIDE_BAND", "UnitsAllocated"]);
     let held = day.does("append hold_set --set reason=a~complaint --on lot:L-2026-01 --facility LAB");
     day.ends("owed", 0, &["hold", "quality assurance"]);
-    let why = day.does("append deviation_opened --set severity=MINOR --set description=nothing~was~found --on lot:L-2026-01 --facility LAB");
+    let why = day.does(
+        "append deviation_opened --set severity=MINOR --set description=nothing~was~found --on lot:L-2026-01 --facility LAB",
+    );
     let lift = format!(
         "append hold_lifted --set hold_id={} --set resolution=nothing~was~found --set resolution_record_id={why} --cite {why} --on lot:L-2026-01 --facility LAB",
         derived_hold(&server, &held)

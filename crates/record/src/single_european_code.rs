@@ -28,8 +28,8 @@ pub fn has_form(text: &str) -> bool {
 
 fn is_day(text: &str) -> bool {
     let number = |from: usize, to: usize| text.get(from..to).and_then(|part| part.parse::<u8>().ok());
-    let is_in_calendar = number(4, 6).is_some_and(|month| (1..=12).contains(&month))
-        && number(6, 8).is_some_and(|day| (1..=31).contains(&day));
+    let is_in_calendar =
+        number(4, 6).is_some_and(|month| (1..=12).contains(&month)) && number(6, 8).is_some_and(|day| (1..=31).contains(&day));
     text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "00000000" || is_in_calendar)
 }
 
@@ -43,7 +43,9 @@ mod tests {
     fn forty_characters_in_their_places() {
         assert!(has_form(CODE));
         assert!(has_form(&format!("{}00000000", &CODE[..32])));
-        for bad in ["", &CODE[..39], &format!("{CODE}1"), &CODE.to_lowercase(), &CODE.replace("DE0", "D10"), &CODE.replace('A', "C")] {
+        for bad in
+            ["", &CODE[..39], &format!("{CODE}1"), &CODE.to_lowercase(), &CODE.replace("DE0", "D10"), &CODE.replace('A', "C")]
+        {
             assert!(!has_form(bad), "{bad}");
         }
         for day in ["20271331", "20270031", "20271200", "20271232", "2027123A", "+0271231"] {

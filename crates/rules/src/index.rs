@@ -216,11 +216,15 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
             first(IndexKey::Dose(id), entry.stream_id(Subject));
             first(code(CODE_DOSE, &e.dose_code), id);
         }
-        // Places of an amended move are looked up as any others; whatever a record gave a name to keeps it.
+        // Places of an amended move and units of an amended excursion are looked up as any others; whatever a record gave a name to keeps it.
         Event::RecordAmended(e) => {
             if let Ok(record) = marrowline_record::decode(&e.replacement) {
                 let amended = Entry { record: std::sync::Arc::new(record), ..entry.clone() };
-                out.extend(writes(&amended).into_iter().filter(|write| matches!(write.key, IndexKey::Place { .. })));
+                out.extend(
+                    writes(&amended)
+                        .into_iter()
+                        .filter(|write| matches!(write.key, IndexKey::Place { .. } | IndexKey::Warmed { .. })),
+                );
             }
         }
         Event::UnitsMoved(e) => {

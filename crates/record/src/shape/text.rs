@@ -52,9 +52,11 @@ fn check_slowly(text: Text, value: &str) -> Checked {
             fault(Code::TextNotDin, quoted(value), "13 characters of a Donation Identification Number and its check character")
         }
         Text::SingleEuropeanCode if single_european_code::has_form(value) => Ok(()),
-        Text::SingleEuropeanCode => {
-            fault(Code::TextNotSingleEuropeanCode, quoted(value), "the 40 characters of a Single European Code, each in its place")
-        }
+        Text::SingleEuropeanCode => fault(
+            Code::TextNotSingleEuropeanCode,
+            quoted(value),
+            "the 40 characters of a Single European Code, each in its place",
+        ),
         Text::Line => check_characters(value, false),
         Text::Lines => check_characters(value, true),
     }

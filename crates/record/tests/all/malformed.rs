@@ -422,7 +422,12 @@ fn text_cases() -> Vec<Case> {
             Code::TextNotSingleEuropeanCode,
             "units_filled.units[0].single_european_code",
         ),
-        event("Chain of Identity identifier with a space", in_chain("A 1"), Code::TextNotCode, "marrow_collected.chain_of_identity"),
+        event(
+            "Chain of Identity identifier with a space",
+            in_chain("A 1"),
+            Code::TextNotCode,
+            "marrow_collected.chain_of_identity",
+        ),
         event(
             "Chain of Identity identifier of 65 characters",
             in_chain(&"1".repeat(65)),

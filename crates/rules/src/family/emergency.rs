@@ -113,9 +113,8 @@ pub(crate) fn apply(c: &mut Context<'_>) {
             );
             continue;
         }
-        let is_passed = |finding: &Finding| {
-            may_be_overridden(finding.code.name) && signed.codes.iter().any(|name| name == finding.code.name)
-        };
+        let is_passed =
+            |finding: &Finding| may_be_overridden(finding.code.name) && signed.codes.iter().any(|name| name == finding.code.name);
         let (passed, kept): (Vec<Finding>, Vec<Finding>) = std::mem::take(&mut c.findings).into_iter().partition(is_passed);
         c.findings = kept;
         for finding in passed {

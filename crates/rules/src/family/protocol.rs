@@ -168,7 +168,8 @@ fn registration_is_free(c: &mut Context<'_>, e: &ProtocolPublished) {
 
 fn override_list(c: &mut Context<'_>, e: &ProtocolPublished) {
     let is_gate = |name: &String| codes::by_name(name).is_some_and(|code| code.class == Class::Gate);
-    let forbidden: Vec<&str> = e.override_codes.iter().filter(|n| is_gate(n) && !may_be_overridden(n)).map(String::as_str).collect();
+    let forbidden: Vec<&str> =
+        e.override_codes.iter().filter(|n| is_gate(n) && !may_be_overridden(n)).map(String::as_str).collect();
     c.demand(
         forbidden.is_empty(),
         &code::PROTOCOL_OVERRIDE_FORBIDDEN,
