@@ -258,13 +258,19 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
             first(code(CODE_DOSE, &e.dose_code), id);
             out.extend(preparation(entry, e));
         }
-        // Places of an amended move and units of an amended preparation are looked up as any others; whatever a record gave a name to
+        // Places of an amended move and units of an amended preparation or excursion are looked up as any others; whatever a record gave a name to
         // keeps it.
         Event::RecordAmended(e) => {
             if let Ok(record) = marrowline_record::decode(&e.replacement) {
                 let amended = Entry { record: std::sync::Arc::new(record), ..entry.clone() };
                 let is_changed = |key: &IndexKey| {
-                    matches!(key, IndexKey::Place { .. } | IndexKey::Preparation(_) | IndexKey::PreparationLast(_))
+                    matches!(
+                        key,
+                        IndexKey::Place { .. }
+                            | IndexKey::Preparation(_)
+                            | IndexKey::PreparationLast(_)
+                            | IndexKey::Warmed { .. }
+                    )
                 };
                 out.extend(writes(&amended).into_iter().filter(|write| is_changed(&write.key)));
             }

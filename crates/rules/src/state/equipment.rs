@@ -52,7 +52,7 @@ pub struct Chunk {
     /// From one to the next.
     pub interval_ms: i64,
     /// Those up to the record's own time: nobody has read what is still to come.
-    pub millicelsius: Arc<[i32]>,
+    pub millicelsius: Vec<i32>,
     /// The warmest of them.
     pub max_millicelsius: i32,
 }
@@ -115,7 +115,7 @@ pub struct Equipment {
     /// What its sensors together account for: ascending, apart from each other.
     pub watched: Vec<Span>,
     /// Its readings, in the order of the log.
-    pub chunks: Vec<Chunk>,
+    pub chunks: Vec<Arc<Chunk>>,
     /// Its excursions, in the order of the log.
     pub excursions: Vec<Excursion>,
     /// Holds, deviations, signatures.
@@ -187,7 +187,7 @@ impl Equipment {
     }
 
     fn log(&mut self, entry: &Entry, e: &pb::ReadingsLogged) {
-        let readings: Arc<[i32]> = e.millicelsius.iter().take(readings_until(e, entry.occurred_at_ms())).copied().collect();
+        let readings: Vec<i32> = e.millicelsius.iter().take(readings_until(e, entry.occurred_at_ms())).copied().collect();
         let Some(max_millicelsius) = readings.iter().max().copied() else {
             return;
         };
@@ -205,7 +205,7 @@ impl Equipment {
         if known.until_ms < logged.until_ms {
             *known = logged;
         }
-        self.chunks.push(chunk);
+        self.chunks.push(Arc::new(chunk));
     }
 
     fn watch(&mut self, chunk: &Chunk, occurred_at_ms: i64) {
