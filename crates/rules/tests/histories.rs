@@ -89,4 +89,5 @@ histories! {
     units
     supplies
     withdrawal
+    entered_late
 }

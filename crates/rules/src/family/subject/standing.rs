@@ -122,7 +122,7 @@ impl<'a> Standing<'a> {
         let Some(consent) = self.subject.consent() else {
             return;
         };
-        let withdrawn = self.subject.consent_withdrawn.filter(|(_, at)| *at <= at_ms.saturating_add(AHEAD_MS));
+        let withdrawn = self.subject.consent_withdrawal_at(at_ms.saturating_add(AHEAD_MS));
         if let Some((record_id, at)) = withdrawn {
             let found = || format!("consent withdrawn {}", moment(at));
             f.demand(false, &code::CONSENT_NOT_IN_FORCE, found, || kinds_in_words(protocol), || vec![record(record_id)]);
