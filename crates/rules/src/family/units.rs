@@ -311,9 +311,10 @@ pub fn expires_at_ms(unit: &Unit, document: &pb::SpecificationPublished) -> i64 
 /// A donor who withdraws and wants frozen units destroyed ends their use; one who leaves them ends only new assignments.
 fn consent_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Option<Finding> {
     let donor = lot.donor_id.and_then(|id| view.donor(&id))?;
-    let destroys = |effect: pb::WithdrawalEffect| effect == pb::WithdrawalEffect::DestroyUnits;
-    donor.consent.as_ref().filter(|(_, consent, _)| destroys(consent.withdrawal_effect()))?;
-    super::donor::withdrawal(&donor, at_ms).map(|(record_id, when_ms)| Finding {
+    let (record_id, when_ms) = donor.withdrawal_at(at_ms)?;
+    // What was withdrawn says what becomes of the units.
+    let withdrawn = donor.consent_at(when_ms).or(donor.consent())?;
+    (withdrawn.event.withdrawal_effect() == pb::WithdrawalEffect::DestroyUnits).then(|| Finding {
         code: &crate::codes::donor::DONOR_CONSENT_WITHDRAWN,
         found: format!(
             "unit {}: its donor withdrew {} and wants the units destroyed",
