@@ -4,7 +4,11 @@
 //! nothing of cells.
 
 use marrowline_record::entry::Entry;
+use marrowline_record::pb::StreamKind;
 use marrowline_record::pb::record::Event;
+
+use crate::codes::donor::{DIN_USED_BEFORE, DONOR_CODE_TAKEN};
+use crate::codes::subject::SUBJECT_CODE_TAKEN;
 
 /// What is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,7 +17,7 @@ pub enum IndexKey {
     Digest([u8; 32]),
     /// First use of a donation number; value: the donor's id.
     Din(String),
-    /// Last use of a donation number; value: the donor's id. Differs from the first use exactly if two donors were given one number.
+    /// Last use of a donation number; value: the donor's id. Differs from the first use if two donors were given one number.
     DinLast(String),
     /// The lot of a unit; value: the lot's id.
     Unit([u8; 16]),
@@ -56,6 +60,16 @@ pub enum IndexKey {
         /// The code.
         code: String,
     },
+    /// A donation number, or the code of a donor or subject, that was given to one more although somebody had it, as the flag says; value:
+    /// the first one more, or the last. Who had it first is found under [`IndexKey::Din`] or [`IndexKey::Code`].
+    Again {
+        /// One of the `CODE_*` constants.
+        kind: u8,
+        /// The code.
+        code: String,
+        /// The last one more, or the first.
+        last: bool,
+    },
 }
 
 /// Kind of human code: donor.
@@ -72,6 +86,8 @@ pub const CODE_DOSE: u8 = 5;
 pub const CODE_TRIAL: u8 = 6;
 /// Kind of human code: product.
 pub const CODE_PRODUCT: u8 = 7;
+/// Kind of human code: donation number.
+pub const CODE_DONATION: u8 = 8;
 
 impl IndexKey {
     /// The key as bytes: a tag, then fields, strings followed by a zero byte.
@@ -123,6 +139,12 @@ impl IndexKey {
             IndexKey::Code { kind, code } => {
                 out.push(6);
                 out.push(*kind);
+                out.extend_from_slice(code.as_bytes());
+            }
+            IndexKey::Again { kind, code, last } => {
+                out.push(11);
+                out.push(*kind);
+                out.push(u8::from(*last));
                 out.extend_from_slice(code.as_bytes());
             }
         }
@@ -214,7 +236,24 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
         }
         _ => {}
     }
+    out.extend(given_again(entry, event));
     out
+}
+
+/// Who was given a code that somebody had is flagged for it. A later record of whoever had it first is not, and so hides nobody.
+fn given_again(entry: &Entry, event: &Event) -> Vec<IndexWrite> {
+    let (flag, kind, code, stream) = match event {
+        Event::MarrowCollected(e) => (&DIN_USED_BEFORE, CODE_DONATION, &e.din, StreamKind::Donor),
+        Event::DonorRegistered(e) => (&DONOR_CODE_TAKEN, CODE_DONOR, &e.donor_code, StreamKind::Donor),
+        Event::SubjectConsented(e) => (&SUBJECT_CODE_TAKEN, CODE_SUBJECT, &e.subject_code, StreamKind::Subject),
+        _ => return Vec::new(),
+    };
+    if !entry.flags.contains(&flag.number) {
+        return Vec::new();
+    }
+    let value = entry.stream_id(stream);
+    let write = |last: bool| IndexWrite { key: IndexKey::Again { kind, code: code.clone(), last }, value, first_wins: !last };
+    vec![write(false), write(true)]
 }
 
 /// The digest of the file that a record is evidenced by.

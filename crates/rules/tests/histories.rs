@@ -90,4 +90,5 @@ histories! {
     supplies
     withdrawal
     entered_late
+    mistaken_identity
 }

@@ -125,6 +125,7 @@ fn check_donor(c: &mut Context<'_>, lot: &Lot) {
     if let Some(donor) = &donor {
         let holds = donor.upkeep.open_holds();
         reasons.extend(holds.map(|hold| (format!("donor held: {}", hold.reason), vec![Look::Record(hold.record_id)])));
+        reasons.extend(super::donor::confusions(c.view, donor));
     }
     for (found, look) in reasons {
         c.find(&codes::DISPOSITION_DONOR_NOT_ELIGIBLE, found, "an eligible donor without open hold", look);

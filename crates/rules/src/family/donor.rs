@@ -7,7 +7,7 @@ use crate::codes::{Across, donor as codes};
 use crate::context::Context;
 use crate::family::dose::words::moment;
 use crate::finding::Look;
-use crate::index::{CODE_DONOR, IndexKey, id16};
+use crate::index::{CODE_DONATION, CODE_DONOR, IndexKey, id16};
 use crate::state::Donor;
 use crate::view::View;
 
@@ -253,12 +253,57 @@ pub(super) fn marrow_collected(c: &mut Context<'_>, e: &pb::MarrowCollected) {
         || "an eligible donor".to_owned(),
         || donor.eligibility.iter().map(|(record, _)| Look::Record(*record)).collect(),
     );
-    let holder = c.view.lookup(&IndexKey::Din(e.din.clone()));
+    let user = users_of(c.view, &e.din).next();
     c.demand(
-        holder.is_none(),
+        user.is_none(),
         &codes::DIN_USED_BEFORE,
-        || format!("{}, used for donor {}", e.din, Id16(holder.unwrap_or_default())),
+        || format!("{}, used for donor {}", e.din, user.unwrap_or(donor.id)),
         || "a donation number that was not used".to_owned(),
         || field("marrow_collected.din"),
     );
+}
+
+/// Donors with a collection of this number that counts, of those who were given it first, second and last. A donor who cannot be seen counts.
+fn users_of<'v>(view: &'v dyn View, din: &'v str) -> impl Iterator<Item = Id16> + 'v {
+    let counts = move |user: &Id16| view.donor(user).is_none_or(|donor| donor.collections.iter().any(|k| k.event.din == *din));
+    [
+        IndexKey::Din(din.to_owned()),
+        IndexKey::Again { kind: CODE_DONATION, code: din.to_owned(), last: false },
+        IndexKey::DinLast(din.to_owned()),
+    ]
+    .into_iter()
+    .filter_map(|key| view.lookup(&key).map(Id16))
+    .filter(counts)
+}
+
+/// What makes it uncertain whose marrow a lot is of: a donation number or a code that another donor was given too. Who was given it later is
+/// held by a flag; who had it is as much in danger of being taken for the other, and no record of theirs says so.
+pub(crate) fn confusions(view: &dyn View, donor: &Donor) -> Vec<(String, Vec<Look>)> {
+    let mut found = Vec::new();
+    for collection in &donor.collections {
+        let din = &collection.event.din;
+        if users_of(view, din).any(|user| user != donor.id) {
+            let text = format!("donation number {din} belongs to another donor too");
+            found.push((text, vec![Look::Record(collection.record_id)]));
+        }
+    }
+    if let Some((record, registered)) = &donor.registered
+        && let Some(other) = namesake(view, donor, &registered.donor_code)
+    {
+        let text = format!("code {} was given to another donor too", registered.donor_code);
+        found.push((text, vec![Look::Record(*record), Look::Thing { kind: "donor", id: other.to_string() }]));
+    }
+    found
+}
+
+/// Another donor who was given this donor's code: until that registration is void or the hold for it is lifted.
+fn namesake(view: &dyn View, donor: &Donor, code: &str) -> Option<Id16> {
+    let is_unresolved = |other: &Donor| {
+        other.registered.as_ref().is_some_and(|(_, registered)| registered.donor_code == code)
+            && other.upkeep.open_holds().any(|hold| hold.code == codes::DONOR_CODE_TAKEN.name)
+    };
+    [false, true]
+        .into_iter()
+        .filter_map(|last| view.lookup(&IndexKey::Again { kind: CODE_DONOR, code: code.to_owned(), last }).map(Id16))
+        .find(|other| *other != donor.id && view.donor(other).is_none_or(|other| is_unresolved(&other)))
 }

@@ -348,16 +348,8 @@ fn donor_findings(view: &dyn View, lot: &Lot, unit: &Unit) -> Vec<Finding> {
     for hold in donor.upkeep.open_holds() {
         find(format!("donor held: {}", hold.reason), vec![Look::Record(hold.record_id)]);
     }
-    // A donation number that a second donor was given holds both: the second by its own flag, the first by what the index says.
-    for collection in &donor.collections {
-        let din = &collection.event.din;
-        let users = [view.lookup(&IndexKey::Din(din.clone())), view.lookup(&IndexKey::DinLast(din.clone()))];
-        if users.into_iter().flatten().any(|user| user != donor.id.0) {
-            find(
-                format!("donation number {} belongs to another donor too", collection.event.din),
-                vec![Look::Record(collection.record_id)],
-            );
-        }
+    for (text, look) in super::donor::confusions(view, &donor) {
+        find(text, look);
     }
     found
 }
