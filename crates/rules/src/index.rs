@@ -5,10 +5,12 @@
 
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId};
-use marrowline_record::pb::Location;
 use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{Location, StreamKind};
 
+use crate::codes::donor::{DIN_USED_BEFORE, DONOR_CODE_TAKEN};
 use crate::codes::lot::LOCATION_TAKEN;
+use crate::codes::subject::SUBJECT_CODE_TAKEN;
 use crate::view::View;
 
 /// What is looked up.
@@ -18,7 +20,7 @@ pub enum IndexKey {
     Digest([u8; 32]),
     /// First use of a donation number; value: the donor's id.
     Din(String),
-    /// Last use of a donation number; value: the donor's id. Differs from the first use exactly if two donors were given one number.
+    /// Last use of a donation number; value: the donor's id. Differs from the first use if two donors were given one number.
     DinLast(String),
     /// The lot of a unit; value: the lot's id. Ask [`lot_of_unit`].
     Unit([u8; 16]),
@@ -83,6 +85,16 @@ pub enum IndexKey {
         /// The code.
         code: String,
     },
+    /// A donation number, or the code of a donor or subject, that was given to one more although somebody had it, as the flag says; value:
+    /// the first one more, or the last. Who had it first is found under [`IndexKey::Din`] or [`IndexKey::Code`].
+    Again {
+        /// One of the `CODE_*` constants.
+        kind: u8,
+        /// The code.
+        code: String,
+        /// The last one more, or the first.
+        last: bool,
+    },
 }
 
 /// Kind of human code: donor.
@@ -99,6 +111,8 @@ pub const CODE_DOSE: u8 = 5;
 pub const CODE_TRIAL: u8 = 6;
 /// Kind of human code: product.
 pub const CODE_PRODUCT: u8 = 7;
+/// Kind of human code: donation number.
+pub const CODE_DONATION: u8 = 8;
 
 impl IndexKey {
     /// The key of a freezer place. Which device a rack is in does not make it another place.
@@ -188,6 +202,12 @@ impl IndexKey {
             IndexKey::Code { kind, code } => {
                 out.push(6);
                 out.push(*kind);
+                out.extend_from_slice(code.as_bytes());
+            }
+            IndexKey::Again { kind, code, last } => {
+                out.push(12);
+                out.push(*kind);
+                out.push(u8::from(*last));
                 out.extend_from_slice(code.as_bytes());
             }
         }
@@ -296,6 +316,7 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
         }
         _ => {}
     }
+    out.extend(given_again(entry, event));
     out
 }
 
@@ -358,6 +379,22 @@ fn preparation(entry: &Entry, e: &marrowline_record::pb::DosePrepared) -> Vec<In
     out
 }
 
+/// Who was given a code that somebody had is flagged for it. A later record of whoever had it first is not, and so hides nobody.
+fn given_again(entry: &Entry, event: &Event) -> Vec<IndexWrite> {
+    let (flag, kind, code, stream) = match event {
+        Event::MarrowCollected(e) => (&DIN_USED_BEFORE, CODE_DONATION, &e.din, StreamKind::Donor),
+        Event::DonorRegistered(e) => (&DONOR_CODE_TAKEN, CODE_DONOR, &e.donor_code, StreamKind::Donor),
+        Event::SubjectConsented(e) => (&SUBJECT_CODE_TAKEN, CODE_SUBJECT, &e.subject_code, StreamKind::Subject),
+        _ => return Vec::new(),
+    };
+    if !entry.flags.contains(&flag.number) {
+        return Vec::new();
+    }
+    let value = entry.stream_id(stream);
+    let write = |last: bool| IndexWrite { key: IndexKey::Again { kind, code: code.clone(), last }, value, first_wins: !last };
+    vec![write(false), write(true)]
+}
+
 /// The digest of the file that a record is evidenced by.
 pub fn evidence(event: &Event) -> Option<&[u8]> {
     match event {
@@ -374,4 +411,39 @@ pub fn evidence(event: &Event) -> Option<&[u8]> {
 /// A 16-byte field as an array; a field of another length never passes the shape check, so zeros are never seen.
 pub(crate) fn id16(bytes: &[u8]) -> [u8; 16] {
     bytes.try_into().unwrap_or([0; 16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_kinds_of_key_begin_alike() {
+        let (id, code) = ([7; 16], || "7".to_owned());
+        let place = |free| IndexKey::Place { facility: id, rack: code(), position: code(), free };
+        let keys = [
+            IndexKey::Digest([7; 32]),
+            IndexKey::Din(code()),
+            IndexKey::DinLast(code()),
+            IndexKey::Unit(id),
+            IndexKey::UnitLast(id),
+            IndexKey::Dose(id),
+            IndexKey::DoseLast(id),
+            IndexKey::DoseCodeLast(code()),
+            IndexKey::Preparation(id),
+            IndexKey::PreparationLast(id),
+            IndexKey::Order(id),
+            place(false),
+            place(true),
+            IndexKey::Stream { kind: 1, id },
+            IndexKey::Evidence { digest: [7; 32], record: id },
+            IndexKey::Use { thing: id, lot: id },
+            IndexKey::Code { kind: 1, code: code() },
+            IndexKey::Warmed { unit: id, last: false },
+            IndexKey::Warmed { unit: id, last: true },
+            IndexKey::Again { kind: 1, code: code(), last: false },
+        ];
+        let tags: std::collections::BTreeSet<u8> = keys.iter().map(|key| key.to_bytes()[0]).collect();
+        assert_eq!(tags.len(), keys.len());
+    }
 }

@@ -103,4 +103,6 @@ histories! {
     units_afterwards
     supplies
     withdrawal
+    entered_late
+    mistaken_identity
 }

@@ -19,4 +19,5 @@ crate::codes! {
     315 DIN_USED_BEFORE Flag [deviation Critical holds Donor] (Donor) "a donation number is used once" => "find out which collection the number belongs to; both donors are held until then";
     316 ELIGIBILITY_REVISED_AFTER_USE Flag [deviation Critical looks_back Donor] (Donor) "a donor stays eligible after lots were made" => "the look-back is open and every descendant unit held: trace the doses that were infused, and close it with their list";
     317 DONOR_CONSENT_WITHDRAWN Gate [deviation Critical holds Lot] (Donor) "a donor whose marrow or cells are used has not withdrawn their consent" => "collect, open and assign nothing more; destroy what is frozen if the consent says so";
+    318 LOT_DONOR_PANEL_INCOMPLETE Gate [deviation Major holds Lot] (Donor, Specification) "the donor of a lot has every test of the panel of the lot's own specification, reviewed and as required" => "report and review the missing tests of the donor; QA and another person lift the lot's hold then";
 }

@@ -9,7 +9,7 @@ crate::codes! {
     655 AGE_AND_BIRTH_YEAR_DIFFER Flag [deviation Minor] () "the age at consent and the year of birth agree within one year" => "check both against the source and record the consent again";
     660 SCREENING_VERDICT_DIFFERS Flag [deviation Minor] (Subject, Protocol) "the stated verdict of a screening is the one that follows from the protocol" => "go by the computed verdict, and check the values that were entered";
     661 SCREENING_EXCLUSION_UNKNOWN Flag [deviation Minor] (Protocol) "a screening cites exclusions by the protocol's own codes" => "screen again with the protocol's codes; until then the subject counts as excluded";
-    662 ONSET_AFTER_SCREENING Flag [deviation Minor] () "the condition began before the subject was screened" => "check the time of onset and record the screening again";
+    662 ONSET_AFTER_SCREENING Flag [deviation Minor] () "the condition did not begin after the subject was screened" => "check the time of onset and record the screening again";
     670 SUBJECT_NOT_ELIGIBLE Gate [] (Subject, Protocol) "a subject is randomised who is eligible by the protocol" => "do not randomise; if a value was wrong, record the screening again";
     671 CONSENT_NOT_IN_FORCE Gate [deviation Critical] (Subject, Protocol) "a consent is in force: of an allowed kind and, if deferred, before its deadline" => "obtain and record a consent; nothing may be given without it";
     672 TRIAL_NOT_OPEN Gate [deviation Major] (Protocol) "the trial is open: the version of the protocol that the subject consented to is published" => "publish that version, or record the consent with the version that was signed for";

@@ -145,20 +145,22 @@ fn report_absence(c: &mut Context<'_>, test: &pb::LotTest, open: Option<&Reporte
 
 fn check_donor(c: &mut Context<'_>, lot: &Lot) {
     let donor = lot.donor_id.and_then(|id| c.view.donor(&id));
-    let eligible = donor.as_ref().is_some_and(|d| d.is_eligible());
-    let hold = donor.as_ref().and_then(|d| d.upkeep.open_holds().next().map(|h| h.record_id));
-    c.demand(
-        eligible && hold.is_none(),
-        &codes::DISPOSITION_DONOR_NOT_ELIGIBLE,
-        || {
-            if eligible { "a donor who is held".to_owned() } else { "a donor who is not eligible".to_owned() }
-        },
-        || "an eligible donor without open hold".to_owned(),
-        || {
-            let determination = donor.iter().filter_map(|d| d.eligibility).map(|(record, _)| record);
-            determination.chain(hold).map(Look::Record).collect()
-        },
-    );
+    let mut reasons = Vec::new();
+    if !donor.as_ref().is_some_and(|d| d.is_eligible()) {
+        let look = donor.iter().filter_map(|d| d.eligibility).map(|(record, _)| Look::Record(record)).collect();
+        reasons.push(("a donor who is not eligible".to_owned(), look));
+    }
+    if let Some(donor) = &donor {
+        let holds = donor.upkeep.open_holds();
+        reasons.extend(holds.map(|hold| (format!("donor held: {}", hold.reason), vec![Look::Record(hold.record_id)])));
+        reasons.extend(super::donor::confusions(c.view, donor));
+    }
+    for (found, look) in reasons {
+        c.find(&codes::DISPOSITION_DONOR_NOT_ELIGIBLE, found, "an eligible donor without open hold", look);
+    }
+    if let (Some(donor), Some(document)) = (&donor, specification(c.view, lot)) {
+        super::donor::panel_of_lot(c, donor, &document);
+    }
 }
 
 fn check_upkeep(c: &mut Context<'_>, lot: &Lot) {

@@ -3,11 +3,11 @@
 use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{self, DonorConsentScope, Eligibility, ResultKind, ReviewDecision, StreamKind};
 
-use crate::codes::donor as codes;
+use crate::codes::{Across, donor as codes};
 use crate::context::Context;
 use crate::family::dose::words::moment;
 use crate::finding::Look;
-use crate::index::{CODE_DONOR, IndexKey, id16};
+use crate::index::{CODE_DONATION, CODE_DONOR, IndexKey, id16};
 use crate::state::Donor;
 use crate::view::View;
 
@@ -131,8 +131,11 @@ pub(super) fn eligibility_determined(c: &mut Context<'_>, e: &pb::DonorEligibili
     let donor = donor(c);
     let document = e.specification.as_ref().and_then(|s| c.view.specification(&Id16(id16(&s.id)))?.version(s.version).cloned());
     if e.eligibility() != Eligibility::Eligible {
+        // A donor who was deferred, or never eligible, may have given lots all the same.
+        let is_looked_back_on = donor.upkeep.open_recalls().any(|recall| recall.across == Across::LookBack);
+        let is_found = e.eligibility() == Eligibility::Ineligible && !is_looked_back_on;
         c.demand(
-            donor.lots.is_empty() || !donor.is_eligible(),
+            donor.lots.is_empty() || !donor.is_eligible() && !is_found,
             &codes::ELIGIBILITY_REVISED_AFTER_USE,
             || format!("{} lots were made from this donor", donor.lots.len()),
             || "a determination before lots are made".to_owned(),
@@ -150,12 +153,13 @@ pub(super) fn eligibility_determined(c: &mut Context<'_>, e: &pb::DonorEligibili
         return;
     };
     c.demand(
-        donor.consent.as_ref().is_some_and(|(_, consent, _)| is_clinical(consent)),
+        donor.consent().is_some_and(|consent| is_clinical(&consent.event)),
         &codes::DONOR_CONSENT_MISSING,
         || "no consent to clinical use".to_owned(),
         || "consent to clinical use".to_owned(),
-        || donor.consent.iter().map(|(record, _, _)| Look::Record(*record)).collect(),
+        || donor.consent().map(|consent| Look::Record(consent.record_id)).into_iter().collect(),
     );
+    not_withdrawn(c, &donor);
     for hold in donor.upkeep.open_holds() {
         c.find(&codes::DONOR_HELD, format!("held: {}", hold.reason), "no open hold", vec![Look::Record(hold.record_id)]);
     }
@@ -163,6 +167,24 @@ pub(super) fn eligibility_determined(c: &mut Context<'_>, e: &pb::DonorEligibili
         if let Err((found, look)) = panel_test_is_met(&donor, test) {
             c.find(
                 &codes::DONOR_PANEL_INCOMPLETE,
+                format!("{}: {found}", test.code),
+                format!("reviewed, {}", crate::frame::words(test.required_result().as_str_name()).replace("KIND_", "")),
+                look,
+            );
+        }
+    }
+}
+
+/// The donor of a lot meets the panel of the lot's own specification, whatever document the eligibility was determined against.
+pub(crate) fn panel_of_lot(c: &mut Context<'_>, donor: &Donor, document: &pb::SpecificationPublished) {
+    // Who is not eligible is refused for that, and the missing tests are told when the eligibility is determined.
+    if !donor.is_eligible() {
+        return;
+    }
+    for test in &document.donor_panel {
+        if let Err((found, look)) = panel_test_is_met(donor, test) {
+            c.find(
+                &codes::LOT_DONOR_PANEL_INCOMPLETE,
                 format!("{}: {found}", test.code),
                 format!("reviewed, {}", crate::frame::words(test.required_result().as_str_name()).replace("KIND_", "")),
                 look,
@@ -200,14 +222,9 @@ pub(crate) fn was_eligible(donor: &Donor, at_ms: i64) -> bool {
         .is_some_and(|(_, eligibility, _)| *eligibility == Eligibility::Eligible)
 }
 
-/// The donor's withdrawal, if it was by then.
-pub(crate) fn withdrawal(donor: &Donor, at_ms: i64) -> Option<(RecordId, i64)> {
-    donor.withdrawn.filter(|(_, withdrawn_at_ms)| *withdrawn_at_ms <= at_ms)
-}
-
 /// Nothing new begins with a donor who has withdrawn.
 pub(crate) fn not_withdrawn(c: &mut Context<'_>, donor: &Donor) {
-    let withdrawn = withdrawal(donor, c.judged_at_ms());
+    let withdrawn = donor.withdrawal_at(c.judged_at_ms());
     c.demand(
         withdrawn.is_none(),
         &codes::DONOR_CONSENT_WITHDRAWN,
@@ -221,13 +238,13 @@ pub(super) fn marrow_collected(c: &mut Context<'_>, e: &pb::MarrowCollected) {
     let donor = donor(c);
     not_withdrawn(c, &donor);
     let at = c.judged_at_ms();
-    let consented = donor.consent.as_ref().is_some_and(|(_, consent, consented_at)| is_clinical(consent) && *consented_at <= at);
+    let consent = donor.consent_at(at).filter(|_| donor.withdrawal_at(at).is_none());
     c.demand(
-        consented,
+        consent.is_some_and(|consent| is_clinical(&consent.event)),
         &codes::COLLECTED_WITHOUT_CONSENT,
-        || "no consent to clinical use by then".to_owned(),
+        || "no consent to clinical use in force by then".to_owned(),
         || "consent before collection".to_owned(),
-        || donor.consent.iter().map(|(record, _, _)| Look::Record(*record)).collect(),
+        || donor.consent().map(|consent| Look::Record(consent.record_id)).into_iter().collect(),
     );
     c.demand(
         was_eligible(&donor, at),
@@ -236,12 +253,57 @@ pub(super) fn marrow_collected(c: &mut Context<'_>, e: &pb::MarrowCollected) {
         || "an eligible donor".to_owned(),
         || donor.eligibility.iter().map(|(record, _)| Look::Record(*record)).collect(),
     );
-    let holder = c.view.lookup(&IndexKey::Din(e.din.clone()));
+    let user = users_of(c.view, &e.din).next();
     c.demand(
-        holder.is_none(),
+        user.is_none(),
         &codes::DIN_USED_BEFORE,
-        || format!("{}, used for donor {}", e.din, Id16(holder.unwrap_or_default())),
+        || format!("{}, used for donor {}", e.din, user.unwrap_or(donor.id)),
         || "a donation number that was not used".to_owned(),
         || field("marrow_collected.din"),
     );
+}
+
+/// Donors with a collection of this number that counts, of those who were given it first, second and last. A donor who cannot be seen counts.
+fn users_of<'v>(view: &'v dyn View, din: &'v str) -> impl Iterator<Item = Id16> + 'v {
+    let counts = move |user: &Id16| view.donor(user).is_none_or(|donor| donor.collections.iter().any(|k| k.event.din == *din));
+    [
+        IndexKey::Din(din.to_owned()),
+        IndexKey::Again { kind: CODE_DONATION, code: din.to_owned(), last: false },
+        IndexKey::DinLast(din.to_owned()),
+    ]
+    .into_iter()
+    .filter_map(|key| view.lookup(&key).map(Id16))
+    .filter(counts)
+}
+
+/// What makes it uncertain whose marrow a lot is of: a donation number or a code that another donor was given too. Who was given it later is
+/// held by a flag; who had it is as much in danger of being taken for the other, and no record of theirs says so.
+pub(crate) fn confusions(view: &dyn View, donor: &Donor) -> Vec<(String, Vec<Look>)> {
+    let mut found = Vec::new();
+    for collection in &donor.collections {
+        let din = &collection.event.din;
+        if users_of(view, din).any(|user| user != donor.id) {
+            let text = format!("donation number {din} belongs to another donor too");
+            found.push((text, vec![Look::Record(collection.record_id)]));
+        }
+    }
+    if let Some((record, registered)) = &donor.registered
+        && let Some(other) = namesake(view, donor, &registered.donor_code)
+    {
+        let text = format!("code {} was given to another donor too", registered.donor_code);
+        found.push((text, vec![Look::Record(*record), Look::Thing { kind: "donor", id: other.to_string() }]));
+    }
+    found
+}
+
+/// Another donor who was given this donor's code: until that registration is void or the hold for it is lifted.
+fn namesake(view: &dyn View, donor: &Donor, code: &str) -> Option<Id16> {
+    let is_unresolved = |other: &Donor| {
+        other.registered.as_ref().is_some_and(|(_, registered)| registered.donor_code == code)
+            && other.upkeep.open_holds().any(|hold| hold.code == codes::DONOR_CODE_TAKEN.name)
+    };
+    [false, true]
+        .into_iter()
+        .filter_map(|last| view.lookup(&IndexKey::Again { kind: CODE_DONOR, code: code.to_owned(), last }).map(Id16))
+        .find(|other| *other != donor.id && view.donor(other).is_none_or(|other| is_unresolved(&other)))
 }

@@ -283,7 +283,7 @@ fn records(case: &Case<'_>) -> BTreeSet<RecordId> {
         }));
         let donor = seen.lot.donor_id.and_then(|donor| case.view.donor(&donor));
         if let Some(donor) = donor {
-            records.extend(donor.consent.iter().map(|(record, _, _)| *record));
+            records.extend(donor.consent().map(|consent| consent.record_id));
             records.extend(donor.eligibility.iter().map(|(record, _)| *record));
         }
     }

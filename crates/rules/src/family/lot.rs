@@ -42,12 +42,10 @@ pub(super) fn opened(c: &mut Context<'_>, e: &pb::LotOpened) {
         || "a code of its own".to_owned(),
         || field("lot_opened.lot_code"),
     );
-    let known = e
-        .specification
-        .as_ref()
-        .is_some_and(|s| c.view.specification(&Id16(id16(&s.id))).is_some_and(|d| d.version(s.version).is_some()));
+    let named = e.specification.as_ref();
+    let document = named.and_then(|s| c.view.specification(&Id16(id16(&s.id)))?.version(s.version).cloned());
     c.demand(
-        known,
+        document.is_some(),
         &codes::LOT_SPECIFICATION_UNKNOWN,
         || "a specification that is not published".to_owned(),
         || "a published version".to_owned(),
@@ -65,6 +63,9 @@ pub(super) fn opened(c: &mut Context<'_>, e: &pb::LotOpened) {
         || "an eligible donor".to_owned(),
         || donor.iter().filter_map(|d| d.eligibility).map(|(record, _)| Look::Record(record)).collect(),
     );
+    if let (Some(donor), Some(document)) = (&donor, &document) {
+        super::donor::panel_of_lot(c, donor, document);
+    }
     c.demand(
         donor.as_ref().is_some_and(|d| d.collections.iter().any(|collection| collection.event.din == e.din)),
         &codes::LOT_DIN_NOT_OF_DONOR,

@@ -30,7 +30,7 @@ pub(super) fn screened(c: &mut Context<'_>, e: &pb::SubjectScreened) {
         onset <= at,
         &code::ONSET_AFTER_SCREENING,
         || format!("onset {}, screened {}", moment(onset), moment(at)),
-        || "an onset before the screening".to_owned(),
+        || "an onset that is not after the screening".to_owned(),
         || vec![field("subject_screened.onset_at")],
     );
     let Some(subject) = c.view.subject(&c.stream_id(StreamKind::Subject)) else {
@@ -147,9 +147,9 @@ fn eligible(c: &mut Context<'_>, subject: &Subject, protocol: Option<&ProtocolPu
     let (Some(protocol), Some(consent)) = (protocol, subject.consent()) else {
         return;
     };
-    let (reasons, look_at) = match subject.screenings.last() {
+    let (reasons, look_at) = match subject.latest_screening() {
         None => (vec!["not screened".to_owned()], vec![record(consent.record_id)]),
-        Some(screening) => (
+        Some((_, screening)) => (
             reasons_against(protocol, consent.event.age_years.unwrap_or(0), &screening.event),
             vec![record(screening.record_id), record(consent.record_id)],
         ),

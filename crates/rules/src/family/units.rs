@@ -313,9 +313,10 @@ pub fn expires_at_ms(unit: &Unit, document: &pb::SpecificationPublished) -> i64 
 /// A donor who withdraws and wants frozen units destroyed ends their use; one who leaves them ends only new assignments.
 fn consent_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Option<Finding> {
     let donor = lot.donor_id.and_then(|id| view.donor(&id))?;
-    let destroys = |effect: pb::WithdrawalEffect| effect == pb::WithdrawalEffect::DestroyUnits;
-    donor.consent.as_ref().filter(|(_, consent, _)| destroys(consent.withdrawal_effect()))?;
-    super::donor::withdrawal(&donor, at_ms).map(|(record_id, when_ms)| Finding {
+    let (record_id, when_ms) = donor.withdrawal_at(at_ms)?;
+    // What was withdrawn says what becomes of the units.
+    let withdrawn = donor.consent_at(when_ms).or(donor.consent())?;
+    (withdrawn.event.withdrawal_effect() == pb::WithdrawalEffect::DestroyUnits).then(|| Finding {
         code: &crate::codes::donor::DONOR_CONSENT_WITHDRAWN,
         found: format!(
             "unit {}: its donor withdrew {} and wants the units destroyed",
@@ -349,16 +350,8 @@ fn donor_findings(view: &dyn View, lot: &Lot, unit: &Unit) -> Vec<Finding> {
     for hold in donor.upkeep.open_holds() {
         find(format!("donor held: {}", hold.reason), vec![Look::Record(hold.record_id)]);
     }
-    // A donation number that a second donor was given holds both: the second by its own flag, the first by what the index says.
-    for collection in &donor.collections {
-        let din = &collection.event.din;
-        let users = [view.lookup(&IndexKey::Din(din.clone())), view.lookup(&IndexKey::DinLast(din.clone()))];
-        if users.into_iter().flatten().any(|user| user != donor.id.0) {
-            find(
-                format!("donation number {} belongs to another donor too", collection.event.din),
-                vec![Look::Record(collection.record_id)],
-            );
-        }
+    for (text, look) in super::donor::confusions(view, &donor) {
+        find(text, look);
     }
     found
 }

@@ -21,6 +21,17 @@ pub struct PanelResult {
     pub review: Option<(RecordId, pb::ReviewDecision)>,
 }
 
+/// A consent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DonorConsent {
+    /// The record.
+    pub record_id: RecordId,
+    /// When it was given.
+    pub consented_at_ms: i64,
+    /// What was recorded.
+    pub event: pb::DonorConsented,
+}
+
 /// A collection of marrow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collection {
@@ -39,10 +50,10 @@ pub struct Donor {
     pub id: Id16,
     /// The registration.
     pub registered: Option<(RecordId, pb::DonorRegistered)>,
-    /// The last consent, with its event time.
-    pub consent: Option<(RecordId, pb::DonorConsented, i64)>,
-    /// The withdrawal of that consent, with its event time.
-    pub withdrawn: Option<(RecordId, i64)>,
+    /// Consents in the order in which they were given, whenever they were entered; of two at one moment the one recorded later is last.
+    pub consents: Vec<DonorConsent>,
+    /// Withdrawals with their own times, in the order of these.
+    pub withdrawals: Vec<(RecordId, i64)>,
     /// Panel results in order.
     pub results: Vec<PanelResult>,
     /// The last determination.
@@ -63,8 +74,8 @@ impl Donor {
         Donor {
             id,
             registered: None,
-            consent: None,
-            withdrawn: None,
+            consents: Vec::new(),
+            withdrawals: Vec::new(),
             results: Vec::new(),
             eligibility: None,
             determinations: Vec::new(),
@@ -79,6 +90,23 @@ impl Donor {
         matches!(self.eligibility, Some((_, pb::Eligibility::Eligible)))
     }
 
+    /// The consent that was given last.
+    pub fn consent(&self) -> Option<&DonorConsent> {
+        self.consents.last()
+    }
+
+    /// The consent that had been given last by a time.
+    pub fn consent_at(&self, at_ms: i64) -> Option<&DonorConsent> {
+        self.consents.iter().rfind(|consent| consent.consented_at_ms <= at_ms)
+    }
+
+    /// The withdrawal in force at a time. A consent that was given after it counts again; one that is only recorded later does not.
+    pub fn withdrawal_at(&self, at_ms: i64) -> Option<(RecordId, i64)> {
+        let consent = self.consent_at(at_ms);
+        let last = self.withdrawals.iter().rfind(|(_, withdrawn_at_ms)| *withdrawn_at_ms <= at_ms);
+        last.copied().filter(|(_, withdrawn_at_ms)| consent.is_none_or(|c| c.consented_at_ms <= *withdrawn_at_ms))
+    }
+
     /// Adds the next record.
     pub fn fold(&mut self, entry: &Entry) {
         self.upkeep.fold(entry);
@@ -88,11 +116,13 @@ impl Donor {
                 self.registered.get_or_insert_with(|| (record_id, e.clone()));
             }
             Some(Event::DonorConsented(e)) => {
-                self.consent = Some((record_id, e.clone(), entry.occurred_at_ms()));
-                // A consent that was given after the withdrawal counts again; one that is only recorded later does not.
-                self.withdrawn = self.withdrawn.filter(|(_, at_ms)| *at_ms >= entry.occurred_at_ms());
+                self.consents.push(DonorConsent { record_id, consented_at_ms: entry.occurred_at_ms(), event: e.clone() });
+                self.consents.sort_by_key(|consent| consent.consented_at_ms);
             }
-            Some(Event::ConsentWithdrawn(_)) => self.withdrawn = Some((record_id, entry.occurred_at_ms())),
+            Some(Event::ConsentWithdrawn(_)) => {
+                self.withdrawals.push((record_id, entry.occurred_at_ms()));
+                self.withdrawals.sort_by_key(|(_, withdrawn_at_ms)| *withdrawn_at_ms);
+            }
             Some(Event::DonorTestReported(e)) => self.results.push(PanelResult {
                 record_id,
                 event: e.clone(),
@@ -105,6 +135,7 @@ impl Donor {
                     result.review.get_or_insert((record_id, e.decision()));
                 }
             }
+            Some(Event::RecordAmended(e)) => self.fold_amendment(entry, e),
             Some(Event::DonorEligibilityDetermined(e)) => {
                 // A yes holds from the ledger's time; a no from the time that it states.
                 let from =
@@ -118,6 +149,15 @@ impl Donor {
             }
             Some(Event::LotOpened(_)) => self.lots.push(Id16(entry.stream_id(pb::StreamKind::Lot))),
             _ => {}
+        }
+    }
+
+    /// A review is of what the reviewer saw, and not of what replaced it. Who wrote the new result has to be another than who reviews it.
+    fn fold_amendment(&mut self, entry: &Entry, e: &pb::RecordAmended) {
+        let Some(target) = &e.target else { return };
+        for result in self.results.iter_mut().filter(|result| result.record_id.0[..] == target.record_id[..]) {
+            result.review = None;
+            result.analysts.extend(entry.signings.iter().filter(|signing| signing.slot == 0).map(|signing| signing.key_id));
         }
     }
 }

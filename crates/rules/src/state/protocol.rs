@@ -28,7 +28,8 @@ pub struct RevealedSlot {
 pub struct Halt {
     /// The record.
     pub record_id: RecordId,
-    /// When the ledger recorded it.
+    /// When it was, by its own time; at the latest when the ledger recorded it. What happened from then on happened in a halted trial, whenever
+    /// it is entered; a decision is taken at the ledger's time, at which the halt is known or not.
     pub from_ms: i64,
     /// When the ledger recorded that the trial goes on.
     pub until_ms: Option<i64>,
@@ -98,7 +99,8 @@ impl Protocol {
                 record_id: entry.record_id(),
             }),
             Some(Event::TrialHalted(_)) => {
-                self.halts.push(Halt { record_id: entry.record_id(), from_ms: entry.recorded_at_ms(), until_ms: None });
+                let from_ms = entry.occurred_at_ms().min(entry.recorded_at_ms());
+                self.halts.push(Halt { record_id: entry.record_id(), from_ms, until_ms: None });
             }
             Some(Event::TrialResumed(_)) => {
                 for halt in &mut self.halts {

@@ -167,8 +167,8 @@ pub struct Subject {
     pub vitals: Vec<Vital>,
     /// The record with which the subject withdrew from treatment, and when it did.
     pub withdrawn: Option<(RecordId, i64)>,
-    /// The withdrawal of the last consent, and when it was.
-    pub consent_withdrawn: Option<(RecordId, i64)>,
+    /// Withdrawals of consent with their own times, in the order of these.
+    pub consent_withdrawals: Vec<(RecordId, i64)>,
     /// Emergency overrides in the order in which they were signed.
     pub overrides: Vec<Override>,
     /// Adverse reactions in the order in which they were first reported.
@@ -194,7 +194,7 @@ impl Subject {
             doses: Vec::new(),
             vitals: Vec::new(),
             withdrawn: None,
-            consent_withdrawn: None,
+            consent_withdrawals: Vec::new(),
             overrides: Vec::new(),
             reactions: Vec::new(),
             endpoints: Vec::new(),
@@ -209,10 +209,28 @@ impl Subject {
         Some(Id16(id16(&reference.id)))
     }
 
-    /// The last consent for the subject's trial. Its version of the protocol governs the subject.
+    /// Consents for the subject's trial, in the order in which they were recorded.
+    fn consents_to_trial(&self) -> impl Iterator<Item = &Consent> {
+        let trial = self.protocol_id();
+        self.consents.iter().filter(move |consent| {
+            trial.is_some_and(|trial| consent.event.protocol.as_ref().is_some_and(|p| id16(&p.id) == trial.0))
+        })
+    }
+
+    /// The consent for the subject's trial that was given last, whenever it was entered; of two at one moment the one recorded later. Its
+    /// version of the protocol governs the subject.
     pub fn consent(&self) -> Option<&Consent> {
-        let trial = self.protocol_id()?;
-        self.consents.iter().rev().find(|consent| consent.event.protocol.as_ref().is_some_and(|p| id16(&p.id) == trial.0))
+        self.consents_to_trial().max_by_key(|consent| consent.consented_at_ms)
+    }
+
+    /// The withdrawal of consent in force at a time. A consent that was given after it counts again; one that is only recorded later does not.
+    pub fn consent_withdrawal_at(&self, at_ms: i64) -> Option<(RecordId, i64)> {
+        let last = self.consent_withdrawals.iter().rfind(|(_, withdrawn_at_ms)| *withdrawn_at_ms <= at_ms);
+        last.copied().filter(|(_, withdrawn_at_ms)| {
+            !self
+                .consents_to_trial()
+                .any(|consent| *withdrawn_at_ms < consent.consented_at_ms && consent.consented_at_ms <= at_ms)
+        })
     }
 
     /// Trial and version that govern the subject.
@@ -221,12 +239,17 @@ impl Subject {
         Some((Id16(id16(&reference.id)), reference.version))
     }
 
-    /// The screening that the arm rests on, or the last one before there is an arm.
+    /// The screening that the arm rests on, or the latest one before there is an arm.
     pub fn screening(&self) -> Option<&Screening> {
         match &self.randomised {
             Some(randomised) => self.screenings.get(randomised.screening),
-            None => self.screenings.last(),
+            None => self.latest_screening().map(|(_, screening)| screening),
         }
+    }
+
+    /// The latest screening by its own time, with its place; of two at the same time the one recorded later.
+    pub fn latest_screening(&self) -> Option<(usize, &Screening)> {
+        self.screenings.iter().enumerate().max_by_key(|(_, screening)| screening.screened_at_ms)
     }
 
     /// The latest weighing by its own time; of two at the same time the one recorded later.
@@ -262,7 +285,6 @@ impl Subject {
         self.fold_use_of_override(entry);
         match event {
             Event::SubjectConsented(e) => {
-                self.consent_withdrawn = self.consent_withdrawn.filter(|(_, at_ms)| *at_ms >= entry.occurred_at_ms());
                 self.note_investigators(entry);
                 self.consents.push(Consent {
                     record_id: entry.record_id(),
@@ -279,7 +301,7 @@ impl Subject {
                 });
             }
             Event::SubjectRandomised(e) => {
-                let screening = self.screenings.len().saturating_sub(1);
+                let screening = self.latest_screening().map_or(0, |(place, _)| place);
                 self.randomised.get_or_insert(Randomisation {
                     record_id: entry.record_id(),
                     recorded_at_ms: entry.recorded_at_ms(),
@@ -312,7 +334,10 @@ impl Subject {
                 is_dead: e.status() == pb::VitalStatus::Dead,
             }),
             Event::AdverseReactionReported(e) => reaction::fold(&mut self.reactions, entry.record_id(), e),
-            Event::ConsentWithdrawn(_) => self.consent_withdrawn = Some((entry.record_id(), entry.occurred_at_ms())),
+            Event::ConsentWithdrawn(_) => {
+                self.consent_withdrawals.push((entry.record_id(), entry.occurred_at_ms()));
+                self.consent_withdrawals.sort_by_key(|(_, withdrawn_at_ms)| *withdrawn_at_ms);
+            }
             Event::EmergencyOverride(_) | Event::OverrideRatified(_) => self.fold_override(entry, event),
             Event::EndpointObserved(e) => self.endpoints.push(Endpoint { record_id: entry.record_id(), event: e.clone() }),
             Event::SubjectWithdrawn(e) => {

@@ -222,15 +222,11 @@ impl Model {
         {
             codes.push("SUBJECT_WITHDRAWN");
         }
-        let mut withdrawn: Option<i64> = None;
-        for fact in &self.history {
-            match fact {
-                Fact::ConsentWithdrawn { at } => withdrawn = Some(*at),
-                Fact::Consented { at } if withdrawn.is_some_and(|before| before < *at) => withdrawn = None,
-                _ => {}
-            }
-        }
-        if withdrawn.is_some_and(by_now) {
+        // Some withdrawal by now that no consent was given after, in whatever order they were entered.
+        let is_over = |withdrawn: i64| {
+            self.history.iter().any(|fact| matches!(fact, Fact::Consented { at } if *at > withdrawn && by_now(*at)))
+        };
+        if self.history.iter().any(|fact| matches!(fact, Fact::ConsentWithdrawn { at } if by_now(*at) && !is_over(*at))) {
             codes.push("CONSENT_NOT_IN_FORCE");
         }
         if self.is_halted() {
@@ -295,9 +291,9 @@ impl Model {
                 self.pending = from_treatment.then_some(Fact::Withdrawn { at: self.now });
                 (row, Vec::new(), false)
             }
-            Step::Consent => {
-                self.pending = Some(Fact::Consented { at: self.now });
-                (self.row(None, 0, "", "ines/INV@WARD | SubjectConsented on subject:S1 | "), Vec::new(), false)
+            Step::Consent { ago } => {
+                self.pending = Some(Fact::Consented { at: self.now - ago });
+                (self.row(None, *ago, "", "ines/INV@WARD | SubjectConsented on subject:S1 | "), Vec::new(), false)
             }
             Step::ConsentWithdrawn { ago } => {
                 self.pending = Some(Fact::ConsentWithdrawn { at: self.now - ago });

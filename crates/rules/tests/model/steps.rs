@@ -25,8 +25,8 @@ pub enum Step {
     Vital { is_dead: bool, ago: i64 },
     /// The subject withdraws from treatment, or from follow-up alone.
     Withdraw { from_treatment: bool },
-    /// The subject consents again.
-    Consent,
+    /// The subject consents again, so long ago.
+    Consent { ago: i64 },
     /// The subject withdraws its consent, so long ago.
     ConsentWithdrawn { ago: i64 },
     /// The trial is halted.
@@ -61,7 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..4usize, prop::collection::vec(0..6usize, 1..3)).prop_map(|(order, units)| Step::ThawOrder { order, units }),
         1 => (prop::bool::weighted(0.3), ago()).prop_map(|(is_dead, ago)| Step::Vital { is_dead, ago }),
         1 => prop::bool::weighted(0.3).prop_map(|from_treatment| Step::Withdraw { from_treatment }),
-        1 => Just(Step::Consent),
+        1 => ago().prop_map(|ago| Step::Consent { ago }),
         1 => ago().prop_map(|ago| Step::ConsentWithdrawn { ago }),
         1 => Just(Step::Halt),
         2 => Just(Step::Resume),

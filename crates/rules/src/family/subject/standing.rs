@@ -4,13 +4,15 @@
 
 use std::sync::Arc;
 
+use marrowline_record::id::Id16;
 use marrowline_record::pb::{ConsentKind, ProtocolPublished};
 
 use super::consent::{is_kind_allowed, kind_in_words, kinds_in_words};
 use super::looks;
 use crate::codes::subject as code;
-use crate::family::dose::findings::{Findings, record};
+use crate::family::dose::findings::{Findings, record, thing};
 use crate::family::dose::words::moment;
+use crate::index::{CODE_SUBJECT, IndexKey};
 use crate::state::{Protocol, Subject};
 use crate::view::View;
 
@@ -31,6 +33,22 @@ pub(in crate::family) struct Standing<'a> {
     pub(in crate::family) protocol: Option<Arc<ProtocolPublished>>,
     /// Whether the trial's stream could not be seen.
     pub(in crate::family) unseen: bool,
+    /// Another subject that was given the subject's code, until that is resolved.
+    pub(in crate::family) namesake: Option<Id16>,
+}
+
+/// Who was given a code that another subject had is held by a flag. Who had it first may as well be taken for the other, and is held by what
+/// the index says: until the other's consent is void or the other's hold is lifted.
+fn namesake(view: &dyn View, subject: &Subject) -> Option<Id16> {
+    let code = &subject.consents.first()?.event.subject_code;
+    let is_unresolved = |other: &Subject| {
+        other.consents.iter().any(|consent| consent.event.subject_code == *code)
+            && other.upkeep.open_holds().any(|hold| hold.code == code::SUBJECT_CODE_TAKEN.name)
+    };
+    [false, true]
+        .into_iter()
+        .filter_map(|last| view.lookup(&IndexKey::Again { kind: CODE_SUBJECT, code: code.clone(), last }).map(Id16))
+        .find(|other| *other != subject.id && view.subject(other).is_none_or(|other| is_unresolved(&other)))
 }
 
 impl<'a> Standing<'a> {
@@ -39,7 +57,7 @@ impl<'a> Standing<'a> {
         let stream = reference.and_then(|(id, _)| view.protocol(&id));
         let version = reference.map_or(0, |(_, version)| version);
         let protocol = stream.as_ref().and_then(|stream| stream.version(version).cloned());
-        Standing { subject, unseen: stream.is_none(), protocol, trial: stream }
+        Standing { subject, unseen: stream.is_none(), protocol, trial: stream, namesake: namesake(view, subject) }
     }
 
     /// Consent in force, trial open, no hold on the subject.
@@ -122,7 +140,7 @@ impl<'a> Standing<'a> {
         let Some(consent) = self.subject.consent() else {
             return;
         };
-        let withdrawn = self.subject.consent_withdrawn.filter(|(_, at)| *at <= at_ms.saturating_add(AHEAD_MS));
+        let withdrawn = self.subject.consent_withdrawal_at(at_ms.saturating_add(AHEAD_MS));
         if let Some((record_id, at)) = withdrawn {
             let found = || format!("consent withdrawn {}", moment(at));
             f.demand(false, &code::CONSENT_NOT_IN_FORCE, found, || kinds_in_words(protocol), || vec![record(record_id)]);
@@ -147,14 +165,15 @@ impl<'a> Standing<'a> {
     }
 
     fn holds(&self, f: &mut Findings) {
-        for hold in self.subject.upkeep.open_holds().filter(|hold| hold.dose_id.is_none()) {
-            f.demand(
-                false,
-                &code::SUBJECT_HELD,
-                || format!("{}: {}", hold.code, hold.reason),
-                || "no hold".to_owned(),
-                || vec![record(hold.record_id)],
-            );
+        let holds = self.subject.upkeep.open_holds().filter(|hold| hold.dose_id.is_none());
+        let mut reasons: Vec<_> =
+            holds.map(|hold| (format!("{}: {}", hold.code, hold.reason), vec![record(hold.record_id)])).collect();
+        reasons.extend(self.namesake.map(|other| {
+            let found = format!("{}: another subject was given this subject's code", code::SUBJECT_CODE_TAKEN.name);
+            (found, vec![thing("subject", &other)])
+        }));
+        for (found, look_at) in reasons {
+            f.demand(false, &code::SUBJECT_HELD, || found, || "no hold".to_owned(), || look_at);
         }
     }
 

@@ -139,7 +139,7 @@ pub struct Dose {
     pub expires_at_ms: i64,
     /// The release to the ward.
     pub dispensed: Option<Dispensing>,
-    /// Checks at the bedside, in order.
+    /// Checks at the bedside in the order in which they were made, whenever they were entered.
     pub checks: Vec<BedsideCheck>,
     /// The infusion.
     pub infusion: Option<Infusion>,
@@ -271,11 +271,11 @@ impl Dose {
             Event::DoseRejected(_) => {
                 self.rejected_by.get_or_insert(record_id);
             }
-            Event::BedsideChecked(e) => self.checks.push(BedsideCheck {
-                record_id,
-                checked_at_ms: occurred_at_ms,
-                matched: e.result() == BedsideResult::Matched,
-            }),
+            Event::BedsideChecked(e) => {
+                let matched = e.result() == BedsideResult::Matched;
+                self.checks.push(BedsideCheck { record_id, checked_at_ms: occurred_at_ms, matched });
+                self.checks.sort_by_key(|check| check.checked_at_ms);
+            }
             Event::InfusionStarted(_) => {
                 self.infusion.get_or_insert(Infusion { record_id, started_at_ms: occurred_at_ms, end: None });
             }

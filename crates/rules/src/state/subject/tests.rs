@@ -131,3 +131,28 @@ fn the_arm_never_changes() {
     }
     assert_eq!(subject.randomised.map(|r| r.arm), Some(2));
 }
+
+#[test]
+fn the_arm_rests_on_the_latest_screening_by_its_own_time() {
+    let mut subject = Subject::new(Id16([1; 16]));
+    let screened = |verdict: pb::ScreeningVerdict| {
+        Event::SubjectScreened(pb::SubjectScreened { stated_verdict: verdict.into(), ..pb::SubjectScreened::default() })
+    };
+    let of_screening = |subject: &Subject| subject.screening().map(|s| (s.screened_at_ms, s.event.stated_verdict()));
+    for (number, verdict) in [(5, pb::ScreeningVerdict::Ineligible), (3, pb::ScreeningVerdict::Eligible)] {
+        subject.fold(&entry(number, screened(verdict), &[]));
+        assert_eq!(of_screening(&subject), Some((5, pb::ScreeningVerdict::Ineligible)));
+    }
+    // Of two at the same time the one recorded later.
+    subject.fold(&entry(5, screened(pb::ScreeningVerdict::Eligible), &[]));
+    assert_eq!(of_screening(&subject), Some((5, pb::ScreeningVerdict::Eligible)));
+    subject.fold(&entry(6, Event::SubjectRandomised(pb::SubjectRandomised::default()), &[]));
+    for number in [4, 7] {
+        subject.fold(&entry(number, screened(pb::ScreeningVerdict::Ineligible), &[]));
+        assert_eq!(
+            of_screening(&subject),
+            Some((5, pb::ScreeningVerdict::Eligible)),
+            "nothing moves the onset of a subject with an arm"
+        );
+    }
+}
