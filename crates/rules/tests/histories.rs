@@ -72,6 +72,7 @@ histories! {
     order
     dose
     thawing
+    dose_band
     exposure
     weighing
     doses

@@ -234,7 +234,7 @@ fn prepared(world: &World, at_ms: i64, total_cells: u64) -> Vec<&'static str> {
         viability_basis_points: Some(9_000),
         diluent: "saline".to_owned(),
         volume_microlitres: 100_000,
-        dmso_milligrams: Some(1_000),
+        dmso_milligrams: Some(1_100),
         expires_at: Some(pb::Instant { unix_ms: EXPIRY_MS, offset_minutes: 0 }),
     };
     judged(world, at_ms, (Role::Operator, OTHER), SUBJECT_LOT, Event::DosePrepared(e))
