@@ -131,26 +131,11 @@ impl IndexKey {
                 out.extend_from_slice(thing);
                 out.extend_from_slice(lot);
             }
-            IndexKey::Order(id) => {
-                out.push(21);
-                out.extend_from_slice(id);
-            }
-            IndexKey::DoseLast(id) => {
-                out.push(22);
-                out.extend_from_slice(id);
-            }
-            IndexKey::DoseCodeLast(code) => {
-                out.push(23);
-                out.extend_from_slice(code.as_bytes());
-            }
-            IndexKey::Preparation(id) => {
-                out.push(24);
-                out.extend_from_slice(id);
-            }
-            IndexKey::PreparationLast(id) => {
-                out.push(25);
-                out.extend_from_slice(id);
-            }
+            IndexKey::Order(id) => tagged(&mut out, 21, id),
+            IndexKey::DoseLast(id) => tagged(&mut out, 22, id),
+            IndexKey::DoseCodeLast(code) => tagged(&mut out, 23, code.as_bytes()),
+            IndexKey::Preparation(id) => tagged(&mut out, 24, id),
+            IndexKey::PreparationLast(id) => tagged(&mut out, 25, id),
             IndexKey::Code { kind, code } => {
                 out.push(6);
                 out.push(*kind);
@@ -159,6 +144,11 @@ impl IndexKey {
         }
         out
     }
+}
+
+fn tagged(out: &mut Vec<u8>, tag: u8, field: &[u8]) {
+    out.push(tag);
+    out.extend_from_slice(field);
 }
 
 /// A change of an index by one accepted record.
@@ -223,17 +213,7 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
             first(code(CODE_DOSE, &e.dose_code), id);
             out.extend(preparation(entry, e));
         }
-        // Places of an amended move and units of an amended preparation are looked up as any others; whatever a record gave a name to
-        // keeps it.
-        Event::RecordAmended(e) => {
-            if let Ok(record) = marrowline_record::decode(&e.replacement) {
-                let amended = Entry { record: std::sync::Arc::new(record), ..entry.clone() };
-                let is_changed = |key: &IndexKey| {
-                    matches!(key, IndexKey::Place { .. } | IndexKey::Preparation(_) | IndexKey::PreparationLast(_))
-                };
-                out.extend(writes(&amended).into_iter().filter(|write| is_changed(&write.key)));
-            }
-        }
+        Event::RecordAmended(e) => out.extend(amended(entry, e)),
         Event::UnitsMoved(e) => {
             for place in &e.places {
                 if let Some(location) = &place.location {
@@ -252,6 +232,17 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
         _ => {}
     }
     out
+}
+
+/// Places of an amended move and units of an amended preparation are looked up as any others; whatever a record gave a name to keeps it.
+fn amended(entry: &Entry, e: &marrowline_record::pb::RecordAmended) -> Vec<IndexWrite> {
+    let Ok(record) = marrowline_record::decode(&e.replacement) else {
+        return Vec::new();
+    };
+    let amended = Entry { record: std::sync::Arc::new(record), ..entry.clone() };
+    let is_changed =
+        |key: &IndexKey| matches!(key, IndexKey::Place { .. } | IndexKey::Preparation(_) | IndexKey::PreparationLast(_));
+    writes(&amended).into_iter().filter(|write| is_changed(&write.key)).collect()
 }
 
 /// What a preparation is found by. Its record may extend the wrong lots, so that those of its units never learn of the dose.
