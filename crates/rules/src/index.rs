@@ -125,6 +125,18 @@ impl IndexKey {
         }
     }
 
+    /// Whether the record gave something its name: it is looked up by it for ever, and an amendment says the same.
+    pub(crate) fn is_name(&self) -> bool {
+        use IndexKey::{Code, Din, Dose, Order, Unit};
+        matches!(self, Din(_) | Unit(_) | Dose(_) | Order(_) | Code { .. })
+    }
+
+    /// Whether it may be another one in another version of the record.
+    fn is_of_the_version(&self) -> bool {
+        use IndexKey::{Evidence, Place, Preparation, PreparationLast, Use, Warmed};
+        matches!(self, Place { .. } | Preparation(_) | PreparationLast(_) | Warmed { .. } | Use { .. } | Evidence { .. })
+    }
+
     /// The key as bytes: a tag, then fields, strings followed by a zero byte.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(40);
@@ -179,26 +191,11 @@ impl IndexKey {
                 out.extend_from_slice(thing);
                 out.extend_from_slice(lot);
             }
-            IndexKey::Order(id) => {
-                out.push(21);
-                out.extend_from_slice(id);
-            }
-            IndexKey::DoseLast(id) => {
-                out.push(22);
-                out.extend_from_slice(id);
-            }
-            IndexKey::DoseCodeLast(code) => {
-                out.push(23);
-                out.extend_from_slice(code.as_bytes());
-            }
-            IndexKey::Preparation(id) => {
-                out.push(24);
-                out.extend_from_slice(id);
-            }
-            IndexKey::PreparationLast(id) => {
-                out.push(25);
-                out.extend_from_slice(id);
-            }
+            IndexKey::Order(id) => tagged(&mut out, 21, id),
+            IndexKey::DoseLast(id) => tagged(&mut out, 22, id),
+            IndexKey::DoseCodeLast(code) => tagged(&mut out, 23, code.as_bytes()),
+            IndexKey::Preparation(id) => tagged(&mut out, 24, id),
+            IndexKey::PreparationLast(id) => tagged(&mut out, 25, id),
             IndexKey::Code { kind, code } => {
                 out.push(6);
                 out.push(*kind);
@@ -213,6 +210,11 @@ impl IndexKey {
         }
         out
     }
+}
+
+fn tagged(out: &mut Vec<u8>, tag: u8, field: &[u8]) {
+    out.push(tag);
+    out.extend_from_slice(field);
 }
 
 /// A change of an index by one accepted record.
@@ -278,23 +280,7 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
             first(code(CODE_DOSE, &e.dose_code), id);
             out.extend(preparation(entry, e));
         }
-        // Places of an amended move and units of an amended preparation or excursion are looked up as any others; whatever a record gave a name to
-        // keeps it.
-        Event::RecordAmended(e) => {
-            if let Ok(record) = marrowline_record::decode(&e.replacement) {
-                let amended = Entry { record: std::sync::Arc::new(record), ..entry.clone() };
-                let is_changed = |key: &IndexKey| {
-                    matches!(
-                        key,
-                        IndexKey::Place { .. }
-                            | IndexKey::Preparation(_)
-                            | IndexKey::PreparationLast(_)
-                            | IndexKey::Warmed { .. }
-                    )
-                };
-                out.extend(writes(&amended).into_iter().filter(|write| is_changed(&write.key)));
-            }
-        }
+        Event::RecordAmended(e) => out.extend(amended(entry, e)),
         Event::UnitsMoved(e) => {
             let is_taken = entry.flags.contains(&LOCATION_TAKEN.number);
             for place in &e.places {
@@ -363,6 +349,16 @@ pub fn subject_of_dose(view: &dyn View, dose_id: &Id16) -> Option<Id16> {
         view.entry(&record).map(|entry| Id16(entry.stream_id(marrowline_record::pb::StreamKind::Subject)))
     };
     if has(&first) { Some(first) } else { last().filter(has).or(Some(first)) }
+}
+
+/// What an amended record says of places, units, materials and evidence is looked up as of any other; whatever a record gave a name to
+/// keeps it.
+fn amended(entry: &Entry, e: &marrowline_record::pb::RecordAmended) -> Vec<IndexWrite> {
+    let Ok(record) = marrowline_record::decode(&e.replacement) else {
+        return Vec::new();
+    };
+    let amended = Entry { record: std::sync::Arc::new(record), ..entry.clone() };
+    writes(&amended).into_iter().filter(|write| write.key.is_of_the_version()).collect()
 }
 
 /// What a preparation is found by. Its record may extend the wrong lots, so that those of its units never learn of the dose.

@@ -81,6 +81,7 @@ histories! {
     order
     dose
     thawing
+    dose_band
     exposure
     weighing
     doses

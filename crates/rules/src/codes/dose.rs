@@ -19,7 +19,7 @@ crate::codes! {
     770 THAW_ROLE_WRONG Gate [] () "a pharmacist orders the thaw for a patient, QA the one for quality control or stability" => "let the role that is named under allowed order the thaw";
     771 THAW_ORDER_FORM_WRONG Gate [] () "a thaw for a patient names the order, and no other thaw does" => "name the order, or correct the purpose";
     772 UNIT_NOT_ALLOCATED Gate [deviation Critical] (Lot) "the unit is allocated to this order" => "use the units that were allocated to the order, or allocate this one first";
-    773 UNIT_NOT_IN_CUSTODY Gate [] (Lot) "the unit is in this facility's custody" => "let the facility that holds the unit hand it over, or decide there";
+    773 UNIT_NOT_IN_CUSTODY Gate [deviation Major holds units] (Lot) "the unit is in this facility's custody" => "let the facility that holds the unit hand it over, or decide there";
     774 UNIT_ALREADY_THAWED Gate [deviation Major] (Lot) "a unit is thawed once" => "set the unit aside for destruction; use another one";
     775 THAW_NOT_ORDERED Flag [deviation Major] (Lot) "a unit is thawed on an order to thaw it" => "keep the unit apart and tell QA";
     776 THAW_VIABILITY_LOW Gate [deviation Major] (Lot, Specification) "a thawed unit's viability is the specification's lowest or more" => "do not use the unit; allocate and thaw another one";
@@ -63,5 +63,8 @@ crate::codes! {
     831 OVERRIDE_RATIFIED_LATE Flag [deviation Major] (Subject) "QA ratifies an override within 24 h" => "nothing; the ratification is kept and listed as late";
     840 WEIGHING_MISSING Gate [deviation Major] (Subject) "the weighing that an order rests on is a weighing of the subject that counts" => "weigh the subject and let an investigator order again";
     842 THAWS_CONTRADICT Flag [deviation Major holds units] (Lot) "two records of a unit's thaw say the same" => "keep the units apart; void the wrong record, then let QA and another person lift the hold";
+    843 PREPARED_BEFORE_THAW Gate [deviation Major] (Lot) "a dose is prepared of units that were thawed before" => "find out which time is wrong; void that record and record it anew";
+    844 DOSE_VIABILITY_ABOVE_UNITS Gate [deviation Major] (Lot) "a dose is no more viable than the most viable of its units was after its thaw" => "count again; amend the preparation, or the thaw if that is wrong";
+    845 DMSO_BELOW_UNITS Gate [deviation Major] (Lot) "a dose has at least the DMSO that came with the volumes of its units" => "compute the DMSO again and amend the preparation";
     846 DOSE_AMBIGUOUS Gate [deviation Critical] (Subject) "no other dose has the dose's id, or the code on its label" => "give neither; find out which bag is which, void the wrong preparation and record it with a name of its own";
 }

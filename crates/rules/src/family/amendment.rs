@@ -146,6 +146,5 @@ fn replacement_of(target: &Entry, bytes: &[u8]) -> Result<Record, (String, Strin
 
 /// What the record gave a name to; names are looked up by it for ever.
 fn names(entry: &Entry) -> Vec<IndexKey> {
-    let is_name = |write: &index::IndexWrite| write.first_wins && !matches!(write.key, IndexKey::Preparation(_));
-    index::writes(entry).into_iter().filter(is_name).map(|write| write.key).collect()
+    index::writes(entry).into_iter().filter(|write| write.key.is_name()).map(|write| write.key).collect()
 }

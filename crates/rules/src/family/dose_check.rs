@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::id::{Id16, KeyId, RecordId};
+use marrowline_record::pb::record::Event;
 
 use crate::codes::dose as code;
 use crate::codes::frame::RECORD_IN_DOUBT;
@@ -17,7 +18,7 @@ use crate::family::dose::words::moment;
 use crate::family::dose::{amount, bedside, claims, order, portions, weight};
 use crate::finding::Finding;
 use crate::frame::doubt::Doubt;
-use crate::index::subject_of_dose;
+use crate::index::{id16, subject_of_dose};
 use crate::state::Subject;
 use crate::state::lot::Processing;
 use crate::state::subject::{Dose, DoseState};
@@ -223,15 +224,34 @@ fn signatures(f: &mut Findings, case: &Case<'_>, asker: &Asker<'_>) {
     );
     if let Asker::Dispensing { people, .. } = asker {
         let authority = case.view.authority();
-        let prepared_it = |key| authority.person_of(key).is_some_and(|person| people.contains(&person));
+        let prepared_it = |key: &KeyId| authority.person_of(key).is_some_and(|person| people.contains(&person));
         f.demand(
-            !dose.prepared_by.iter().any(prepared_it),
+            !dose.prepared_by.iter().copied().chain(amended_by(case)).any(|key| prepared_it(&key)),
             &code::DISPENSER_PREPARED_IT,
-            || format!("a pharmacist who signed the preparation of dose `{}`", dose.code),
+            || format!("a pharmacist who signed the preparation of dose `{}` or an amendment of it", dose.code),
             || "somebody else".to_owned(),
             || vec![record(dose.record_id)],
         );
     }
+}
+
+/// Keys that signed an amendment of the preparation: whose numbers they are has had a part in it.
+fn amended_by(case: &Case<'_>) -> Vec<KeyId> {
+    let original = case.dose.record_id;
+    let mut keys = Vec::new();
+    let mut next = case.subject.upkeep.amended.get(&original).map(|version| version.record_id);
+    // Each amendment names the version that it replaces, down to the record itself; there are no more of them than records.
+    for _ in 0..case.subject.upkeep.length {
+        let Some(entry) = next.filter(|id| *id != original).and_then(|id| case.view.entry(&id)) else {
+            break;
+        };
+        keys.extend(entry.signings.iter().map(|signing| signing.key_id));
+        next = match entry.event() {
+            Some(Event::RecordAmended(e)) => Some(RecordId(id16(&e.replaces_record_id))),
+            _ => None,
+        };
+    }
+    keys
 }
 
 /// Whether something that the answer rests on cannot be seen.

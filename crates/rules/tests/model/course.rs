@@ -19,7 +19,7 @@ const ONSET_WINDOW: i64 = 10 * HOUR;
 const VIABLE: u64 = 7_000;
 
 /// The rules that this model knows.
-pub const MODELLED: [&str; 31] = [
+pub const MODELLED: [&str; 32] = [
     "ABOVE_24_HOUR_CAP",
     "BEDSIDE_MISMATCHED",
     "CONTRIBUTION_TOO_LARGE",
@@ -32,6 +32,7 @@ pub const MODELLED: [&str; 31] = [
     "DOSE_NOT_DISPENSED",
     "DOSE_REJECTED",
     "DOSE_SIGNATURE_OWED",
+    "DOSE_VIABILITY_ABOVE_UNITS",
     "DOSE_VIABILITY_LOW",
     "INFUSION_AFTER_MISMATCH",
     "INFUSION_LATE",
@@ -317,6 +318,10 @@ impl Course {
         if dose.viability < VIABLE {
             codes.insert("DOSE_VIABILITY_LOW");
         }
+        let best = dose.units.iter().filter_map(|unit| self.thaws_of(*unit).map(|(viability, _)| viability).min()).max();
+        if best.is_some_and(|best| dose.viability > best) {
+            codes.insert("DOSE_VIABILITY_ABOVE_UNITS");
+        }
         if self.now > dose.expires {
             codes.insert("DOSE_EXPIRED");
         }
@@ -503,9 +508,10 @@ impl Course {
         let second = if *is_verified { "hanna/VF@WARD" } else { "-" };
         let what = format!(
             "hugo/OP@WARD {second} | DosePrepared on subject:S1 lot:L1 | dose_id=D{number} dose_code=@label:7{number:03} order_id={order} \
-             contributions=[{}] total_cells={} viability_basis_points={viability} expires_at=\"{}\"",
+             contributions=[{}] total_cells={} dmso_milligrams={} viability_basis_points={viability} expires_at=\"{}\"",
             parts.join(","),
             cells * units.len() as u64,
+            1_100 * units.len(),
             moment(expires)
         );
         let fact = Fact::Prepared {

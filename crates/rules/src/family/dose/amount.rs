@@ -89,6 +89,8 @@ pub(in crate::family) fn quality(f: &mut Findings, case: &Case<'_>) {
             || vec![record(dose.record_id)],
         );
     }
+    as_counted_after_thaw(f, case);
+    dmso_of_units(f, case);
     let limit = case.specifications().map(|s| s.max_dmso_milligrams_per_kg).min();
     let (Some(limit), Some(weighing)) = (limit, case.order_weighing()) else {
         return;
@@ -104,6 +106,40 @@ pub(in crate::family) fn quality(f: &mut Findings, case: &Case<'_>) {
             format!("{} mg/kg: at most {} mg for {} g", grouped(limit), grouped(most), grouped(weight))
         },
         || vec![record(dose.record_id), record(weighing.record_id)],
+    );
+}
+
+/// A dose is no more viable than the most viable of its units was after its thaw: cells die, and none comes back to life.
+fn as_counted_after_thaw(f: &mut Findings, case: &Case<'_>) {
+    let dose = case.dose;
+    let thaws = case.seen().filter_map(|(_, seen)| seen.unit.thaw);
+    let Some(best) = thaws.max_by_key(|thaw| thaw.viability_basis_points) else {
+        return;
+    };
+    f.demand(
+        dose.viability_basis_points <= best.viability_basis_points,
+        &code::DOSE_VIABILITY_ABOVE_UNITS,
+        || format!("{} viable", percent(dose.viability_basis_points)),
+        || format!("{} or less, as was counted after the thaw", percent(best.viability_basis_points)),
+        || vec![record(dose.record_id), record(best.record_id)],
+    );
+}
+
+/// The dose has all DMSO that came with the volumes of its units: µL × share by volume × 1.1 mg/µL, to the milligram.
+fn dmso_of_units(f: &mut Findings, case: &Case<'_>) {
+    let dose = case.dose;
+    // In hundred-thousandths of a milligram: a basis point of a microlitre weighs eleven of them.
+    let brought = case.seen().fold(0, |sum: u128, (portion, seen)| {
+        let share = u128::from(seen.unit.dmso_basis_points);
+        sum.saturating_add(u128::from(portion.volume_microlitres) * share * 11)
+    });
+    let milligrams = brought / 100_000;
+    f.demand(
+        u128::from(dose.dmso_milligrams) >= milligrams,
+        &code::DMSO_BELOW_UNITS,
+        || format!("{} mg of DMSO", grouped(dose.dmso_milligrams)),
+        || format!("{} mg or more, as came with the volumes of the units", grouped(milligrams)),
+        || vec![record(dose.record_id)],
     );
 }
 

@@ -12,7 +12,7 @@ use crate::family::dose::exposure::{self, Addition};
 use crate::family::dose::findings::{Findings, field, record, thing};
 use crate::family::dose::preparation::not_expired;
 use crate::family::dose::words::{duration, grouped, moment, seconds_to_ms};
-use crate::family::dose::{claims, portions};
+use crate::family::dose::{claims, portions, weight};
 use crate::family::dose_check::{self, Asker};
 use crate::index::id16;
 use crate::state::Subject;
@@ -138,6 +138,7 @@ pub(in crate::family) fn infusion_started(c: &mut Context<'_>, e: &pb::InfusionS
             portions::fit_for_use(&mut f, case.view, seen, &case.subject.id, case.at_ms);
         }
         not_expired(&mut f, &case);
+        weight::counts(&mut f, &case.standing, case.order);
         exposure::cap(&mut f, &case.standing, case.at_ms, Addition::dose(dose));
         exposure::interval(&mut f, &case.standing, case.at_ms, Some(&dose.id), false);
         in_time_after_onset(&mut f, &case);

@@ -199,6 +199,13 @@ pub(in crate::family) fn given(f: &mut Findings, case: &Case<'_>, portion: &Port
         return;
     };
     f.demand(
+        thaw.thawed_at_ms <= case.dose.prepared_at_ms,
+        &code::PREPARED_BEFORE_THAW,
+        || format!("unit `{}`, thawed {}, prepared {}", unit.code, moment(thaw.thawed_at_ms), moment(case.dose.prepared_at_ms)),
+        || "a thaw before the preparation".to_owned(),
+        || vec![record(thaw.record_id), record(case.dose.record_id)],
+    );
+    f.demand(
         portion.total_cells <= thaw.total_cells && portion.volume_microlitres <= unit.volume_microlitres,
         &code::CONTRIBUTION_TOO_LARGE,
         || {

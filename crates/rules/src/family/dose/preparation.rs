@@ -27,6 +27,7 @@ pub(in crate::family) fn prepared(c: &mut Context<'_>, e: &pb::DosePrepared) {
     // The dose check says so of every unit that it finds unfit.
     for (_, seen) in case.seen() {
         portions::exists(&mut f, &seen.unit);
+        portions::held_by(&mut f, &seen.unit, &facility);
     }
     made_of(&mut f, &case, false);
     f.into_context(c);

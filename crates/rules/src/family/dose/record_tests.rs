@@ -234,7 +234,7 @@ fn prepared(world: &World, at_ms: i64, total_cells: u64) -> Vec<&'static str> {
         viability_basis_points: Some(9_000),
         diluent: "saline".to_owned(),
         volume_microlitres: 100_000,
-        dmso_milligrams: Some(1_000),
+        dmso_milligrams: Some(1_100),
         expires_at: Some(pb::Instant { unix_ms: EXPIRY_MS, offset_minutes: 0 }),
         chain_of_identity: None,
     };
@@ -324,6 +324,8 @@ fn an_infusion_is_flagged_for_each_reason() {
         (&["DOSE_EXPIRED"], |w| w.dose().expires_at_ms = NOW_MS - 1),
         (&["ABOVE_24_HOUR_CAP"], |w| w.earlier(NOW_MS - 23 * HOUR_MS, 133_333_334)),
         (&["INTERVAL_TOO_SHORT"], |w| w.earlier(NOW_MS - 11 * HOUR_MS, 1)),
+        // Without any weight nobody can hold the limit of 24 hours.
+        (&["WEIGHING_MISSING"], |w| w.subject().weighings.clear()),
         (&["ARM_WITHOUT_CELLS"], |w| w.subject().randomised.as_mut().unwrap().arm = 1),
         (&["INFUSION_STARTED_TWICE"], |w| *w = before_end()),
         (&["DOSE_UNKNOWN"], |w| w.subject().doses.clear()),

@@ -102,10 +102,14 @@ pub(in crate::family) fn units_thawed(c: &mut Context<'_>, e: &pb::UnitsThawed) 
     portions::known(&mut f, &sights);
     portions::named_once(&mut f, e.units.iter().map(|unit| Id16(id16(&unit.unit_id))));
     portions::lots_extended(c, &mut f, &sights);
+    let facility = c.signers.first().map(|signer| signer.facility_id);
     for (place, (thawed, sight)) in e.units.iter().zip(&sights).enumerate() {
         let Some(seen) = sight.seen() else { continue };
         portions::exists(&mut f, &seen.unit);
         portions::frozen(&mut f, &seen.unit);
+        if let Some(facility) = &facility {
+            portions::held_by(&mut f, &seen.unit, facility);
+        }
         f.demand(
             seen.unit.thaw_order.is_some(),
             &code::THAW_NOT_ORDERED,

@@ -203,7 +203,7 @@ pub(in crate::family) fn dose() -> Dose {
         viability_basis_points: 9_000,
         diluent: "saline".to_owned(),
         volume_microlitres: 100_000,
-        dmso_milligrams: 1_000,
+        dmso_milligrams: 1_100,
         expires_at_ms: EXPIRY_MS,
         dispensed: None,
         checks: Vec::new(),

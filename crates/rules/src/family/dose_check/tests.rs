@@ -95,6 +95,7 @@ const SPOILED: &[Spoil<World>] = &[
     }),
     (&["UNIT_NOT_ALLOCATED"], |w| w.unit().allocation.as_mut().unwrap().order_id = OTHER),
     (&["UNIT_NOT_THAWED"], |w| w.unit().thaw = None),
+    (&["PREPARED_BEFORE_THAW"], |w| w.dose().prepared_at_ms = THAWED_MS - 1),
     (&["CONTRIBUTION_TOO_LARGE"], |w| w.unit().thaw.as_mut().unwrap().total_cells = 99_999_999),
     (&["CONTRIBUTION_TOO_LARGE"], |w| w.unit().volume_microlitres = 9_999),
     (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = vec![OTHER]),
@@ -102,7 +103,12 @@ const SPOILED: &[Spoil<World>] = &[
     (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = vec![OTHER, DOSE]),
     (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = vec![DOSE, OTHER]),
     (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = Vec::new()),
-    (&["THAW_VIABILITY_LOW"], |w| w.unit().thaw.as_mut().unwrap().viability_basis_points = 6_999),
+    (&["THAW_VIABILITY_LOW", "DOSE_VIABILITY_ABOVE_UNITS"], |w| {
+        w.unit().thaw.as_mut().unwrap().viability_basis_points = 6_999;
+    }),
+    (&["DOSE_VIABILITY_ABOVE_UNITS"], |w| w.unit().thaw.as_mut().unwrap().viability_basis_points = 8_999),
+    (&["DMSO_BELOW_UNITS"], |w| w.dose().dmso_milligrams = 1_099),
+    (&["DMSO_BELOW_UNITS"], |w| w.unit().dmso_basis_points = 1_001),
     (&["TOO_MANY_DONORS"], |w| w.product.max_donors_per_dose = 0),
     (&["CONTRIBUTIONS_DIFFER_FROM_TOTAL"], |w| w.dose().total_cells = 99_999_999),
     (&["DOSE_BELOW_BAND"], |w| w.trial.dose_band.as_mut().unwrap().min_viable_cells_per_kg = 1_285_715),
@@ -160,8 +166,13 @@ fn what_is_just_within_its_limit_stays_green() {
     let just: &[fn(&mut World)] = &[
         |w| w.subject().weighings[0].weighed_at_ms = NOW_MS - 24 * HOUR_MS,
         |w| w.subject().weighings.push(weighing(36, 77_000)),
-        |w| w.unit().thaw.as_mut().unwrap().viability_basis_points = 7_000,
+        |w| {
+            w.trial.dose_band.as_mut().unwrap().min_viable_cells_per_kg = 1;
+            w.unit().thaw.as_mut().unwrap().viability_basis_points = 7_000;
+            w.dose().viability_basis_points = 7_000;
+        },
         |w| w.dose().dmso_milligrams = 1_750,
+        |w| w.dose().prepared_at_ms = THAWED_MS,
         |w| w.trial.dose_band.as_mut().unwrap().min_viable_cells_per_kg = 1_285_714,
         |w| w.trial.dose_band.as_mut().unwrap().max_viable_cells_per_kg = 1_285_715,
         |w| w.lot().results[0].event.result.as_mut().unwrap().value = Some("1.75".to_owned()),

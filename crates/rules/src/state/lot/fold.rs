@@ -265,12 +265,7 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
         Event::InfusionStarted(e) => of_dose(lot, &e.dose_id, Processing::Infused),
         Event::InfusionEnded(e) => {
             of_dose(lot, &e.dose_id, Processing::Infused);
-            // Of whichever dose it was part: its cells are in somebody.
-            for infused in e.infused.iter().filter(|infused| infused.volume_microlitres() > 0) {
-                if let Some(unit) = existing(lot, &infused.unit_id) {
-                    advance(unit, Processing::Infused);
-                }
-            }
+            infused(lot, e);
         }
         Event::CustodyRefused(e) => container::refused(each(lot, &e.unit_ids), entry, e),
         Event::ContainerEvent(e) => container::happened(each(lot, &e.unit_ids), entry, e),
@@ -302,6 +297,15 @@ fn of_dose(lot: &mut Lot, dose_id: &[u8], to: Processing) {
     let dose = id(dose_id);
     for unit in lot.units.values_mut().filter(|u| u.dose_ids.contains(&dose)) {
         advance(unit, to);
+    }
+}
+
+/// Of whichever dose a unit was part: what went in is in somebody.
+fn infused(lot: &mut Lot, e: &pb::InfusionEnded) {
+    for infused in e.infused.iter().filter(|infused| infused.volume_microlitres() > 0) {
+        if let Some(unit) = existing(lot, &infused.unit_id) {
+            advance(unit, Processing::Infused);
+        }
     }
 }
 
