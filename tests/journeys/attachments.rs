@@ -100,7 +100,24 @@ async fn what_is_not_as_announced_is_refused_and_leaves_nothing() {
     let token = crate::refusals::good_token("op1");
     let announced = |digest: [u8; 32], size: u64| Part::Announced(v1::AttachmentAnnounced { digest: digest.to_vec(), size });
     let chunk = |length: usize| Part::Chunk(vec![7; length]);
-    let cases: [(Vec<Part>, &str); 7] = [
+    let piece = |text: &str| Part::Chunk(text.as_bytes().to_vec());
+    let digest: [u8; 32] =
+        hex::decode("bef57ec7f53a6d40beb640a780a639c83bc29ac8a9816f1fc6c5c6dcd93c4721").unwrap().try_into().unwrap();
+    let whole = announced(digest, 6);
+    let short = |length: usize| Part::Announced(v1::AttachmentAnnounced { digest: digest[..length].to_vec(), size: 6 });
+    let long = Part::Announced(v1::AttachmentAnnounced { digest: [digest.as_slice(), &[0]].concat(), size: 6 });
+    let cases: [(Vec<Part>, &str); 18] = [
+        (vec![], "FIELD_MISSING"),
+        (vec![whole.clone()], "ATTACHMENT_DIFFERS"),
+        (vec![whole.clone(), whole.clone()], "FIELD_MISSING"),
+        (vec![whole.clone(), piece("abc"), whole.clone(), piece("def")], "FIELD_MISSING"),
+        (vec![piece("abcdef"), whole.clone()], "FIELD_MISSING"),
+        (vec![whole.clone(), piece("def"), piece("abc")], "ATTACHMENT_DIFFERS"),
+        (vec![whole.clone(), piece("abc")], "ATTACHMENT_DIFFERS"),
+        (vec![whole.clone(), piece("abc"), piece("def"), piece("g")], "ATTACHMENT_DIFFERS"),
+        (vec![short(0), piece("abcdef")], "BYTES_LENGTH_WRONG"),
+        (vec![short(31), piece("abcdef")], "BYTES_LENGTH_WRONG"),
+        (vec![long, piece("abcdef")], "BYTES_LENGTH_WRONG"),
         (vec![announced([1; 32], 5), chunk(5)], "ATTACHMENT_DIFFERS"),
         (vec![announced([1; 32], 4), chunk(5)], "ATTACHMENT_DIFFERS"),
         (vec![announced([1; 32], 6), chunk(5)], "ATTACHMENT_DIFFERS"),
@@ -115,8 +132,17 @@ async fn what_is_not_as_announced_is_refused_and_leaves_nothing() {
         let refused = service.put(request).await.unwrap_err();
         assert_eq!(refused.get_error_details().error_info().unwrap().reason, code, "{refused:?}");
     }
+    // A message without a part is no chunk.
+    let nothing = [Some(whole.clone()), None, Some(piece("abcdef"))].map(|part| v1::AttachmentServicePutRequest { part });
+    let refused = service.put(crate::refusals::with_token(tokio_stream::iter(nothing), &token)).await.unwrap_err();
+    assert_eq!(refused.get_error_details().error_info().unwrap().reason, "FIELD_MISSING", "{refused:?}");
     let left: Vec<_> = std::fs::read_dir(server.folder.join("attachments")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["incoming"]);
+    // In order, in pieces of any size, also of none.
+    let good = [whole, piece("a"), piece(""), piece("bcde"), piece("f")]
+        .map(|part| v1::AttachmentServicePutRequest { part: Some(part) });
+    let answer = service.put(crate::refusals::with_token(tokio_stream::iter(good), &token)).await.unwrap().into_inner();
+    assert!(!answer.was_known);
 }
 
 #[tokio::test(flavor = "multi_thread")]

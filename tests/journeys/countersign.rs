@@ -12,7 +12,7 @@ use crate::people::{Signed, code, codes, facilities, new_donor, now, sign};
 const AUTHORITY: (StreamKind, [u8; 16]) = (StreamKind::Authority, AUTHORITY_ID);
 
 /// A facility that the key administrator registers alone; QA has still to sign.
-async fn registering(client: &Client, lab: [u8; 16]) -> Signed {
+pub async fn registering(client: &Client, lab: [u8; 16]) -> Signed {
     let facility = pb::Facility {
         facility_id: new_id().to_vec(),
         code: code("SITE"),

@@ -10,7 +10,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::ledger::{Server, copy, demo};
-use crate::people::{AUTHORITY, Signed, code, facilities, new_donor, now, sign};
+use crate::people::{AUTHORITY, Signed, Stream, code, codes, facilities, new_donor, now, sign};
 use crate::refusals::{channel, good_token, with_token};
 
 async fn size(client: &Client) -> u64 {
@@ -59,6 +59,80 @@ async fn of_many_decisions_on_one_head_exactly_one_wins_each_time() {
         }
     }
     assert_eq!(size(&clients[0]).await, before + rounds as u64);
+}
+
+/// A subject who may be given cells, its stream, and a dose that was ordered for it now.
+async fn ordered(client: &Client, subject: &str, hospital: [u8; 16]) -> (Stream, Vec<u8>) {
+    let request = v1::GetSubjectRequest { subject: subject.to_owned() };
+    let view = client.custody().get_subject(request).await.unwrap().into_inner().subject.unwrap();
+    let stream = (StreamKind::Subject, view.stream.unwrap().id.as_slice().try_into().unwrap());
+    let weighed = pb::SubjectWeighed { weight_grams: 70_000, method: pb::WeighingMethod::Measured.into() };
+    let by = [("rn1", Role::Nurse, Meaning::Performed, hospital)];
+    let weighed = sign(client, Event::SubjectWeighed(weighed), &by, &[stream]).await;
+    weighed.append(client).await.unwrap();
+    let order_id = marrowline_client::new_id().to_vec();
+    let ordered = pb::DoseOrdered {
+        order_id: order_id.clone(),
+        target_viable_cells_per_kg: 1_000_000,
+        weighing_record_id: weighed.record.record_id.clone(),
+        planned_duration_seconds: 3_600,
+    };
+    let by = [("inv", Role::Investigator, Meaning::Approved, hospital)];
+    sign(client, Event::DoseOrdered(ordered), &by, &[stream]).await.append(client).await.unwrap();
+    (stream, order_id)
+}
+
+/// Two pharmacists give the same frozen unit to two subjects, each over a connection of their own, at the same time: one of them is told
+/// what the other did, and the unit is one order's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_that_two_allocate_at_once_is_given_to_exactly_one_order() {
+    let server = Server::start();
+    let clients = [server.client("pha1").await, server.client("pha2").await];
+    let (_, hospital) = facilities(&clients[0]).await;
+    let orders = [ordered(&clients[0], "R-01", hospital).await, ordered(&clients[1], "R-02", hospital).await];
+    let lot = async || {
+        let request = v1::GetLotRequest { lot: "L-2026-01".to_owned() };
+        clients[0].custody().get_lot(request).await.unwrap().into_inner().lot.unwrap()
+    };
+    let at_hand = |unit: &&v1::UnitView| unit.processing == "stored" && unit.facility_id == hospital;
+    let view = lot().await.units.iter().find(at_hand).unwrap().clone();
+    let unit = view.unit_id;
+    let lot_stream = (StreamKind::Lot, lot().await.stream.unwrap().id.as_slice().try_into().unwrap());
+    let both = ["pha1", "pha2"].map(|who| (who, Role::Pharmacist, Meaning::Approved, hospital));
+    let allocation = async |number: usize| {
+        let (subject, order_id) = orders[number].clone();
+        let event = Event::UnitsAllocated(pb::UnitsAllocated { order_id, unit_ids: vec![unit.clone()] });
+        sign(&clients[number], event, &both, &[subject, lot_stream]).await
+    };
+    for round in 0..8 {
+        // Both have seen the same heads before either is sent.
+        let signed = [allocation(0).await, allocation(1).await];
+        let before = size(&clients[0]).await;
+        let (first, second) = tokio::join!(signed[0].append(&clients[0]), signed[1].append(&clients[1]));
+        let (winner, lost) = match (first, second) {
+            (Ok(_), Err(lost)) => (0, lost),
+            (Err(lost), Ok(_)) => (1, lost),
+            other => panic!("round {round}: {other:?}"),
+        };
+        let loser = 1 - winner;
+        let ClientError::Refused(problem) = lost else { panic!("{lost:?}") };
+        let has = |code: &str| problem.reasons.iter().any(|reason| reason.code == code);
+        assert!(has("UNIT_ALREADY_ALLOCATED") || has("HEAD_MOVED"), "{problem}");
+        let moved: Vec<_> = problem.reasons.iter().filter(|reason| reason.code == "HEAD_MOVED_BY").collect();
+        assert!(moved.iter().any(|reason| reason.words.contains("UnitsAllocated")), "what came in between: {problem}");
+        assert_eq!(size(&clients[0]).await, before + 1, "round {round}");
+        let request = v1::GetUnitRequest { unit: view.unit_code.clone() };
+        let now = clients[0].custody().get_unit(request).await.unwrap().into_inner().unit.unwrap();
+        assert_eq!(now.subject_id, orders[winner].0.1, "the unit is the winner's");
+
+        // Who decides again on the heads as they are is told the rule itself, and nothing is written.
+        let again = allocation(loser).await.append(&clients[loser]).await;
+        assert_eq!(codes(again), ["UNIT_ALREADY_ALLOCATED"], "round {round}");
+        assert_eq!(size(&clients[0]).await, before + 1);
+        let (subject, order_id) = orders[winner].clone();
+        let released = Event::AllocationReleased(pb::AllocationReleased { order_id, unit_ids: vec![unit.clone()] });
+        sign(&clients[winner], released, &both[..1], &[subject, lot_stream]).await.append(&clients[winner]).await.unwrap();
+    }
 }
 
 /// A fact is not refused because something else came first: it is kept, and says so.

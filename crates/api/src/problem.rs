@@ -99,3 +99,59 @@ impl fmt::Display for Problem {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use marrowline_ledger::{Busy, Moved, Refusal};
+    use marrowline_record::id::RecordId;
+    use marrowline_record::testing::{Noise, cases};
+
+    use super::*;
+    use crate::errors;
+
+    fn refusals() -> Vec<Status> {
+        let moved = Moved { seq: 7, record_id: RecordId([7; 16]), event: "UnitsMoved".to_owned() };
+        let finding = marrowline_rules::Finding {
+            code: &marrowline_rules::codes::frame::HEAD_MOVED,
+            found: "7".to_owned(),
+            allowed: "the head".to_owned(),
+            look_at: Vec::new(),
+        };
+        vec![
+            errors::refusal(&Refusal::Violations { violations: vec![finding], moved: vec![moved] }),
+            errors::refusal(&Refusal::StoreFull { detail: "nothing is free".to_owned() }),
+            errors::busy(&Busy { retry_after_ms: 250 }),
+            errors::bad_field("PAGE_TOKEN_WRONG", "page_token", "another text", "the token of the page before"),
+            errors::too_late(Duration::from_secs(30)),
+        ]
+    }
+
+    /// What a server sends that means ill, or that was changed on the way: always a problem with a reason, and printed without a panic.
+    #[test]
+    fn spoiled_refusals_are_still_problems() {
+        let cases = cases(10_000);
+        let mut noise = Noise(0x7072_6f62_6c65);
+        let good: Vec<(Vec<u8>, Problem)> =
+            refusals().iter().map(|status| (errors::to_bytes(status), Problem::from_status(status))).collect();
+        for (bytes, problem) in &good {
+            assert_eq!(&Problem::from_bytes(bytes), problem);
+        }
+        assert!(good.iter().filter(|(_, problem)| problem.retry_after.is_some()).count() >= 2);
+        let (mut coded, mut retried) = (0, 0);
+        for case in 0..cases {
+            let (bytes, whole) = noise.of(&good).unwrap();
+            let spoiled = noise.spoiled(bytes);
+            let problem = if case % 4 == 0 {
+                // The code and message of the call are the transport's, the details are spoiled.
+                Problem::from_status(&Status::with_details(whole.status, whole.message.clone(), spoiled.into()))
+            } else {
+                Problem::from_bytes(&spoiled)
+            };
+            assert!(!problem.reasons.is_empty() && !problem.to_string().is_empty());
+            coded += u64::from(problem.code == whole.code && problem != *whole);
+            retried += u64::from(problem.retry_after.is_some() && problem.retry_after != whole.retry_after);
+        }
+        println!("{cases} spoiled refusals: {coded} with their code and other words, {retried} with another pause");
+        assert!(coded > cases / 20 && retried > 0, "{coded} {retried} of {cases}");
+    }
+}

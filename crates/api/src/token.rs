@@ -129,6 +129,7 @@ pub fn check(token: &str, origin: &str, now_s: i64, keys: &dyn Keyring) -> Resul
 mod tests {
     use super::*;
     use marrowline_record::PublicKey;
+    use marrowline_record::testing::{Noise, cases};
     use std::collections::HashMap;
     use std::sync::Arc;
 
@@ -173,32 +174,30 @@ mod tests {
     /// Tokens that were spoiled, or put together from pieces: 20 000, or `MARROWLINE_HOSTILE_CASES`. None holds, none makes the check panic.
     #[test]
     fn no_spoiled_token_holds() {
-        let cases = std::env::var("MARROWLINE_HOSTILE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000u32);
+        let cases = cases(20_000);
         let (key, ring) = key_and_ring();
         let token = make(&key, ORIGIN, 1_000, 600);
         let pieces = [".", "..", "eyJ", "e30", "{}", "=", "\u{0}", "é", "AAAA", "none", "eyJhbGciOiJub25lIn0", token.as_str()];
-        let mut state = 0x6d61_7272_6f77_2101_u64;
-        let mut below = |end: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            usize::try_from(state % end.max(1) as u64).unwrap()
-        };
+        let mut noise = Noise(0x6d61_7272_6f77_2101);
+        let (mut malformed, mut unsigned) = (0, 0);
         for case in 0..cases {
-            let spoiled = if case % 4 == 0 {
-                (0..=below(5)).map(|_| pieces[below(pieces.len())]).collect::<String>()
-            } else {
-                let mut bytes = token.clone().into_bytes();
-                let at = below(bytes.len());
-                match below(4) {
-                    0 => bytes.truncate(at),
-                    1 => bytes.insert(at, u8::try_from(below(256)).unwrap()),
-                    2 => drop(bytes.remove(at)),
-                    _ => bytes[at] ^= 1 << below(8),
+            let spoiled = match case % 4 {
+                0 => (0..=noise.below(5)).filter_map(|_| noise.of(&pieces).copied()).collect::<String>(),
+                1 => noise.spoiled_text(&token),
+                // What is written in one of the parts.
+                _ => {
+                    let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+                    let which = noise.below(parts.len());
+                    parts[which] = URL_SAFE_NO_PAD.encode(noise.spoiled(&URL_SAFE_NO_PAD.decode(&parts[which]).unwrap()));
+                    parts.join(".")
                 }
-                String::from_utf8_lossy(&bytes).into_owned()
             };
-            assert!(spoiled == token || check(&spoiled, ORIGIN, 1_000, &ring).is_err(), "{spoiled}");
+            let checked = check(&spoiled, ORIGIN, 1_000, &ring);
+            malformed += u64::from(checked == Err(TokenError::Malformed));
+            unsigned += u64::from(checked == Err(TokenError::SignatureWrong));
+            assert!(spoiled == token || checked.is_err(), "{spoiled}");
         }
+        println!("{cases} spoiled tokens: {malformed} malformed, {unsigned} reach the signature");
+        assert!(malformed > cases / 10 && unsigned > cases / 10, "{malformed} {unsigned} of {cases}");
     }
 }

@@ -7,7 +7,7 @@ use marrowline_client::v1::{
     GetUnitRequest, StepView, TraceBackRequest,
 };
 use marrowline_client::{Client, Trust};
-use marrowline_merkle::VerifierKey;
+use marrowline_merkle::{VerifierKey, VerifierKeyError};
 use marrowline_record::instant;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
@@ -47,7 +47,12 @@ pub async fn connect(connection: &Connection) -> Result<Client, Failure> {
 pub fn trust(ca: &std::path::Path, log: &std::path::Path) -> Result<Trust, Failure> {
     let ca_pem = fs::read_to_string(ca).map_err(|e| Failure::file(ca, &e))?;
     let text = fs::read_to_string(log).map_err(|e| Failure::file(log, &e))?;
-    Ok(Trust { log: VerifierKey::parse(text.trim()).map_err(|e| Failure::key(format!("{}: {e}", log.display())))?, ca_pem })
+    Ok(Trust { log: log_key(&text).map_err(|e| Failure::key(format!("{}: {e}", log.display())))?, ca_pem })
+}
+
+/// The log's key as its file says it.
+pub(crate) fn log_key(text: &str) -> Result<VerifierKey, VerifierKeyError> {
+    VerifierKey::parse(text.trim())
 }
 
 /// A message of the service as JSON.

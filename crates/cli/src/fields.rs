@@ -28,8 +28,14 @@ pub fn changed(name: &str, mut body: Value, assignments: &[String]) -> Result<Va
     Ok(Value::Object(Map::from_iter([(name.to_owned(), body)])))
 }
 
+/// Most names and list places in a path. No event is half as deep, and what is dropped level by level must not be deeper than the stack.
+const MAX_DEPTH: usize = 16;
+
 /// The place that a path names; objects and lists on the way are made.
 fn place<'a>(body: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+    if path.matches(['.', '[']).count() >= MAX_DEPTH {
+        return None;
+    }
     let mut at = body;
     for part in path.split('.') {
         let mut pieces = part.split('[');
@@ -79,5 +85,13 @@ mod tests {
             assert!(event_of(&[wrong]).is_err(), "{wrong}");
         }
         assert!(event_of(&["a=1", "a.b=2"]).is_err(), "a text is no object");
+    }
+
+    #[test]
+    fn a_path_is_not_deeper_than_events_are() {
+        for deep in ["a.".repeat(60_000) + "a=1", format!("a{}=1", "[0]".repeat(40_000))] {
+            assert!(event_of(&[&deep]).is_err());
+        }
+        assert!(event_of(&[&("a.".repeat(15) + "a=1")]).is_ok());
     }
 }

@@ -12,6 +12,8 @@ mod failure;
 mod fields;
 mod fsck;
 mod home;
+#[cfg(test)]
+mod hostile;
 mod inbox;
 mod json;
 mod keys;

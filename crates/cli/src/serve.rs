@@ -20,16 +20,16 @@ use crate::{json, keys};
 /// A founding as it is written down.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FoundingFile {
+pub(crate) struct FoundingFile {
     /// Host names and addresses of the server's certificate.
-    hosts: Vec<String>,
+    pub(crate) hosts: Vec<String>,
     /// Key files of the two who sign: a key administrator, then QA.
     signers: Vec<PathBuf>,
     /// The event's fields, without log key and rule set.
     ledger_founded: serde_json::Value,
 }
 
-const TEMPLATE: &str = r#"{
+pub(crate) const TEMPLATE: &str = r#"{
   "hosts": ["localhost", "127.0.0.1"],
   "signers": ["people/key.pem", "people/qa.pem"],
   "ledger_founded": {
@@ -56,17 +56,7 @@ pub fn init(options: &Init) -> Result<(), Failure> {
         return Ok(());
     };
     let text = fs::read_to_string(path).map_err(|e| Failure::file(path, &e))?;
-    let facility_id = uuid::Uuid::from_bytes(marrowline_client::new_id());
-    let text = text.replace("\"FACILITY\"", &format!("\"{facility_id}\""));
-    let mut file: FoundingFile = serde_json::from_str(&text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
-    if let Some(facility) = file.ledger_founded.pointer_mut("/first_facility/facility_id") {
-        *facility = serde_json::Value::from(facility_id.to_string());
-    }
-    let event = serde_json::json!({"ledger_founded": file.ledger_founded});
-    let event = json::event_from_json(&event, &mut marrowline_client::new_id).map_err(Failure::usage)?;
-    let Event::LedgerFounded(event) = event else {
-        return Err(Failure::usage("not a founding"));
-    };
+    let (file, event) = read(&text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
     let signing = keys::load_all(&file.signers, options.passphrase_file.as_deref())?;
     let founding = Founding {
         name: event.name.clone(),
@@ -81,6 +71,21 @@ pub fn init(options: &Init) -> Result<(), Failure> {
     say!("{key}");
     eprintln!("founded in {}; hand ca.pem and log.vkey to everyone", options.data.display());
     Ok(())
+}
+
+/// A founding as it is written down, and its event.
+pub(crate) fn read(text: &str) -> Result<(FoundingFile, pb::LedgerFounded), String> {
+    let facility_id = uuid::Uuid::from_bytes(marrowline_client::new_id());
+    let text = text.replace("\"FACILITY\"", &format!("\"{facility_id}\""));
+    let mut file: FoundingFile = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    if let Some(facility) = file.ledger_founded.pointer_mut("/first_facility/facility_id") {
+        *facility = serde_json::Value::from(facility_id.to_string());
+    }
+    let event = serde_json::json!({"ledger_founded": file.ledger_founded});
+    match json::event_from_json(&event, &mut marrowline_client::new_id).map_err(|e| e.to_string())? {
+        Event::LedgerFounded(event) => Ok((file, event)),
+        _ => Err("not a founding".to_owned()),
+    }
 }
 
 /// The signers' keys beside their grants; people who do not sign keep their grants too.

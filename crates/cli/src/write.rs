@@ -209,7 +209,7 @@ pub async fn now(client: &Client) -> Result<pb::Instant, Failure> {
 }
 
 /// A time as people write it: the seconds may be left out.
-fn time(text: &str) -> Option<pb::Instant> {
+pub(crate) fn time(text: &str) -> Option<pb::Instant> {
     let to_the_minute = || {
         let (minutes, offset) = text.split_at_checked("2026-11-23 09:10".len())?;
         instant::parse(&format!("{minutes}:00{offset}")).ok()

@@ -100,6 +100,13 @@ impl Interceptor for Bearer {
     }
 }
 
+/// Where the ledger is, and the authority that its certificate must come from; nobody else's is believed.
+fn endpoint_of(endpoint: &str, ca_pem: &str) -> Result<Endpoint, tonic::transport::Error> {
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca_pem));
+    let endpoint = Endpoint::from_shared(endpoint.to_owned())?.tls_config(tls)?;
+    Ok(endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true))
+}
+
 type Wire = InterceptedService<Channel, Bearer>;
 
 /// A connection of one person to one ledger.
@@ -121,16 +128,7 @@ impl Client {
     /// Connects and shows a token of this key, valid for `seconds` from the wall clock's time on.
     pub async fn connect(endpoint: &str, trust: Trust, key: &SigningKey, seconds: i64) -> Result<Client, ClientError> {
         let transport = |e: tonic::transport::Error| ClientError::Transport(describe(&e));
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&trust.ca_pem));
-        let channel = Endpoint::from_shared(endpoint.to_owned())
-            .map_err(transport)?
-            .tls_config(tls)
-            .map_err(transport)?
-            .connect_timeout(Duration::from_secs(5))
-            .tcp_nodelay(true)
-            .connect()
-            .await
-            .map_err(transport)?;
+        let channel = endpoint_of(endpoint, &trust.ca_pem).map_err(transport)?.connect().await.map_err(transport)?;
         let now_s = crate::now(0).unix_ms / 1_000;
         let bearer = format!("Bearer {}", token::make(key, trust.log.name(), now_s, seconds));
         let bearer = Bearer(bearer.parse().map_err(|_| ClientError::Incomplete("a token that fits a header"))?);
@@ -462,4 +460,31 @@ fn describe(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use marrowline_record::testing::{Noise, cases};
+
+    use super::*;
+
+    /// `ca.pem`, spoiled: it is refused, or trusts other certificates or none. Nothing panics.
+    #[tokio::test]
+    async fn a_spoiled_authority_is_refused_or_trusts_somebody_else() {
+        let cases = cases(2_000).min(50_000);
+        let mut noise = Noise(0x0063_612e_7065);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let good = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
+        let place = "https://localhost:1";
+        assert!(endpoint_of(place, &good).is_ok());
+        let (mut taken, mut refused) = (0, 0);
+        for _ in 0..cases {
+            match endpoint_of(place, &noise.spoiled_text(&good)) {
+                Ok(_) => taken += 1,
+                Err(_) => refused += 1,
+            }
+        }
+        println!("{cases} spoiled authorities: {taken} taken, {refused} refused");
+        assert!(taken > 0 && refused > 0, "{taken} {refused} of {cases}");
+    }
 }

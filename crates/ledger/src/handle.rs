@@ -14,6 +14,7 @@ use marrowline_proof::Receipt;
 use marrowline_record::OpenedRecord;
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, KeyId, RecordId};
+use marrowline_record::instant::MAX_UNIX_MS;
 use marrowline_record::key::KeyRef;
 use marrowline_record::leaf::Leaf;
 use marrowline_record::origin::Origin;
@@ -322,9 +323,9 @@ impl Ledger {
     }
 
     /// Moves the simulated clock of a TRAINING ledger forward; what it was moved to survives a restart. `None` for a ledger that is not
-    /// TRAINING, or a time before the current one.
+    /// TRAINING, a time before the current one, or one that no record can have.
     pub async fn advance_clock(&self, to_ms: i64) -> Result<Option<i64>, Refusal> {
-        if !self.is_training() || to_ms < self.reading().now_ms {
+        if !self.is_training() || to_ms < self.reading().now_ms || to_ms > MAX_UNIX_MS {
             return Ok(None);
         }
         self.note(vec![(NoteKind::Clock, to_ms.to_be_bytes().to_vec())]).await?;
@@ -485,7 +486,7 @@ fn simulated_ms(reader: &dyn Reader) -> Result<i64, OpenFailure> {
         };
         from = last.saturating_add(1);
         for (_, bytes) in &notes {
-            now = bytes.as_slice().try_into().map(i64::from_be_bytes).unwrap_or(0).max(now);
+            now = bytes.as_slice().try_into().map(i64::from_be_bytes).unwrap_or(0).clamp(now, MAX_UNIX_MS);
         }
     }
 }

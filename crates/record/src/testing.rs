@@ -17,6 +17,10 @@ use crate::pb::{self, StreamKind, record::Event};
 use crate::signing::{Signing, Statement, sign};
 use crate::{EventKind, MAX_RECORD_BYTES, din};
 
+mod noise;
+
+pub use noise::{Noise, cases};
+
 /// The record's schema, for reflection.
 pub fn pool() -> DescriptorPool {
     static POOL: OnceLock<DescriptorPool> = OnceLock::new();
@@ -55,7 +59,7 @@ pub fn sign_every_slot(record: &pb::Record, digest: Digest) -> Vec<Signing> {
 
 /// A valid record with an event of this kind.
 pub fn sample(kind: EventKind, seed: u64) -> pb::Record {
-    let mut random = Random(seed ^ u64::from(kind.number()) << 32);
+    let mut random = Noise(seed ^ u64::from(kind.number()) << 32);
     loop {
         let record = attempt(kind, &mut random);
         if record.encoded_len() <= MAX_RECORD_BYTES {
@@ -64,7 +68,7 @@ pub fn sample(kind: EventKind, seed: u64) -> pb::Record {
     }
 }
 
-fn attempt(kind: EventKind, random: &mut Random) -> pb::Record {
+fn attempt(kind: EventKind, random: &mut Noise) -> pb::Record {
     let Some(descriptor) = pool().get_message_by_name("marrowline.v1.Record") else {
         return pb::Record::default();
     };
@@ -75,7 +79,7 @@ fn attempt(kind: EventKind, random: &mut Random) -> pb::Record {
 }
 
 /// What no single field's shape can say: ids, origins, streams, check digits.
-fn settle(record: &mut pb::Record, random: &mut Random) {
+fn settle(record: &mut pb::Record, random: &mut Noise) {
     if let Some(version) = record.record_id.get_mut(6) {
         *version = 0x70 | *version & 0x0f;
     }
@@ -108,17 +112,17 @@ fn settle(record: &mut pb::Record, random: &mut Random) {
     }
 }
 
-fn label_code(random: &mut Random) -> String {
+fn label_code(random: &mut Noise) -> String {
     let mut code = digits(random, 10);
     code.extend(din::digit_check(&code));
     code
 }
 
-fn digits(random: &mut Random, count: usize) -> String {
+fn digits(random: &mut Noise, count: usize) -> String {
     (0..count).filter_map(|_| char::from_digit(random.below(10) as u32, 10)).collect()
 }
 
-fn message(descriptor: &MessageDescriptor, event: Option<EventKind>, random: &mut Random) -> DynamicMessage {
+fn message(descriptor: &MessageDescriptor, event: Option<EventKind>, random: &mut Noise) -> DynamicMessage {
     let mut out = DynamicMessage::new(descriptor.clone());
     for field in descriptor.fields() {
         let shape = Shape::of(&field);
@@ -131,7 +135,7 @@ fn message(descriptor: &MessageDescriptor, event: Option<EventKind>, random: &mu
         } else if field.is_list() {
             let least = shape.number("min_items").unwrap_or(0);
             let most = shape.number("max_items").unwrap_or(64).min(least + 3);
-            let count = least + random.below((most - least + 1).unsigned_abs()).cast_signed();
+            let count = least + random.below((most - least + 1).unsigned_abs() as usize) as i64;
             let items = (0..count).map(|_| item(&field, &shape, random)).collect();
             out.set_field(&field, Value::List(items));
         } else if !is_optional || shape.is_required() || random.below(2) == 0 {
@@ -142,7 +146,7 @@ fn message(descriptor: &MessageDescriptor, event: Option<EventKind>, random: &mu
     out
 }
 
-fn item(field: &FieldDescriptor, shape: &Shape, random: &mut Random) -> Value {
+fn item(field: &FieldDescriptor, shape: &Shape, random: &mut Noise) -> Value {
     let is_plain = !field.field_descriptor_proto().proto3_optional();
     let exact = shape.number("exact_bytes");
     let max_bytes = |default| exact.or(shape.number("max_bytes")).unwrap_or(default).unsigned_abs() as usize;
@@ -154,12 +158,12 @@ fn item(field: &FieldDescriptor, shape: &Shape, random: &mut Random) -> Value {
         Kind::Int32 | Kind::Sint32 => Value::I32(number(shape, i32::MIN.into(), i32::MAX.into(), random) as i32),
         Kind::Enum(e) => {
             let numbers: Vec<i32> = e.values().map(|v| v.number()).filter(|n| *n != 0).collect();
-            Value::EnumNumber(numbers.get(random.below(numbers.len() as u64) as usize).copied().unwrap_or(1))
+            Value::EnumNumber(numbers.get(random.below(numbers.len())).copied().unwrap_or(1))
         }
         Kind::String => Value::String(text(shape.number("text").unwrap_or(0), max_bytes(200), random)),
         Kind::Bytes => {
-            let length = exact.map_or_else(|| 1 + random.below(64) as usize, |n| n.unsigned_abs() as usize);
-            Value::Bytes((0..length).map(|_| random.next() as u8).collect::<Vec<u8>>().into())
+            let length = exact.map_or_else(|| 1 + random.below(64), |n| n.unsigned_abs() as usize);
+            Value::Bytes((0..length).map(|_| random.number() as u8).collect::<Vec<u8>>().into())
         }
         Kind::Message(inner) => Value::Message(message(&inner, None, random)),
         _ => Value::Bool(false),
@@ -167,7 +171,7 @@ fn item(field: &FieldDescriptor, shape: &Shape, random: &mut Random) -> Value {
 }
 
 /// A number within its bounds; often one of the bounds.
-fn number(shape: &Shape, type_min: i64, type_max: i64, random: &mut Random) -> i64 {
+fn number(shape: &Shape, type_min: i64, type_max: i64, random: &mut Noise) -> i64 {
     let min = shape.number("min").unwrap_or(type_min);
     let max = shape.number("max").unwrap_or(type_max);
     match random.below(6) {
@@ -177,21 +181,19 @@ fn number(shape: &Shape, type_min: i64, type_max: i64, random: &mut Random) -> i
         3 => 128.clamp(min, max),
         _ => {
             let width = max.abs_diff(min) >> random.below(60);
-            let some = random.below(width.saturating_add(1).max(1));
+            let some = random.below(width.saturating_add(1) as usize) as u64;
             if min >= 0 { min.saturating_add_unsigned(some).min(max) } else { (some as i64).clamp(min, max) }
         }
     }
 }
 
-fn text(kind: i64, max_bytes: usize, random: &mut Random) -> String {
+fn text(kind: i64, max_bytes: usize, random: &mut Noise) -> String {
     const LINES: &[&str] = &["x", "Größe der Flasche, 5 µl", "posterior iliac crest", "第二批 ✓", "Żółć"];
     const DECIMALS: &[&str] = &["0", "-1", "0.50", "12.345", "1000000", "-0.001"];
-    let pick = |from: &[&str], random: &mut Random| {
-        from.get(random.below(from.len() as u64) as usize).copied().unwrap_or("x").to_owned()
-    };
+    let pick = |from: &[&str], random: &mut Noise| from.get(random.below(from.len())).copied().unwrap_or("x").to_owned();
     match kind {
         1 => {
-            let length = 1 + random.below(max_bytes.min(20) as u64);
+            let length = 1 + random.below(max_bytes.min(20));
             (0..length).map(|_| char::from(0x21 + random.below(0x5e) as u8)).collect()
         }
         2 => format!("{}\n{}", pick(LINES, random), pick(LINES, random)),
@@ -225,22 +227,5 @@ impl Shape {
 
     fn is_required(&self) -> bool {
         self.0.as_ref().and_then(|m| m.get_field_by_name("required")?.as_bool()) == Some(true)
-    }
-}
-
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
     }
 }

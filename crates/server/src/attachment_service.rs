@@ -23,7 +23,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::auth::{Auth, Person};
-use crate::{overview, reading};
+use crate::{overview, page_token, reading};
 
 /// Largest file, bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -201,10 +201,7 @@ impl AttachmentService for Service {
             return Err(errors::read_not_permitted("orphans", "an auditor, or QA"));
         }
         let size = overview::size(request.get_ref().page_size, 1_000, 1_000)?;
-        let from: Digest = match request.get_ref().page_token.as_str() {
-            "" => [0; 32],
-            token => hex::decode(token).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(overview::wrong_token)?,
-        };
+        let from: Digest = page_token::digest(&request.get_ref().page_token)?;
         let here = self.attachments.list().await.map_err(|e| refused(&e))?;
         let named = self.ledger.evidence_named(&from).map_err(|e| errors::store(&e))?;
         // A page looks at what lies below the first digest that it has not seen, of both lists.

@@ -38,11 +38,11 @@ impl ClockService for Service {
                 &Words {
                     code: "CLOCK_NOT_MOVABLE",
                     found: if self.ledger.is_training() {
-                        format!("a time before the current one ({to} before {now})")
+                        format!("{to}, which is before the current time ({now}) or after the year 9999")
                     } else {
                         "a ledger that is not TRAINING".to_owned()
                     },
-                    allowed: "a later time, on a TRAINING ledger".to_owned(),
+                    allowed: "a later time up to the year 9999, on a TRAINING ledger".to_owned(),
                     next: "nothing; the clock stays as it is",
                 },
             )),

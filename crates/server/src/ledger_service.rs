@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::append::Appender;
 use crate::append_stream;
 use crate::auth::{self, Auth, Person};
-use crate::{reading, views};
+use crate::{page_token, reading, views};
 
 /// Most records in one batch: one commit.
 const MAX_BATCH: usize = 256;
@@ -115,15 +115,13 @@ impl Service {
                 return Err(errors::bad_field("NUMBER_OUT_OF_RANGE", "page_size", &n.to_string(), "1 to 500"));
             }
         };
-        let from: u64 = if request.page_token.is_empty() {
-            0
-        } else {
-            request.page_token.parse().map_err(|_| {
-                errors::bad_field("PAGE_TOKEN_WRONG", "page_token", "another text", "the token of the page before")
-            })?
-        };
+        let from = page_token::number(&request.page_token)?;
         let limit = usize::try_from(size).unwrap_or(usize::MAX);
-        let entries = if request.stream_kind() == StreamKind::Unspecified {
+        let kind = StreamKind::try_from(request.stream_kind).map_err(|_| {
+            let found = request.stream_kind.to_string();
+            errors::bad_field("ENUM_UNKNOWN", "stream_kind", &found, "a kind of stream, or none for all records")
+        })?;
+        let entries = if kind == StreamKind::Unspecified {
             let end = from.saturating_add(u64::from(size)).min(self.ledger.size());
             (from..end).filter_map(|index| self.ledger.entry(index).transpose()).collect::<Result<Vec<_>, _>>()
         } else {
@@ -132,7 +130,7 @@ impl Service {
                 .as_slice()
                 .try_into()
                 .map_err(|_| errors::bad_field("BYTES_LENGTH_WRONG", "stream_id", "another length", "16 bytes"))?;
-            self.ledger.stream_entries(request.stream_kind(), &Id16(id), from.saturating_add(1), limit)
+            self.ledger.stream_entries(kind, &Id16(id), from.saturating_add(1), limit)
         }
         .map_err(|e| errors::store(&e))?;
         let next = (entries.len() == limit).then(|| from.saturating_add(u64::from(size)));

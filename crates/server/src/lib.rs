@@ -12,6 +12,7 @@ mod in_words;
 mod ledger_service;
 mod mask;
 mod overview;
+mod page_token;
 mod proposals;
 mod reading;
 mod refusals;

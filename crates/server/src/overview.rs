@@ -24,7 +24,7 @@ use tonic::Status;
 
 use crate::auth::Person;
 use crate::mask::Mask;
-use crate::{reading, views};
+use crate::{page_token, reading, views};
 
 /// Where a forward trace begins.
 pub struct Start {
@@ -105,17 +105,9 @@ pub fn size(asked: u32, usual: usize, most: usize) -> Result<usize, Status> {
     }
 }
 
-pub fn wrong_token() -> Status {
-    errors::bad_field("PAGE_TOKEN_WRONG", "page_token", "another text", "the token of the page before")
-}
-
-fn id_of(token: &str) -> Result<Id16, Status> {
-    uuid::Uuid::parse_str(token).map(|id| Id16(id.into_bytes())).map_err(|_| wrong_token())
-}
-
 /// The next streams of a kind, and the token of the one after them.
 fn page(ledger: &Ledger, kind: StreamKind, token: &str, size: usize) -> Result<(Vec<Id16>, String), Status> {
-    let from = if token.is_empty() { None } else { Some(id_of(token)?) };
+    let from = page_token::stream(token)?;
     let mut ids = ledger.streams(kind, from.as_ref(), size.saturating_add(1)).map_err(|e| errors::store(&e))?;
     let next = if ids.len() > size { ids.pop().map(|id| id.to_string()).unwrap_or_default() } else { String::new() };
     Ok((ids, next))
@@ -179,11 +171,7 @@ pub fn list_obligations(
     request: &ListObligationsRequest,
 ) -> Result<ListObligationsResponse, Status> {
     let mut left = size(request.page_size, 100, 500)?;
-    let (mut place, mut token) = match request.page_token.split_once(':') {
-        None if request.page_token.is_empty() => (0, String::new()),
-        None => return Err(wrong_token()),
-        Some((kind, id)) => (kind.parse::<usize>().ok().filter(|k| *k < KINDS.len()).ok_or_else(wrong_token)?, id.to_owned()),
-    };
+    let (mut place, mut token) = page_token::place(&request.page_token, KINDS.len())?;
     let snapshot = ledger.snapshot();
     let (mut obligations, mut next_page_token) = (Vec::new(), String::new());
     while let Some(kind) = KINDS.get(place) {

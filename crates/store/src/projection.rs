@@ -113,6 +113,12 @@ impl Projection {
         assert!(self.db.remove(INDEXES_KEY).is_ok_and(|mark| mark.is_some()));
     }
 
+    /// Puts a value under a key, whatever it is.
+    #[cfg(test)]
+    pub fn put(&self, key: &[u8], value: &[u8]) {
+        assert!(self.db.insert(key, value).is_ok());
+    }
+
     /// Closes the projection and seals its files.
     pub fn close(self) -> Result<(), StoreError> {
         self.flush()?;

@@ -210,7 +210,7 @@ fn edge_of(projection: &Projection, size: u64) -> Result<Edge, StoreError> {
 }
 
 /// A frame as the batch that it was.
-fn batch_of(frame: Frame, edge: &mut Edge) -> Result<Batch, StoreError> {
+pub fn batch_of(frame: Frame, edge: &mut Edge) -> Result<Batch, StoreError> {
     let mut tiles = Vec::new();
     let mut records = Vec::with_capacity(frame.items.len());
     for (number, (leaf, record)) in (frame.first..).zip(frame.items) {

@@ -10,6 +10,7 @@
 mod bytes;
 mod format_document;
 mod golden;
+mod hostile;
 mod malformed;
 mod opening;
 mod properties;

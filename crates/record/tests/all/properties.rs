@@ -1,4 +1,4 @@
-//! What holds for all records and leaves: one meaning, one encoding, and no bytes that make the decoders panic.
+//! What holds for all records and leaves: one meaning, one encoding. What was spoiled in several places: [`hostile`](crate::hostile).
 
 use marrowline_record::id::{Digest, KeyId, StreamKey};
 use marrowline_record::leaf::{Leaf, LeafError, Link};
@@ -56,11 +56,6 @@ proptest! {
     fn records_are_read_as_they_were_written(kind in kinds(), seed: u64) {
         let record = sample(kind, seed);
         prop_assert_eq!(decode(&encode(&record)), Ok(record));
-    }
-
-    #[test]
-    fn random_bytes_have_at_most_one_encoding(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-        assert_one_encoding(&bytes);
     }
 
     #[test]
@@ -252,15 +247,5 @@ proptest! {
     #[test]
     fn leaves_are_read_as_they_were_written(leaf in leaves()) {
         prop_assert_eq!(Leaf::decode(&leaf.encode()), Ok(leaf));
-    }
-
-    #[test]
-    fn random_bytes_are_no_leaf_with_two_encodings(mut bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        if let Some(first) = bytes.first_mut() {
-            *first = 1;
-        }
-        if let Ok(leaf) = Leaf::decode(&bytes) {
-            prop_assert_eq!(leaf.encode(), bytes);
-        }
     }
 }

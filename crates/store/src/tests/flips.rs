@@ -11,12 +11,12 @@ use marrowline_ledger::conformance::{Expected, Samples};
 use marrowline_ledger::store::{Epoch, NoteKind, Store, StoreError};
 use marrowline_merkle::{SignedCheckpoint, VerifierKey};
 
-use super::random::Random;
 use crate::checkpoint;
 use crate::disk::{Disk, RealDisk};
 use crate::local::{LocalStore, OpenReport};
 use crate::projection::Projection;
 use crate::verify::{journal_on, notes_on};
+use marrowline_record::testing::Noise as Random;
 
 const SEGMENT_BYTES: u64 = 16_384;
 

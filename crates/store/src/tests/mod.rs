@@ -3,7 +3,7 @@
 mod conformance;
 mod flips;
 mod format_document;
+mod hostile;
 mod power_cut;
-mod random;
 mod simulated_disk;
 mod whole_store;

@@ -8,13 +8,13 @@ use ed25519_dalek::SigningKey;
 use marrowline_ledger::store::{NoteKind, StoreError};
 use marrowline_merkle::{Checkpoint, Hash};
 
-use super::random::Random;
 use super::simulated_disk::{SimulatedDisk, Survives};
 use crate::checkpoint;
 use crate::durable::Durable;
 use crate::frame::Item;
 use crate::journal::Journal;
 use crate::segment;
+use marrowline_record::testing::Noise as Random;
 
 const FOLDER: &str = "/store";
 const SEGMENT_BYTES: u64 = 4_096;
@@ -59,7 +59,7 @@ impl History {
     fn commit(&mut self, durable: &mut Durable, random: &mut Random) -> Result<(), StoreError> {
         let first = self.size();
         let records: Records = (0..1 + random.below(5))
-            .map(|_| (vec![random.next() as u8; 40 + random.below(60)], vec![random.next() as u8; random.below(700)]))
+            .map(|_| (vec![random.number() as u8; 40 + random.below(60)], vec![random.number() as u8; random.below(700)]))
             .collect();
         let root = root(self.commits.len());
         let items: Vec<Item<'_>> = records.iter().map(|(l, r)| (l.as_slice(), r.as_slice())).collect();
@@ -71,7 +71,7 @@ impl History {
 
     fn note(&mut self, durable: &mut Durable, random: &mut Random) -> Result<(), StoreError> {
         let notes: Notes =
-            (0..1 + random.below(3)).map(|_| (NoteKind::Access, vec![random.next() as u8; random.below(200)])).collect();
+            (0..1 + random.below(3)).map(|_| (NoteKind::Access, vec![random.number() as u8; random.below(200)])).collect();
         self.notes.push(notes.clone());
         durable.note(marrowline_ledger::store::Epoch(self.acknowledged_epochs), &notes)?;
         self.acknowledged_notes = self.notes.len();

@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::random::Random;
 use crate::disk::{Disk, DiskFile};
+use marrowline_record::testing::Noise as Random;
 
 const SECTOR: usize = 512;
 
