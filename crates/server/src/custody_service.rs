@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status};
 use crate::auth::{Auth, Person};
 use crate::overview::{self, Start};
 use crate::trace::Chain;
-use crate::{reading, refusals, trial_report, views};
+use crate::{materials, reading, refusals, trial_report, views};
 
 /// The service.
 pub struct Service {
@@ -336,25 +336,9 @@ impl Service {
                 reading::check(person, StreamKind::Lot, &lot.upkeep)?;
                 Ok(Start { lots: vec![lot], stream: None, unit_id: Some(id) })
             }
-            Some(From::Material(text)) => self.lots_made_with(person, snapshot, text),
+            Some(From::Material(text)) => materials::lots_made_with(&self.ledger, person, snapshot, text),
             None => Err(errors::bad_field("FIELD_MISSING", "from", "nothing", "a donor, a lot, a unit or a material")),
         }
-    }
-
-    /// The readable lots that a reagent lot or a device was used for.
-    fn lots_made_with(&self, person: &Person, snapshot: &Snapshot, text: &str) -> Result<Start, Status> {
-        let id = uuid::Uuid::parse_str(text)
-            .map(|id| Id16(id.into_bytes()))
-            .map_err(|_| errors::bad_field("TEXT_NOT_ALLOWED", "material", text, "the UUID of a reagent lot or a device"))?;
-        let ids = self.ledger.lots_made_with(&id).map_err(|e| errors::store(&e))?;
-        let lots: Vec<Arc<Lot>> = ids.iter().filter_map(|id| snapshot.lot(id)).collect();
-        if lots.is_empty() {
-            return Err(errors::not_found("reagent lot or device in use", text));
-        }
-        for lot in &lots {
-            reading::check(person, StreamKind::Lot, &lot.upkeep)?;
-        }
-        Ok(Start { lots, stream: None, unit_id: None })
     }
 
     fn trace(
