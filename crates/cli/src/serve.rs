@@ -1,6 +1,7 @@
 //! `init` and `serve`.
 
 use std::fs;
+use std::net::ToSocketAddrs as _;
 use std::path::PathBuf;
 
 use indicatif::ProgressBar;
@@ -112,6 +113,9 @@ fn log_filter() -> EnvFilter {
 pub fn run(options: &Serve) -> Result<(), Failure> {
     tracing_subscriber::fmt().with_env_filter(log_filter()).with_writer(std::io::stderr).init();
     let home = Home::new(&options.data);
+    options.listen.to_socket_addrs().map_err(|e| {
+        Failure::usage(format!("--listen: found `{}`; allowed ADDRESS:PORT, e.g. 127.0.0.1:7443 ({e})", options.listen))
+    })?;
     // A bucket that is written wrongly is told before anything is opened.
     let bucket = options.attachments.as_deref().map(|url| home.attachments(Some(url))).transpose()?;
     let bar = ProgressBar::hidden();

@@ -15,11 +15,12 @@ use marrowline_api::v1::{
 };
 use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Ledger, Snapshot};
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{Role, StreamKind};
 use marrowline_rules::View;
 use marrowline_rules::family::dose_check::{self, DoseCheck};
 use marrowline_rules::index::{CODE_DONOR, CODE_DOSE, CODE_LOT, CODE_SUBJECT, CODE_UNIT, IndexKey};
+use marrowline_rules::state::subject::Dose;
 use marrowline_rules::state::{Lot, Subject};
 use tonic::{Request, Response, Status};
 
@@ -170,7 +171,7 @@ impl CustodyService for Service {
             let snapshot = self.ledger.snapshot();
             let (id, subject) = self.subject_of_dose(&snapshot, &request.get_ref().dose)?;
             self.check_dose_reader(&person, &snapshot, &subject, &id)?;
-            let dose = subject.dose(&id).map(|d| views::dose(&snapshot, &subject, d));
+            let dose = subject.dose(&id).map(|d| dose_with_standing(&snapshot, &person, &subject, d));
             let response = GetDoseResponse {
                 dose: dose.map(|d| without_subject(d, &person, &subject)),
                 checkpoint: snapshot.checkpoint().note.clone(),
@@ -387,6 +388,26 @@ impl Service {
             checkpoint: snapshot.checkpoint().note.clone(),
         })
     }
+}
+
+/// A dose with what stands against it in its lots, their donors and, for who may see them, its subject's records.
+fn dose_with_standing(snapshot: &Snapshot, person: &Person, subject: &Subject, dose: &Dose) -> marrowline_api::v1::DoseView {
+    let mut view = views::dose(snapshot, subject, dose);
+    let sees_subject = reading::may_read(person, StreamKind::Subject, &subject.upkeep);
+    let chain = Chain::of(subject, &dose.id, sees_subject);
+    let is_about =
+        |record: &RecordId| snapshot.entry(record).is_some_and(|entry| chain.holds(&entry.record, &mut BTreeSet::new()));
+    for lot in lots_of(snapshot, subject, &dose.id) {
+        views::add_standing(&mut view, dose, &lot.upkeep, &is_about);
+        let donor = lot.donor_id.and_then(|id| snapshot.donor(&id));
+        if let Some(donor) = donor.filter(|donor| reading::may_read(person, StreamKind::Donor, &donor.upkeep)) {
+            views::add_standing(&mut view, dose, &donor.upkeep, &is_about);
+        }
+    }
+    if sees_subject {
+        views::add_standing(&mut view, dose, &subject.upkeep, &is_about);
+    }
+    view
 }
 
 fn without_subject(mut dose: marrowline_api::v1::DoseView, person: &Person, subject: &Subject) -> marrowline_api::v1::DoseView {

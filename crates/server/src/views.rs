@@ -4,7 +4,7 @@ use marrowline_api::v1;
 use marrowline_ledger::{Ledger, Snapshot};
 use marrowline_record::EventKind;
 use marrowline_record::entry::Entry;
-use marrowline_record::id::{Id16, StreamKey};
+use marrowline_record::id::{Id16, RecordId, StreamKey};
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Comparator, Instant, ResultKind, StreamKind};
 use marrowline_record::signing::Signing;
@@ -13,7 +13,7 @@ use marrowline_rules::state::custody::Custody;
 use marrowline_rules::state::lot::labels::LabelBatch;
 use marrowline_rules::state::lot::{Processing, Unit};
 use marrowline_rules::state::subject::Dose;
-use marrowline_rules::state::upkeep::{Hold, Version};
+use marrowline_rules::state::upkeep::{Deviation, Hold, Owed, Recall, Version};
 use marrowline_rules::state::{Authority, Donor, Lot, Subject, Upkeep};
 use marrowline_rules::{View, codes};
 
@@ -32,6 +32,56 @@ fn hold(hold: &Hold) -> v1::HoldView {
         dose_id: hold.dose_id.map(|d| d.0.to_vec()).unwrap_or_default(),
         lifted_by: hold.lifted_by.map(|r| r.0.to_vec()).unwrap_or_default(),
     }
+}
+
+fn deviation(d: &Deviation) -> v1::DeviationView {
+    v1::DeviationView {
+        deviation_id: d.id.to_vec(),
+        code: d.code.to_owned(),
+        severity: d.severity.into(),
+        description: d.description.clone(),
+        record_id: d.record_id.0.to_vec(),
+        closed_by: d.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
+    }
+}
+
+fn owed(o: &Owed) -> v1::OwedView {
+    v1::OwedView {
+        record_id: o.record_id.0.to_vec(),
+        digest: o.digest.0.to_vec(),
+        slot: u32::from(o.slot),
+        role: o.role.into(),
+        meaning: o.meaning.into(),
+    }
+}
+
+fn recall(r: &Recall) -> v1::RecallView {
+    v1::RecallView {
+        recall_id: r.id.to_vec(),
+        look_back: r.across == codes::Across::LookBack,
+        code: r.code.to_owned(),
+        reason: r.reason.clone(),
+        record_id: r.record_id.0.to_vec(),
+        closed_by: r.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
+    }
+}
+
+/// What stands against a dose in one of the streams that it rests on: holds in force, open deviations and recalls, signatures owed.
+pub fn add_standing(view: &mut v1::DoseView, dose: &Dose, upkeep: &Upkeep, is_about: &dyn Fn(&RecordId) -> bool) {
+    let of_dose = |hold: &&Hold| {
+        (hold.unit_ids.is_empty() || dose.portions.iter().any(|portion| hold.unit_ids.contains(&portion.unit_id)))
+            && hold.dose_id.is_none_or(|id| id == dose.id)
+    };
+    view.holds.extend(upkeep.open_holds().filter(of_dose).map(hold));
+    view.deviations.extend(upkeep.open_deviations().filter(|d| is_about(&d.record_id)).map(deviation));
+    view.owed.extend(upkeep.owed.iter().filter(|o| is_about(&o.record_id)).map(owed));
+    view.recalls.extend(upkeep.open_recalls().map(recall));
+    view.holds.sort_by(|a, b| a.hold_id.cmp(&b.hold_id));
+    view.holds.dedup();
+    view.deviations.sort_by(|a, b| a.deviation_id.cmp(&b.deviation_id));
+    view.deviations.dedup();
+    view.owed.sort_by(|a, b| (&a.record_id, a.slot).cmp(&(&b.record_id, b.slot)));
+    view.owed.dedup();
 }
 
 /// A record in words.
@@ -111,41 +161,9 @@ pub fn stream(ledger: &Ledger, snapshot: &Snapshot, kind: StreamKind, id: &Id16,
         length: upkeep.length,
         head: snapshot.head(&key).map(|(_, hash)| hash.to_vec()).unwrap_or_default(),
         holds: upkeep.holds.iter().map(hold).collect(),
-        deviations: upkeep
-            .deviations
-            .iter()
-            .map(|d| v1::DeviationView {
-                deviation_id: d.id.to_vec(),
-                code: d.code.to_owned(),
-                severity: d.severity.into(),
-                description: d.description.clone(),
-                record_id: d.record_id.0.to_vec(),
-                closed_by: d.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
-            })
-            .collect(),
-        owed: upkeep
-            .owed
-            .iter()
-            .map(|o| v1::OwedView {
-                record_id: o.record_id.0.to_vec(),
-                digest: o.digest.0.to_vec(),
-                slot: u32::from(o.slot),
-                role: o.role.into(),
-                meaning: o.meaning.into(),
-            })
-            .collect(),
-        recalls: upkeep
-            .recalls
-            .iter()
-            .map(|r| v1::RecallView {
-                recall_id: r.id.to_vec(),
-                look_back: r.across == codes::Across::LookBack,
-                code: r.code.to_owned(),
-                reason: r.reason.clone(),
-                record_id: r.record_id.0.to_vec(),
-                closed_by: r.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
-            })
-            .collect(),
+        deviations: upkeep.deviations.iter().map(deviation).collect(),
+        owed: upkeep.owed.iter().map(owed).collect(),
+        recalls: upkeep.recalls.iter().map(recall).collect(),
         steps: entries.iter().map(|e| step(e, &authority, upkeep.amended.get(&e.record_id()))).collect(),
     }
 }
@@ -296,6 +314,7 @@ pub fn dose(snapshot: &Snapshot, subject: &Subject, dose: &Dose) -> v1::DoseView
         viability_basis_points: dose.viability_basis_points,
         viable_cells_per_kg: check.viable_cells_per_kg.unwrap_or(0),
         expires_at_ms: dose.expires_at_ms,
+        ..v1::DoseView::default()
     }
 }
 
