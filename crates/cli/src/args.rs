@@ -34,7 +34,12 @@ pub enum Output {
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Play one lot from donor to infusion on a real TRAINING ledger.
+    /// Play a whole trial from its donors to the last follow-up on a real TRAINING ledger.
+    ///
+    /// RuMCeSS (NCT01849237): three donors, of whom one is ineligible; four lots, of which one fails a marker and one is found contaminated
+    /// after three subjects were given it; thirty subjects in two arms with their follow-up to three months, a late infusion and the refusals on
+    /// the way; at the end the report of the trial. Then the server is stopped, everything is computed again, and every receipt verified.
+    /// Donors, lots, subjects and values are synthetic. With fewer subjects only the beginning is played.
     Demo(Demo),
     /// Found a ledger: keys, certificates, the first record.
     Init(Init),
