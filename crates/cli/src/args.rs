@@ -65,7 +65,7 @@ pub enum Command {
     Record(Record),
     /// The ledger's time; move the simulated clock of a TRAINING ledger.
     Clock(Clock),
-    /// Trace a dose back to its donor, or a donor, lot or unit forward to its subjects.
+    /// Trace a dose back to its donor, or a donor, lot, unit, reagent or device forward to its subjects.
     Trace(Trace),
     /// Evidence files: put one, get one by its digest, list those that nobody names.
     Attach(Attach),
@@ -81,7 +81,7 @@ pub enum Command {
     Void(Void),
     /// The report of a trial.
     Trial(Trial),
-    /// What is owed: signatures, open deviations and holds, sterility readings.
+    /// What is owed, by whom, by when and for which record: signatures, open deviations and holds, readings, reports.
     Owed(Owed),
     /// May this dose be released?
     Check(Check),

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Init, Serve};
-use crate::exit::say;
+use crate::exit::{say, tell};
 use crate::failure::Failure;
 use crate::home::{Founder, Founding, Home};
 use crate::{json, keys};
@@ -80,7 +80,7 @@ pub fn init(options: &Init) -> Result<(), Failure> {
     };
     let key = Home::new(&options.data).found(&founding)?;
     say!("{key}");
-    eprintln!("founded in {}; hand ca.pem and log.vkey to everyone", options.data.display());
+    tell!("founded in {}; hand ca.pem and log.vkey to everyone", options.data.display());
     Ok(())
 }
 
