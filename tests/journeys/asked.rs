@@ -26,6 +26,7 @@ async fn a_filter_that_is_not_understood_is_refused() {
     let mut ledger = LedgerServiceClient::new(channel(&server).await);
     macro_rules! refused {
         ($client:ident.$method:ident($request:ident { $($field:ident: $value:expr),* }) => $code:literal at $path:literal) => {
+            #[allow(clippy::needless_update, reason = "some requests have nothing but what is asked wrongly")]
             let request = v1::$request { $($field: $value,)* ..v1::$request::default() };
             assert_refused(&$client.$method(with_token(request, &token)).await.unwrap_err(), $code, $path);
         };

@@ -104,6 +104,13 @@ fn what_no_longer_counts_is_marked_and_a_record_is_read_in_words() {
     assert!(released.contains("  final  "), "{released}");
     let read = told(&server, "qa", &format!("record show {}", released.rsplit(' ').next().unwrap()));
     assert!(read.contains("disposition                      FINAL") && read.contains("certified"), "{read}");
+    // What it was made with has its codes too.
+    let filled = lot.lines().find(|line| line.contains("UnitsFilled")).unwrap();
+    let read = told(&server, "qa", &format!("record show {}", filled.rsplit(' ').next().unwrap()));
+    assert!(
+        read.contains("M-2251 alpha-MEM (") && read.contains("CAB-1 safety cabinet (") && read.contains("26010012 ("),
+        "{read}"
+    );
     // Test results say which test and what it gave.
     assert!(lot.contains("TestResultReported         ENDOTOXIN 0.25 [EU]/mL  Maria Volkova performed"), "{lot}");
     let whole = json(&server, "qa", &format!("record show {first}"));

@@ -100,6 +100,9 @@ fn row(name: &str, field: &Value) -> String {
     let (name, text) = match (field, name.strip_suffix("_at_ms"), name.strip_suffix("_basis_points")) {
         (Value::Number(number), Some(name), _) => (name, words::moment(number.as_i64().unwrap_or_default())),
         (Value::Number(number), _, Some(name)) => (name, words::share(number.as_u64().unwrap_or_default())),
+        (Value::Number(number), ..) if name == "milli_doublings" => {
+            ("doublings", words::thousandths(number.as_i64().unwrap_or_default()))
+        }
         (Value::String(text), ..) => (name, text.clone()),
         (Value::Array(items), ..) if items.iter().all(Value::is_string) => {
             (name, items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
@@ -213,13 +216,14 @@ mod tests {
     #[test]
     fn fields_are_told_in_the_units_that_people_read() {
         let view = json!({
-            "expires_at_ms": 1_790_000_000_000_i64, "viability_basis_points": 9_250, "stream": {"id": "x"}, "custody": "held",
+            "expires_at_ms": 1_790_000_000_000_i64, "milli_doublings": -7_045, "viability_basis_points": 9_250, "stream": {"id": "x"}, "custody": "held",
             "dose_ids": ["a", "b"], "specification": {"id": "s", "version": 2}, "labels": [{"batch_id": "b"}],
         });
         assert_eq!(
             rows(&view),
             [
                 "expires                  2026-09-21 14:13:20 +00:00",
+                "doublings                -7.045",
                 "viability                92.50 %",
                 "dose_ids                 a, b",
                 "specification            s version 2",

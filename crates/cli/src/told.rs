@@ -33,7 +33,9 @@ pub fn lines(record: &Record, fields: &[FieldInWords], streams: &[String]) -> Ve
     lines.extend(record.cites.iter().map(|cite| format!("  cites {}", words::id(&cite.record_id))));
     lines.extend(record.note.iter().map(|note| format!("  note {note}")));
     for (path, value) in of_event(record, fields) {
-        lines.push(format!("  {path:32} {}", words::with_code(&value, words::said(fields, &path))));
+        let said = words::with_code(&value, words::said(fields, &path));
+        let share = value.parse().ok().filter(|_| path.ends_with("_basis_points")).map(|n| format!("  = {}", words::share(n)));
+        lines.push(format!("  {path:32} {said}{}", share.unwrap_or_default()));
     }
     lines
 }

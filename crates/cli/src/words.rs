@@ -44,6 +44,12 @@ pub fn share(basis_points: u64) -> String {
     format!("{}.{:02} %", basis_points / 100, basis_points % 100)
 }
 
+/// A number of thousandths, `7.451`.
+pub fn thousandths(number: i64) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}.{:03}", number.unsigned_abs() / 1_000, number.unsigned_abs() % 1_000)
+}
+
 /// An id of the ledger: a UUID, or hexadecimal digits.
 pub fn id(bytes: &[u8]) -> String {
     crate::json::bytes_to_text(bytes)

@@ -131,6 +131,7 @@ fn id_in_words(snapshot: &Snapshot, person: &Person, record: &Record, bytes: &[u
         let uuid = uuid::Uuid::from_bytes(id);
         let said = code_of(snapshot, &Id16(id))
             .or_else(|| order(snapshot, person, record, &Id16(id)))
+            .or_else(|| supply(snapshot, person, record, &Id16(id)))
             .or_else(|| logged(snapshot, person, &RecordId(id)));
         return said.map_or_else(|| uuid.to_string(), |said| format!("{said} ({uuid})"));
     }
@@ -174,6 +175,28 @@ fn order(snapshot: &Snapshot, person: &Person, record: &Record, id: &Id16) -> Op
     let authority = snapshot.authority();
     let people: Vec<String> = entry.signings.iter().map(|s| views::signature(s, &authority).printed_name).collect();
     Some(format!("order of {} by {}", at(&entry), people.join(" and ")))
+}
+
+/// A reagent lot of a facility for which the record is signed, a device, or a sample of a lot that it is about.
+fn supply(snapshot: &Snapshot, person: &Person, record: &Record, id: &Id16) -> Option<String> {
+    let facilities =
+        record.slots.iter().filter_map(|slot| snapshot.facility(&Id16(slot.facility_id.as_slice().try_into().ok()?)));
+    let mut readable = facilities.filter(|facility| reading::may_read(person, StreamKind::Facility, &facility.upkeep));
+    let reagent = readable.find_map(|facility| {
+        let event = &facility.reagents.get(id)?.event;
+        Some(format!("{} {}", event.supplier_lot_code, event.name))
+    });
+    let device = || {
+        let device = snapshot.equipment(id).filter(|device| reading::may_read(person, StreamKind::Equipment, &device.upkeep))?;
+        device.standings.last().map(|standing| format!("{} {}", standing.event.code, standing.event.name))
+    };
+    let sample = || {
+        streams_of(snapshot, person, record).iter().find_map(|(_, stream)| match stream.as_ref() {
+            Stream::Lot(lot) => lot.samples.get(id).map(|sample| format!("sample {}", sample.code)),
+            _ => None,
+        })
+    };
+    reagent.or_else(device).or_else(sample)
 }
 
 /// A hold, deviation, recall or look-back on a stream that the record is about: its code, on what, since when and by which record.
