@@ -1,7 +1,7 @@
 """A client of Marrowline in Python: keys, signatures, appending and refusals, from docs/format.md alone.
 
-Needs grpcio, grpcio-tools and cryptography (requirements.txt). `stubs()` makes the message classes from proto/ into a temporary folder, so
-that nothing generated is kept. What is signed is the record's bytes: they are encoded once, here, and travel and stay as they are.
+A client needs grpcio and cryptography only; grpcio-tools is for `stubs()`, which makes the message classes from proto/ into a temporary folder
+and removes it once they are loaded, so that nothing generated is kept. Who generates the classes beforehand does without it. What is signed is the record's bytes: they are encoded once, here, and travel and stay as they are.
 """
 import hashlib
 import importlib
@@ -16,7 +16,6 @@ from types import SimpleNamespace
 import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from grpc_tools import protoc
 
 from bearer import token
 from check_receipt import signed_text
@@ -27,12 +26,22 @@ PROTO = HERE.parent.parent / "proto"
 
 def stubs():
     """The generated modules by their file names: `stubs().record.Record`, `stubs().ledger_service_grpc.LedgerServiceStub`."""
-    folder = tempfile.mkdtemp(prefix="marrowline-stubs-")
+    from grpc_tools import protoc
+
     files = sorted(str(path.relative_to(PROTO)) for path in PROTO.glob("marrowline/v1/*.proto"))
     included = [f"-I{PROTO}", f"-I{HERE}", f"-I{Path(protoc.__file__).parent / '_proto'}"]
-    if protoc.main(["protoc", *included, f"--python_out={folder}", f"--grpc_python_out={folder}", *files, "refusal.proto"]) != 0:
-        raise SystemExit("REFUSED: proto/ cannot be compiled")
-    sys.path.insert(0, folder)
+    with tempfile.TemporaryDirectory(prefix="marrowline-stubs-") as folder:
+        written = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
+        if protoc.main(["protoc", *included, *written, *files, "refusal.proto"]) != 0:
+            raise SystemExit("REFUSED: proto/ cannot be compiled")
+        sys.path.insert(0, folder)
+        try:
+            return load(files)
+        finally:
+            sys.path.remove(folder)
+
+
+def load(files):
     made = SimpleNamespace(refusal=importlib.import_module("refusal_pb2"))
     for file in files:
         name = Path(file).stem

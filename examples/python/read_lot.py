@@ -3,7 +3,7 @@
 
 The services and messages are asked for by server reflection. The key makes its own token; the answer
 counts only if the checkpoint that it rests on is signed by the log. Needs
-`pip install grpcio grpcio-reflection protobuf cryptography`.
+`pip install grpcio cryptography grpcio-reflection` (which brings protobuf).
 """
 import json, sys
 

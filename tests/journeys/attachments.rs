@@ -122,7 +122,7 @@ async fn what_is_not_as_announced_is_refused_and_leaves_nothing() {
         (vec![announced([1; 32], 4), chunk(5)], "ATTACHMENT_DIFFERS"),
         (vec![announced([1; 32], 6), chunk(5)], "ATTACHMENT_DIFFERS"),
         (vec![announced([1; 32], 64 * 1024 * 1024 + 1)], "ATTACHMENT_TOO_LARGE"),
-        (vec![announced([1; 32], 0)], "ATTACHMENT_TOO_LARGE"),
+        (vec![announced([1; 32], 0)], "ATTACHMENT_EMPTY"),
         (vec![chunk(5)], "FIELD_MISSING"),
         (vec![announced([1; 32], 300_000), chunk(256 * 1024 + 1)], "CHUNK_TOO_LARGE"),
     ];

@@ -72,8 +72,10 @@ async fn the_second_person_sees_every_field_signs_and_appends() {
     assert_eq!((field("facility.name"), field("facility.racks[0]")), (Some("Second site"), Some("R1")));
 
     let done = server.run("qa", &["inbox", "sign", &text(&signed), "--yes"]);
-    let printed = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success() && printed.contains("Second site") && printed.contains("receipt verified"), "{printed}");
+    // What is read stands beside the data: stdout has the outcome alone.
+    let (printed, shown) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success() && shown.contains("Second site") && printed.contains("receipt verified"), "{printed}{shown}");
+    assert_eq!(printed.lines().count(), 1, "{printed}");
     let record_id = signed.record.record_id.as_slice().try_into().unwrap();
     let (verified, step) = qa.record(record_id).await.unwrap();
     assert_eq!((verified.record(), step.signatures.len()), (&signed.record, 2));
@@ -249,7 +251,8 @@ async fn an_amendment_is_read_in_words_before_it_is_signed() {
     let field = |path: &str| seen.fields.iter().find(|f| f.path == path).map(|f| f.value.as_str());
     assert_eq!((field("before.weight_grams"), field("after.weight_grams")), (Some("7100"), Some("71000")));
     assert_eq!(field("replacement"), None);
-    let printed = String::from_utf8(server.run("qa", &["inbox", "sign", &text(&signed), "--yes"]).stdout).unwrap();
+    let done = server.run("qa", &["inbox", "sign", &text(&signed), "--yes"]);
+    let printed = format!("{}{}", String::from_utf8_lossy(&done.stderr), String::from_utf8_lossy(&done.stdout));
     assert!(
         printed.contains("after.weight_grams") && printed.contains("71000") && printed.contains("receipt verified"),
         "{printed}"

@@ -199,7 +199,11 @@ fn the_operators() {
     let record = day.is_flagged(&opened, &["VERIFIER_MISSING"]);
     day.ends("owed --role VERIFYING_OPERATOR", 0, &["L-2026-90"]);
     // The second operator comes out of the air-lock, reads it and signs; the first one cannot do it for them.
-    day.ends(&format!("sign {record}"), 2, &["lot_code  L-2026-90", "you sign as verifying operator", "--yes"]);
+    day.ends(
+        &format!("sign {record}"),
+        2,
+        &["lot_code                         L-2026-90", "on donor D-001 (", "you sign as verifying operator at LAB", "--yes"],
+    );
     day.is_refused(&format!("sign {record} --yes"), &["SIGNATURE_TARGET_WRONG"]);
     let second = Day::of(&server, "op2");
     second.does(&format!("sign {record} --yes"));

@@ -3,6 +3,7 @@
 
 mod access;
 mod amendment;
+mod asked;
 mod attachments;
 mod bucket;
 mod countersign;
@@ -27,6 +28,7 @@ mod recall;
 mod refusals;
 mod report;
 mod roles;
+mod shown;
 mod shutdown;
 mod startup;
 mod strangers;

@@ -140,7 +140,10 @@ async fn python_signs_passages_and_is_told_why_a_dose_is_not_dispensed() {
     let mut command = Command::new(&python);
     command.arg(example("passage.py")).arg(server.endpoint.strip_prefix("https://").unwrap());
     command.args(["ca.pem", "log.vkey", "people"].map(|name| demo().join(name))).arg(&secret).arg("L-2026-01");
-    let output = command.output().unwrap();
+    let scratch = folder.path().join("scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    let output = command.env("TMPDIR", &scratch).output().unwrap();
+    assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0, "the classes that were made are left behind");
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");
     let lines: Vec<&str> = text.lines().collect();

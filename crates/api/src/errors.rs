@@ -50,21 +50,21 @@ pub fn status(code: Code, words: &Words<'_>) -> Status {
     finish(code, &message, details(words))
 }
 
-/// A malformed field.
+/// A malformed field of a record.
 pub fn malformed(error: &Malformed) -> Status {
-    bad_field(error.code.as_str(), &error.path, &error.found, &error.allowed)
+    let next = "correct the field, then build and sign the record again";
+    field(error.code.as_str(), &error.path, &error.found, &error.allowed, next)
 }
 
-/// A field that is not what it must be.
+/// A field of a request that is not what it must be; nothing that was signed is wrong.
 pub fn bad_field(code: &str, path: &str, found: &str, allowed: &str) -> Status {
-    let words = Words {
-        code,
-        found: found.to_owned(),
-        allowed: allowed.to_owned(),
-        next: "correct the field, then build and sign the record again",
-    };
+    field(code, path, found, allowed, "correct the field and ask again")
+}
+
+fn field(code: &str, path: &str, found: &str, allowed: &str, next: &str) -> Status {
+    let words = Words { code, found: found.to_owned(), allowed: allowed.to_owned(), next };
     let mut details = details(&words);
-    let words = format!("found {}; allowed {}", clip(found, TEXT_BYTES), clip(allowed, TEXT_BYTES));
+    let words = format!("found {}; allowed {}; next: {next}", clip(found, TEXT_BYTES), clip(allowed, TEXT_BYTES));
     details.add_bad_request_violation(clip(path, TEXT_BYTES), words);
     let message = format!("{code} at {path}: found {found}; allowed {allowed}");
     finish(Code::InvalidArgument, &message, details)
@@ -110,6 +110,21 @@ pub fn too_late(limit: Duration) -> Status {
         next: "send the same again: a record is appended once, and the answer is its receipt",
     };
     status(Code::DeadlineExceeded, &words)
+}
+
+/// A status of the transport's own for a message that is larger than what is read, with the details that every refusal has; any other
+/// status as it is.
+pub fn received(status: Status) -> Status {
+    if status.code() != Code::OutOfRange || !status.details().is_empty() {
+        return status;
+    }
+    let words = Words {
+        code: "MESSAGE_TOO_LARGE",
+        found: status.message().to_owned(),
+        allowed: "a message within the limit".to_owned(),
+        next: "send less at once: fewer records in a batch, an evidence file in chunks",
+    };
+    self::status(Code::OutOfRange, &words)
 }
 
 /// A record that the ledger refuses.
@@ -253,7 +268,7 @@ pub fn not_found(kind: &str, id: &str) -> Status {
         &Words {
             code: "NOT_FOUND",
             found: format!("{kind} `{id}`, which this ledger does not hold"),
-            allowed: format!("a {kind}'s code or id"),
+            allowed: format!("{} {kind}'s code or id", if kind.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" }),
             next: "check the code; scan it again",
         },
     )
@@ -261,15 +276,16 @@ pub fn not_found(kind: &str, id: &str) -> Status {
 
 /// A token that is missing or wrong.
 pub fn token(code: &str, found: &str) -> Status {
-    status(
-        Code::Unauthenticated,
-        &Words {
-            code,
-            found: found.to_owned(),
-            allowed: "a token signed by an enrolled key for this ledger, valid now and for 12 hours at most".to_owned(),
-            next: "make a new token with your key",
-        },
-    )
+    let next = match code {
+        // Another token of the same key would be refused likewise.
+        "TOKEN_KEY_REVOKED" => "make a new key (`marrowline key new`) and ask the key administrator to grant it",
+        "TOKEN_KEY_UNKNOWN" => "use the key that was granted to you, or ask the key administrator to grant this one",
+        "TOKEN_AUDIENCE_WRONG" => "use the log.vkey that was handed out for this ledger",
+        "TOKEN_EXPIRED" => "make a new token; if that is refused likewise, set this machine's clock",
+        _ => "make a new token with your key",
+    };
+    let allowed = "a token signed by an enrolled key for this ledger, valid now and for 12 hours at most";
+    status(Code::Unauthenticated, &Words { code, found: found.to_owned(), allowed: allowed.to_owned(), next })
 }
 
 /// A reader who may not see this.

@@ -54,17 +54,20 @@ impl Problem {
         let info = details.error_info();
         let code = info.map_or_else(|| format!("{:?}", status.code()), |i| i.reason.clone());
         if let Some(request) = details.bad_request() {
+            // Servers before this one told the next step beside the fields alone.
+            let next = info.and_then(|i| i.metadata.get("next")).map(|next| format!("; next: {next}")).unwrap_or_default();
+            let whole = |words: &str| if words.contains("; next: ") { words.to_owned() } else { format!("{words}{next}") };
             reasons.extend(request.field_violations.iter().map(|v| Reason {
                 code: code.clone(),
                 look_at: v.field.clone(),
-                words: v.description.clone(),
+                words: whole(&v.description),
             }));
         }
         if reasons.is_empty() {
             let words = info.map(|i| {
-                ["found", "allowed", "next"]
+                [("found", "found "), ("allowed", "allowed "), ("next", "next: ")]
                     .iter()
-                    .filter_map(|key| i.metadata.get(*key).map(|text| format!("{key} {text}")))
+                    .filter_map(|(key, before)| i.metadata.get(*key).map(|text| format!("{before}{text}")))
                     .collect::<Vec<_>>()
                     .join("; ")
             });
@@ -153,5 +156,43 @@ mod tests {
         }
         println!("{cases} spoiled refusals: {coded} with their code and other words, {retried} with another pause");
         assert!(coded > cases / 20 && retried > 0, "{coded} {retried} of {cases}");
+    }
+
+    fn told(status: &Status) -> String {
+        Problem::from_status(status).to_string()
+    }
+
+    #[test]
+    fn every_refusal_ends_with_the_next_step() {
+        assert_eq!(
+            told(&errors::bad_field("NUMBER_OUT_OF_RANGE", "page_size", "501", "1 to 500")),
+            "NUMBER_OUT_OF_RANGE (page_size): found 501; allowed 1 to 500; next: correct the field and ask again"
+        );
+        assert_eq!(
+            told(&errors::not_found("lot", "L-9")),
+            "NOT_FOUND: found lot `L-9`, which this ledger does not hold; allowed a lot's code or id; next: check the code; scan it again"
+        );
+        let wrong = marrowline_record::decode(&[0xff]).unwrap_err();
+        let words = told(&errors::malformed(&wrong));
+        assert!(words.ends_with("; next: correct the field, then build and sign the record again"), "{words}");
+        // A slot that is wrongly signed is told with the step that the server gives for the whole.
+        let open = marrowline_record::OpenError::Malformed(wrong);
+        assert!(told(&errors::open(&open)).contains("; next: "));
+    }
+
+    #[test]
+    fn who_holds_a_dead_key_is_not_told_to_use_it_again() {
+        for code in ["TOKEN_KEY_REVOKED", "TOKEN_KEY_UNKNOWN"] {
+            let words = told(&errors::token(code, "a token"));
+            assert!(words.contains("key administrator") && !words.contains("make a new token"), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_has_a_code_and_a_next_step() {
+        let status = errors::received(Status::out_of_range("decoded message length too large: found 5, the limit is 4"));
+        let problem = Problem::from_status(&status);
+        assert_eq!((problem.code.as_str(), problem.status), ("MESSAGE_TOO_LARGE", Code::OutOfRange));
+        assert!(problem.to_string().contains("next: "), "{problem}");
     }
 }

@@ -8,7 +8,7 @@ use prost::Message as _;
 use crate::args::{Amend, Change, Output, Void};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::{ask, fields, json, keys, names, write};
+use crate::{ask, fields, json, keys, names, words, write};
 
 /// The record that is changed, as it counts now.
 struct Target {
@@ -27,7 +27,8 @@ pub async fn amend(amend: Amend, output: Output) -> Result<Exit, Failure> {
     let name = marrowline_record::EventKind::of(&target.event).field_name();
     let now = json::record_to_json(&Record { event: Some(target.event.clone()), ..Record::default() });
     let body = now.and_then(|now| now.get(name).cloned()).ok_or_else(|| Failure::unexpected("the record has no event"))?;
-    let value = fields::changed(name, body, &amend.set)?;
+    let mut value = fields::changed(name, body, &amend.set)?;
+    names::resolve(&client, &mut value).await?;
     let event = json::event_from_json(&value, &mut marrowline_client::new_id).map_err(Failure::usage)?;
     let replacement = Record { event: Some(event), ..target.record.clone() };
     let amended = Event::RecordAmended(pb::RecordAmended {
@@ -77,9 +78,7 @@ async fn send(client: &Client, target: &Target, event: Event, change: &Change, o
     let passphrase = change.connection.passphrase_file.as_deref();
     let signing = [(0, keys::load(&change.connection.key, passphrase)?), (1, keys::load(&change.sign, passphrase)?)];
     let wanted = match &change.role {
-        Some(name) => {
-            Some(Role::from_str_name(&format!("ROLE_{name}")).ok_or_else(|| Failure::usage(format!("no role `{name}`")))?)
-        }
+        Some(name) => Some(words::role_named(name)?),
         None => None,
     };
     let slot = target.record.slots.iter().find(|slot| wanted.is_none_or(|role| slot.role() == role));

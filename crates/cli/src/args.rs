@@ -1,8 +1,14 @@
 //! The command line's words.
 
+mod keeping;
+mod signing;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::keeping::{Demo, Init, Key, KeyCommand, LogKey, LogKeyCommand, Serve};
+pub use self::signing::{Amend, Append, Change, Inbox, InboxCommand, Sign, Void};
 
 /// A ledger for cell-therapy lots, from donor to infusion.
 #[derive(Parser)]
@@ -28,7 +34,12 @@ pub enum Output {
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Play one lot from donor to infusion on a real TRAINING ledger.
+    /// Play a whole trial from its donors to the last follow-up on a real TRAINING ledger.
+    ///
+    /// RuMCeSS (NCT01849237): three donors, of whom one is ineligible; four lots, of which one fails a marker and one is found contaminated
+    /// after three subjects were given it; thirty subjects in two arms with their follow-up to three months, a late infusion and the refusals on
+    /// the way; at the end the report of the trial. Then the server is stopped, everything is computed again, and every receipt verified.
+    /// Donors, lots, subjects and values are synthetic. With fewer subjects only the beginning is played.
     Demo(Demo),
     /// Found a ledger: keys, certificates, the first record.
     Init(Init),
@@ -50,7 +61,11 @@ pub enum Command {
     Subject(Show),
     /// Show a donor.
     Donor(Show),
-    /// Trace a dose back to its donor, or a donor, lot or unit forward to its subjects.
+    /// Show any record in words: every field, streams, signatures, flags, and what became of it.
+    Record(Record),
+    /// The ledger's time; move the simulated clock of a TRAINING ledger.
+    Clock(Clock),
+    /// Trace a dose back to its donor, or a donor, lot, unit, reagent or device forward to its subjects.
     Trace(Trace),
     /// Evidence files: put one, get one by its digest, list those that nobody names.
     Attach(Attach),
@@ -66,7 +81,7 @@ pub enum Command {
     Void(Void),
     /// The report of a trial.
     Trial(Trial),
-    /// What is owed: signatures, open deviations and holds, sterility readings.
+    /// What is owed, by whom, by when and for which record: signatures, open deviations and holds, readings, reports.
     Owed(Owed),
     /// May this dose be released?
     Check(Check),
@@ -78,107 +93,6 @@ pub enum Command {
         /// The bucket that evidence files are kept in, if `serve` was told one.
         #[arg(long, env = "MARROWLINE_ATTACHMENTS")]
         attachments: Option<String>,
-    },
-}
-
-/// `demo`
-#[derive(Args)]
-pub struct Demo {
-    /// Keep everything in this folder; it must not exist or be empty.
-    #[arg(long)]
-    pub data: Option<PathBuf>,
-    /// End when the story has ended; status 0 only if all of it held.
-    #[arg(long)]
-    pub exit: bool,
-    /// How many subjects of the trial are played.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(3..=30))]
-    pub subjects: u32,
-}
-
-/// `init`
-#[derive(Args)]
-pub struct Init {
-    /// The ledger's folder.
-    #[arg(long)]
-    pub data: PathBuf,
-    /// The founding, JSON; `--template` prints one.
-    #[arg(long, required_unless_present = "template")]
-    pub founding: Option<PathBuf>,
-    /// Print a founding to fill in.
-    #[arg(long)]
-    pub template: bool,
-    /// File with the passphrase of the founders' keys; asked for otherwise.
-    #[arg(long)]
-    pub passphrase_file: Option<PathBuf>,
-}
-
-/// `serve`
-#[derive(Args)]
-pub struct Serve {
-    /// The ledger's folder.
-    #[arg(long)]
-    pub data: PathBuf,
-    /// Address to listen on.
-    #[arg(long, default_value = "127.0.0.1:7443")]
-    pub listen: String,
-    /// Keep evidence files in a bucket, `s3://bucket/prefix`, instead of the ledger's folder; endpoint and credentials come from the AWS_
-    /// variables of the environment.
-    #[arg(long, env = "MARROWLINE_ATTACHMENTS")]
-    pub attachments: Option<String>,
-}
-
-/// `key`
-#[derive(Args)]
-pub struct Key {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: KeyCommand,
-}
-
-/// `key …`
-#[derive(Subcommand)]
-pub enum KeyCommand {
-    /// Make a key, encrypted with a passphrase.
-    New {
-        /// File to write; must not exist.
-        #[arg(long)]
-        out: PathBuf,
-        /// File with the passphrase; asked for otherwise.
-        #[arg(long)]
-        passphrase_file: Option<PathBuf>,
-    },
-    /// Show a key's public half and its id.
-    Show {
-        /// The key file.
-        file: PathBuf,
-        /// File with the passphrase; asked for otherwise.
-        #[arg(long)]
-        passphrase_file: Option<PathBuf>,
-    },
-}
-
-/// `log-key`
-#[derive(Args)]
-pub struct LogKey {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: LogKeyCommand,
-}
-
-/// `log-key …`
-#[derive(Subcommand)]
-pub enum LogKeyCommand {
-    /// Make a successor in the ledger's folder; prints the event by which it follows.
-    Prepare {
-        /// The ledger's folder.
-        #[arg(long)]
-        data: PathBuf,
-    },
-    /// Follow the key in the `--log` file to the present one, and write that there.
-    Follow {
-        /// Which ledger, and as whom.
-        #[command(flatten)]
-        connection: Connection,
     },
 }
 
@@ -197,73 +111,6 @@ pub struct Connection {
     /// Your key file.
     #[arg(long, env = "MARROWLINE_KEY")]
     pub key: PathBuf,
-    /// File with the passphrase; asked for otherwise.
-    #[arg(long, env = "MARROWLINE_PASSPHRASE_FILE")]
-    pub passphrase_file: Option<PathBuf>,
-}
-
-/// `append`
-#[derive(Args)]
-pub struct Append {
-    /// Print this event's fields and end.
-    #[arg(long, value_name = "EVENT", num_args = 0..=1, default_missing_value = "")]
-    pub template: Option<String>,
-    /// The event's name, e.g. `subject_weighed`; its fields with --set.
-    #[arg(required_unless_present_any = ["template", "event"], conflicts_with = "event")]
-    pub name: Option<String>,
-    /// A field, e.g. `weight_grams=70000` or `units[0].total_cells=50000000`; repeat for more.
-    #[arg(long, value_name = "FIELD=VALUE", requires = "name")]
-    pub set: Vec<String>,
-    /// The event, JSON: `{"subject_weighed": {"weight_grams": 70000, "method": "MEASURED"}}`; `-` reads stdin.
-    #[arg(long, value_name = "FILE")]
-    pub event: Option<PathBuf>,
-    /// A stream that it extends, e.g. `lot:L-2026-01`, `subject:new`, `protocol:UUID`, `authority:`; repeat for more.
-    #[arg(long = "on", value_name = "KIND:ID")]
-    pub on: Vec<String>,
-    /// A signatory beside the connection's key, in slot order: a key file.
-    #[arg(long = "sign", value_name = "KEYFILE")]
-    pub sign: Vec<PathBuf>,
-    /// Facility that the signatures are for: its code or UUID; repeat in slot order where they differ.
-    #[arg(long)]
-    pub facility: Vec<String>,
-    /// When it happened, `2026-11-23 09:10 +03:00`; now otherwise.
-    #[arg(long)]
-    pub at: Option<String>,
-    /// A record to cite, UUID; repeat for more.
-    #[arg(long)]
-    pub cite: Vec<String>,
-    /// A remark.
-    #[arg(long)]
-    pub note: Option<String>,
-    /// Only say what the ledger would say.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Sign this slot of a decision alone, from 0, and keep it for the others to sign (`inbox`).
-    #[arg(long, value_name = "SLOT", num_args = 0..=1, default_missing_value = "0", conflicts_with_all = ["sign", "dry_run"])]
-    pub propose: Option<u8>,
-    /// Role for slots where several would do, e.g. PHARMACIST; repeat in slot order. Otherwise one that the signatory holds there.
-    #[arg(long)]
-    pub role: Vec<String>,
-    /// Which ledger, and as whom.
-    #[command(flatten)]
-    pub connection: OptionalConnection,
-}
-
-/// A connection that `--template` does not need.
-#[derive(Args, Clone)]
-pub struct OptionalConnection {
-    /// Address of the server.
-    #[arg(long, default_value = "https://127.0.0.1:7443", env = "MARROWLINE_SERVER")]
-    pub server: String,
-    /// Certificate authority of the server, PEM.
-    #[arg(long, default_value = "ca.pem", env = "MARROWLINE_CA")]
-    pub ca: PathBuf,
-    /// The log's verification key.
-    #[arg(long, default_value = "log.vkey", env = "MARROWLINE_LOG")]
-    pub log: PathBuf,
-    /// Your key file: the first signatory.
-    #[arg(long, env = "MARROWLINE_KEY", required_unless_present = "template")]
-    pub key: Option<PathBuf>,
     /// File with the passphrase; asked for otherwise.
     #[arg(long, env = "MARROWLINE_PASSPHRASE_FILE")]
     pub passphrase_file: Option<PathBuf>,
@@ -344,7 +191,8 @@ pub struct Trace {
 pub enum TraceCommand {
     /// From a donor, lot or unit to every unit, dose and subject.
     Forward {
-        /// `donor:CODE`, `lot:CODE` or `unit:CODE`; UUIDs do as well. `material:UUID` for a reagent lot or a device.
+        /// `donor:CODE`, `lot:CODE` or `unit:CODE`; `material:CODE` for a supplier's lot code of a reagent or the code on a device. UUIDs do as
+        /// well; `lot show` lists what a lot was made with.
         from: String,
         /// Which ledger, and as whom.
         #[command(flatten)]
@@ -354,6 +202,58 @@ pub enum TraceCommand {
     Back {
         /// Code or UUID of the dose.
         dose: String,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// `record`
+#[derive(Args)]
+pub struct Record {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RecordCommand,
+}
+
+/// `record show`
+#[derive(Subcommand)]
+pub enum RecordCommand {
+    /// Show one.
+    Show {
+        /// UUID of the record.
+        id: String,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// `clock`
+#[derive(Args)]
+pub struct Clock {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ClockCommand,
+}
+
+/// `clock …`
+#[derive(Subcommand)]
+pub enum ClockCommand {
+    /// Show the ledger's time.
+    Show {
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Move the simulated clock of a TRAINING ledger forward; a key administrator may.
+    Advance {
+        /// The new time, `2026-11-23 09:10 +03:00`.
+        #[arg(long, required_unless_present = "by", conflicts_with = "by")]
+        to: Option<String>,
+        /// By how much, e.g. `90s`, `15m`, `36h`, `14d`.
+        #[arg(long)]
+        by: Option<String>,
         /// Which ledger, and as whom.
         #[command(flatten)]
         connection: Connection,
@@ -385,9 +285,9 @@ pub enum TrialCommand {
     Report {
         /// Registration number, e.g. NCT01849237.
         registration: String,
-        /// How it is written.
-        #[arg(long, value_enum, default_value_t = ReportForm::Table)]
-        format: ReportForm,
+        /// How it is written; a table, or JSON with `--output json`, if nothing is said.
+        #[arg(long, value_enum)]
+        format: Option<ReportForm>,
         /// Write it to this file, which must not exist, instead of the terminal.
         #[arg(long)]
         out: Option<PathBuf>,
@@ -408,107 +308,6 @@ pub enum ReportForm {
     Csv,
     /// The survival curves as a drawing.
     Svg,
-}
-
-/// `amend`
-#[derive(Args)]
-pub struct Amend {
-    /// A field of the event with its new value, e.g. `weight_grams=69000`; repeat for more.
-    #[arg(long, value_name = "FIELD=VALUE", required = true)]
-    pub set: Vec<String>,
-    /// Which record, why, and who signs.
-    #[command(flatten)]
-    pub change: Change,
-}
-
-/// `void`
-#[derive(Args)]
-pub struct Void {
-    /// Which record, why, and who signs.
-    #[command(flatten)]
-    pub change: Change,
-}
-
-/// What `amend` and `void` take. Your key signs in a role of the record, QA's second.
-#[derive(Args)]
-pub struct Change {
-    /// UUID of the record.
-    pub record: String,
-    /// Why, and what it was checked against.
-    #[arg(long)]
-    pub reason: String,
-    /// QA's key file.
-    #[arg(long = "sign", value_name = "KEYFILE")]
-    pub sign: PathBuf,
-    /// Your role, if the record has more than one, e.g. NURSE.
-    #[arg(long)]
-    pub role: Option<String>,
-    /// Only say what the ledger would say.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Which ledger, and as whom.
-    #[command(flatten)]
-    pub connection: Connection,
-}
-
-/// `inbox`
-#[derive(Args)]
-pub struct Inbox {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: InboxCommand,
-}
-
-/// `inbox …`
-#[derive(Subcommand)]
-pub enum InboxCommand {
-    /// What awaits you, every field in words.
-    List {
-        /// Which ledger, and as whom.
-        #[command(flatten)]
-        connection: Connection,
-    },
-    /// Sign a decision. It is shown, and signed after you say yes.
-    Sign {
-        /// UUID of the record.
-        record: String,
-        /// Slot, if several are open to you.
-        #[arg(long)]
-        slot: Option<u8>,
-        /// You have read it already; do not ask.
-        #[arg(long)]
-        yes: bool,
-        /// Which ledger, and as whom.
-        #[command(flatten)]
-        connection: Connection,
-    },
-    /// Take a decision back that you proposed, or decline to sign it.
-    Withdraw {
-        /// UUID of the record.
-        record: String,
-        /// Why.
-        #[arg(long)]
-        reason: String,
-        /// Which ledger, and as whom.
-        #[command(flatten)]
-        connection: Connection,
-    },
-}
-
-/// `sign`
-#[derive(Args)]
-pub struct Sign {
-    /// UUID of the record; `owed` lists what is missing.
-    pub record: String,
-    /// Slot, if several were not signed.
-    #[arg(long)]
-    pub slot: Option<u8>,
-    /// You have read it already; do not ask.
-    #[arg(long)]
-    pub yes: bool,
-    /// Which ledger, and as whom.
-    #[command(flatten)]
-    pub connection: Connection,
 }
 
 /// `refusals`

@@ -1,51 +1,43 @@
-//! Questions: `lot show` and its like, `trace back`, `check`.
+//! Questions: `trace back`, `check`; and how a command connects.
 
 use std::fs;
 
-use marrowline_client::v1::{
-    Answer, CheckDoseRequest, CheckDoseResponse, GetDonorRequest, GetDoseRequest, GetLotRequest, GetSubjectRequest,
-    GetUnitRequest, StepView, TraceBackRequest,
-};
+use marrowline_client::v1::{Answer, CheckDoseRequest, CheckDoseResponse, TraceBackRequest};
 use marrowline_client::{Client, Trust};
 use marrowline_merkle::{VerifierKey, VerifierKeyError};
-use marrowline_record::instant;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 
-use crate::args::{Check, Connection, Output, Show, ShowCommand, Trace, TraceCommand};
+use crate::args::{Check, Connection, Output, Trace, TraceCommand};
 use crate::exit::Exit;
 use crate::exit::say;
 use crate::failure::Failure;
+use crate::show::step_line;
 use crate::{json, keys, lists};
 
 /// Validity of the token that a command makes for itself, s.
 pub const TOKEN_SECONDS: i64 = 600;
 
-/// What is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Thing {
-    /// A lot.
-    Lot,
-    /// A unit.
-    Unit,
-    /// A dose.
-    Dose,
-    /// A subject.
-    Subject,
-    /// A donor.
-    Donor,
-}
-
 /// Connects as the person whose key it is.
 pub async fn connect(connection: &Connection) -> Result<Client, Failure> {
     let key = keys::load(&connection.key, connection.passphrase_file.as_deref())?;
     let trust = trust(&connection.ca, &connection.log)?;
-    Ok(Client::connect(&connection.server, trust, &key, TOKEN_SECONDS).await?)
+    Ok(Client::connect(server(&connection.server)?, trust, &key, TOKEN_SECONDS).await?)
+}
+
+/// The address of a server: a word that is none is a wrong word, not a server that gives no answer.
+pub fn server(text: &str) -> Result<&str, Failure> {
+    let uri = text.parse::<tonic::codegen::http::Uri>().ok();
+    let is_one = uri.is_some_and(|uri| uri.scheme_str() == Some("https") && uri.host().is_some_and(|host| !host.is_empty()));
+    is_one.then_some(text).ok_or_else(|| Failure::usage(format!("--server: found `{text}`; allowed https://HOST:PORT")))
 }
 
 /// What is trusted: files that were handed over by other means than the server.
 pub fn trust(ca: &std::path::Path, log: &std::path::Path) -> Result<Trust, Failure> {
     let ca_pem = fs::read_to_string(ca).map_err(|e| Failure::file(ca, &e))?;
+    if !has_certificate(&ca_pem) {
+        return Err(Failure::usage(format!("{}: holds no certificate; give the ca.pem that was handed out", ca.display())));
+    }
     let text = fs::read_to_string(log).map_err(|e| Failure::file(log, &e))?;
     Ok(Trust { log: log_key(&text).map_err(|e| Failure::key(format!("{}: {e}", log.display())))?, ca_pem })
 }
@@ -55,6 +47,15 @@ pub(crate) fn log_key(text: &str) -> Result<VerifierKey, VerifierKeyError> {
     VerifierKey::parse(text.trim())
 }
 
+/// Whether there is a certificate in a PEM text.
+fn has_certificate(pem: &str) -> bool {
+    let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----");
+    let Some((_, rest)) = pem.split_once(begin) else { return false };
+    let Some((body, _)) = rest.split_once(end) else { return false };
+    ed25519_dalek::pkcs8::spki::der::pem::decode_vec(format!("{begin}{body}{end}\n").as_bytes())
+        .is_ok_and(|(_, der)| der.len() > 64)
+}
+
 /// A message of the service as JSON.
 pub fn to_json(name: &str, message: &impl Message) -> Result<serde_json::Value, Failure> {
     let pool = DescriptorPool::decode(marrowline_api::FILE_DESCRIPTOR_SET).map_err(Failure::unexpected)?;
@@ -62,78 +63,6 @@ pub fn to_json(name: &str, message: &impl Message) -> Result<serde_json::Value, 
         pool.get_message_by_name(&format!("marrowline.v1.{name}")).ok_or_else(|| Failure::unexpected("no descriptor"))?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(Failure::unexpected)?;
     Ok(json::message_to_json(&dynamic))
-}
-
-/// Shows a thing.
-pub async fn show(thing: Thing, show: Show, output: Output) -> Result<Exit, Failure> {
-    let ShowCommand::Show { id, connection } = show.command;
-    let client = connect(&connection).await?;
-    let mut custody = client.custody();
-    let (checkpoint, value, steps) = match thing {
-        Thing::Lot => {
-            let answer = custody.get_lot(GetLotRequest { lot: id }).await?.into_inner();
-            let lot = answer.lot.unwrap_or_default();
-            (answer.checkpoint, to_json("LotView", &lot)?, lot.stream.map(|s| s.steps))
-        }
-        Thing::Unit => {
-            let answer = custody.get_unit(GetUnitRequest { unit: id }).await?.into_inner();
-            let unit = answer.unit.unwrap_or_default();
-            (answer.checkpoint, to_json("UnitView", &unit)?, None)
-        }
-        Thing::Dose => {
-            let answer = custody.get_dose(GetDoseRequest { dose: id }).await?.into_inner();
-            let dose = answer.dose.unwrap_or_default();
-            (answer.checkpoint, to_json("DoseView", &dose)?, None)
-        }
-        Thing::Subject => {
-            let answer = custody.get_subject(GetSubjectRequest { subject: id }).await?.into_inner();
-            let subject = answer.subject.unwrap_or_default();
-            (answer.checkpoint, to_json("SubjectView", &subject)?, subject.stream.map(|s| s.steps))
-        }
-        Thing::Donor => {
-            let answer = custody.get_donor(GetDonorRequest { donor: id }).await?.into_inner();
-            let donor = answer.donor.unwrap_or_default();
-            (answer.checkpoint, to_json("DonorView", &donor)?, donor.stream.map(|s| s.steps))
-        }
-    };
-    client.follow(&checkpoint).await?;
-    match output {
-        Output::Json => say!("{value:#}"),
-        Output::Table => {
-            print_fields(&value);
-            for step in steps.iter().flatten() {
-                say!("{}", step_line(step));
-            }
-        }
-    }
-    Ok(Exit::Done)
-}
-
-/// The plain fields of a view, one a line; lists and streams are for `--output json`.
-fn print_fields(value: &serde_json::Value) {
-    for (name, field) in value.as_object().into_iter().flatten() {
-        match field {
-            serde_json::Value::Object(_) => {}
-            serde_json::Value::Array(items) => say!("{name:24} {}", items.len()),
-            serde_json::Value::String(text) => say!("{name:24} {text}"),
-            other => say!("{name:24} {other}"),
-        }
-    }
-}
-
-/// A record in one line: when, what, who with which meaning, flags.
-pub fn step_line(step: &StepView) -> String {
-    let when = step.occurred_at.map_or_else(String::new, |i| instant::format(i.unix_ms, i.offset_minutes));
-    let people: Vec<String> = step
-        .signatures
-        .iter()
-        .map(|s| {
-            let meaning = s.meaning().as_str_name().trim_start_matches("MEANING_").to_lowercase();
-            format!("{} {meaning}", s.printed_name)
-        })
-        .collect();
-    let flags = if step.flags.is_empty() { String::new() } else { format!("  FLAGGED {}", step.flags.join(", ")) };
-    format!("{when}  {:26} {}{flags}", step.event, people.join(", "))
 }
 
 /// `trace back`.
@@ -189,7 +118,7 @@ pub fn answer(response: &CheckDoseResponse) -> String {
         "{word}{training}\n  dose {}, {}, {per_kg}, as of {}, valid for 60 s",
         dose.dose_code,
         dose.state,
-        instant::format(response.as_of_ms, 0)
+        crate::words::moment(response.as_of_ms)
     );
     for reason in &response.reasons {
         let look: Vec<String> = reason.look_at.iter().map(|l| format!("{} {}", l.kind, l.id)).collect();
@@ -200,4 +129,20 @@ pub fn answer(response: &CheckDoseResponse) -> String {
         text.push_str(&format!("; next: {}", reason.next));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_told_from_a_word() {
+        assert!(server("https://127.0.0.1:7443").is_ok() && server("https://ledger.example").is_ok());
+        for wrong in ["", "bogus", "127.0.0.1:7443", "http://127.0.0.1:7443", "https://", "https:// x", "ftp://h:1"] {
+            assert!(server(wrong).is_err(), "{wrong}");
+        }
+        assert!(
+            !has_certificate("") && !has_certificate("-----BEGIN CERTIFICATE-----\nnot base64 !\n-----END CERTIFICATE-----\n")
+        );
+    }
 }

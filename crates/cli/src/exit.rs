@@ -11,12 +11,27 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// A reader that went away, as `head` does, ends the program without a word. It ends as unexpected: nobody has read the whole answer.
+/// Prints a line for people beside the data: questions, remarks, what went wrong.
+macro_rules! tell {
+    ($($words:tt)*) => { $crate::exit::tell_line(format_args!($($words)*)) };
+}
+pub(crate) use tell;
+
+/// A reader that went away, as `head` does, ends the program without a word; a disk that is full is told. Both end as unexpected: nobody
+/// has read the whole answer.
 pub(crate) fn say_line(line: fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
-    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        if error.kind() != std::io::ErrorKind::BrokenPipe {
+            tell!("the answer could not be written: {error}; do not use what was written of it");
+        }
         std::process::exit(Exit::Unexpected as i32);
     }
+}
+
+/// Words that nobody reads are no reason to end.
+pub(crate) fn tell_line(line: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Why a command ends.

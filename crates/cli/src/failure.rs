@@ -1,6 +1,7 @@
 //! Why a command failed: what it prints, and the number that it ends with.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use marrowline_client::{ClientError, Problem};
@@ -47,7 +48,27 @@ impl Failure {
 
     /// A file that cannot be read or written.
     pub fn file(path: &Path, error: &std::io::Error) -> Failure {
-        Failure::new(Exit::Unexpected, format!("{}: {error}", path.display()))
+        // A file that is not there, or that would be written over, was named wrongly.
+        let exit = match error.kind() {
+            ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::IsADirectory | ErrorKind::NotADirectory => Exit::Usage,
+            _ => Exit::Unexpected,
+        };
+        Failure::new(exit, format!("{}: {error}", path.display()))
+    }
+
+    /// A stream that has moved on since it was read.
+    pub fn moved(words: impl fmt::Display) -> Failure {
+        Failure::new(Exit::HeadMoved, words)
+    }
+
+    /// Nothing is known by this name.
+    pub fn not_found(words: impl fmt::Display) -> Failure {
+        Failure::new(Exit::NotFound, words)
+    }
+
+    /// What is asked cannot be done any more.
+    pub fn too_late(words: impl fmt::Display) -> Failure {
+        Failure::new(Exit::Refused, words)
     }
 
     /// A store that does not open.

@@ -10,7 +10,7 @@ use marrowline_merkle::{Checkpoint, Note, SignedCheckpoint, VerifierKey};
 use marrowline_record::leaf::Leaf;
 use marrowline_store::{LocalStore, check_notes, published_checkpoint, read_journal};
 
-use crate::exit::say;
+use crate::exit::{say, tell};
 use crate::failure::Failure;
 use crate::home::Home;
 
@@ -126,7 +126,7 @@ fn signed_by_any(note: &str, origin: &str, keys: &[[u8; 32]]) -> Result<(), Fail
 fn compare_projection(home: &Home, bar: &ProgressBar) -> Result<u64, Failure> {
     let (mut store, report) = LocalStore::open(&home.store(), &mut |_, _| {}).map_err(|e| Failure::store(&e))?;
     if let Some(reason) = report.rebuilt {
-        eprintln!("fsck: the projection was set aside and rebuilt: {reason}");
+        tell!("fsck: the projection was set aside and rebuilt: {reason}");
     }
     let reader = store.reader();
     let mut compared = 0u64;

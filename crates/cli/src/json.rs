@@ -84,6 +84,9 @@ fn message_template(message: &MessageDescriptor) -> Json {
         let value = match field.kind() {
             Kind::Message(inner) => message_template(&inner),
             Kind::Enum(values) => Json::from(enum_names(&values).join("|")),
+            Kind::Bytes if ["hold_id", "deviation_id", "recall_id", "look_back_id"].contains(&field.name()) => {
+                Json::from("32 bytes, hex")
+            }
             Kind::Bytes => Json::from(if field.name().contains("digest") || field.name().contains("key") {
                 "64 hex digits"
             } else if field.name().ends_with("_id") || field.name().ends_with("_ids") {
@@ -292,6 +295,12 @@ mod tests {
             assert!(template(kind.field_name()).is_some(), "{}", kind.field_name());
         }
         assert!(template("nothing").is_none());
+        // What is no UUID must not be made anew.
+        assert_eq!(template("hold_lifted").unwrap().pointer("/hold_lifted/hold_id"), Some(&Json::from("32 bytes, hex")));
+        assert_eq!(
+            template("deviation_closed").unwrap().pointer("/deviation_closed/deviation_id"),
+            Some(&Json::from("32 bytes, hex"))
+        );
     }
 
     #[test]

@@ -6,33 +6,38 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use marrowline_record::id::KeyId;
 
-use crate::args::{Key, KeyCommand};
+use crate::args::{Key, KeyCommand, Output};
 use crate::exit::say;
 use crate::failure::Failure;
 use crate::home::write_secret;
 
 /// Runs `key …`.
-pub fn run(key: &Key) -> Result<(), Failure> {
+pub fn run(key: &Key, output: Output) -> Result<(), Failure> {
     match &key.command {
         KeyCommand::New { out, passphrase_file } => {
             let passphrase = new_passphrase(passphrase_file.as_deref())?;
             let key = marrowline_client::generate().map_err(Failure::unexpected)?;
             let pem = marrowline_client::encrypt(&key, &passphrase).map_err(Failure::unexpected)?;
             write_secret(out, &pem)?;
-            show(&key);
+            show(&key, output);
             Ok(())
         }
         KeyCommand::Show { file, passphrase_file } => {
-            show(&load(file, passphrase_file.as_deref())?);
+            show(&load(file, passphrase_file.as_deref())?, output);
             Ok(())
         }
     }
 }
 
-fn show(key: &SigningKey) {
+fn show(key: &SigningKey, output: Output) {
     let public = key.verifying_key();
-    say!("public key  {}", hex::encode(public.as_bytes()));
-    say!("key id      {}", KeyId::of(public.as_bytes()));
+    let (digits, key_id) = (hex::encode(public.as_bytes()), KeyId::of(public.as_bytes()));
+    if output == Output::Json {
+        say!("{:#}", serde_json::json!({"public_key": digits, "key_id": key_id.to_string()}));
+        return;
+    }
+    say!("public key  {digits}");
+    say!("key id      {key_id}");
 }
 
 /// Opens a key file; the passphrase comes from a file or is asked for.

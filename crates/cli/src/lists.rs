@@ -6,33 +6,44 @@ use marrowline_client::v1::{
     ListLotsRequest, ListObligationsRequest, ListRefusalsRequest, ListUnitsRequest, LotSummary, Obligation, RefusedAttempt,
     RefusedRecord, TraceForwardRequest, TraceForwardResponse, UnitView,
 };
-use marrowline_record::instant;
 use marrowline_record::pb::Role;
 
 use crate::args::{Connection, Output, Owed, Refusals, Show, ShowCommand, ShowOrList, ShowOrListCommand};
-use crate::ask::{self, Thing, connect, to_json};
-use crate::exit::Exit;
-use crate::exit::say;
+use crate::ask::{connect, to_json};
+use crate::exit::{Exit, say, tell};
 use crate::failure::Failure;
+use crate::show::{self, Thing};
+use crate::words;
 
 /// `lot …` and `unit …`.
 pub async fn show_or_list(thing: Thing, what: ShowOrList, output: Output) -> Result<Exit, Failure> {
     let (held, connection) = match what.command {
         ShowOrListCommand::Show { id, connection } => {
-            return ask::show(thing, Show { command: ShowCommand::Show { id, connection } }, output).await;
+            return show::run(thing, Show { command: ShowCommand::Show { id, connection } }, output).await;
         }
         ShowOrListCommand::List { held, connection } => (held, connection),
     };
     let client = connect(&connection).await?;
+    let nothing = |what: &str| format!("nothing {}: no {what} that you may see", if held { "is held" } else { "is there" });
     if thing == Thing::Unit {
         let units = units(&client, held).await?;
-        return print(output, "UnitView", &units, unit_line);
+        return print(output, "UnitView", &units, &nothing("unit"), unit_line);
     }
     let lots = lots(&client, held).await?;
-    print(output, "LotSummary", &lots, lot_line)
+    print(output, "LotSummary", &lots, &nothing("lot"), lot_line)
 }
 
-fn print<T: prost::Message>(output: Output, name: &str, items: &[T], line: fn(&T) -> String) -> Result<Exit, Failure> {
+/// A list; that it is empty is told beside it.
+fn print<T: prost::Message>(
+    output: Output,
+    name: &str,
+    items: &[T],
+    nothing: &str,
+    line: impl Fn(&T) -> String,
+) -> Result<Exit, Failure> {
+    if items.is_empty() {
+        tell!("{nothing}");
+    }
     match output {
         Output::Json => {
             let items = items.iter().map(|item| to_json(name, item)).collect::<Result<Vec<_>, _>>()?;
@@ -80,20 +91,21 @@ fn lot_line(lot: &LotSummary) -> String {
     )
 }
 
-fn unit_line(unit: &UnitView) -> String {
-    let place = unit.location.as_ref().map_or_else(String::new, |l| format!("{} {}", l.rack, l.position));
+/// A unit in one line.
+pub fn unit_line(unit: &UnitView) -> String {
     let holds: Vec<&str> = unit.holds.iter().map(|hold| hold.code.as_str()).collect();
     let held = if holds.is_empty() { String::new() } else { format!("  HELD {}", holds.join(", ")) };
-    format!("{:16} lot {:16} {:10} {:12} {place}{held}", unit.unit_code, unit.lot_code, unit.processing, unit.custody)
+    format!("{:16} lot {:16} {:10} {}{held}", unit.unit_code, unit.lot_code, unit.processing, words::place(unit))
 }
 
 /// `owed`.
 pub async fn owed(options: Owed, output: Output) -> Result<Exit, Failure> {
     let role = match &options.role {
         None => Role::Unspecified,
-        Some(name) => Role::from_str_name(&format!("ROLE_{name}")).ok_or_else(|| Failure::usage(format!("no role `{name}`")))?,
+        Some(name) => words::role_named(name)?,
     };
     let client = connect(&options.connection).await?;
+    let now_ms = client.clock().await?.now_unix_ms;
     let (mut all, mut page_token) = (Vec::new(), String::new());
     loop {
         let request =
@@ -103,21 +115,29 @@ pub async fn owed(options: Owed, output: Output) -> Result<Exit, Failure> {
         all.extend(page.obligations);
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            return print(output, "Obligation", &all, obligation_line);
+            return print(output, "Obligation", &all, "nothing is owed", |owed| obligation_line(owed, now_ms));
         }
     }
 }
 
-fn obligation_line(owed: &Obligation) -> String {
-    let kind = owed.kind().as_str_name().trim_start_matches("OBLIGATION_KIND_").to_lowercase().replace('_', " ");
-    let role = owed.role().as_str_name().trim_start_matches("ROLE_").to_lowercase().replace('_', " ");
-    let due = if owed.due_at_ms == 0 { String::new() } else { format!("  from {}", instant::format(owed.due_at_ms, 0)) };
-    format!("{:24} {kind:16} {:28} {role}{due}", owed.thing, owed.what)
+/// What is owed by whom, by when or from when on, and for which record.
+fn obligation_line(owed: &Obligation, now_ms: i64) -> String {
+    let kind = words::lower(owed.kind().as_str_name(), "OBLIGATION_KIND_");
+    let role = words::role(owed.role());
+    let when = words::moment(owed.due_at_ms);
+    let due = match (owed.due_at_ms, owed.is_deadline) {
+        (0, _) => String::new(),
+        (due_at_ms, true) if due_at_ms < now_ms => format!("  by {when} OVERDUE"),
+        (_, true) => format!("  by {when}"),
+        (_, false) => format!("  from {when}"),
+    };
+    let record = format!("{} record {}", owed.event, words::id(&owed.record_id));
+    format!("{:24} {kind:16} {:28} {role}{due}  {}", owed.thing, owed.what, record.trim_start())
 }
 
 /// `trace forward`.
 pub async fn forward(from: &str, connection: &Connection, output: Output) -> Result<Exit, Failure> {
-    let wrong = || Failure::usage(format!("`{from}`: write donor:CODE, lot:CODE or unit:CODE"));
+    let wrong = || Failure::usage(format!("`{from}`: write donor:CODE, lot:CODE, unit:CODE or material:CODE"));
     let from = match from.split_once(':').ok_or_else(wrong)? {
         ("donor", code) => From::Donor(code.to_owned()),
         ("lot", code) => From::Lot(code.to_owned()),
@@ -165,7 +185,7 @@ pub async fn refusals(asked: Refusals, output: Output) -> Result<Exit, Failure> 
         attempts.extend(page.attempts);
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            return print(output, "RefusedAttempt", &attempts, refusal_line);
+            return print(output, "RefusedAttempt", &attempts, "nothing was refused that you may see", refusal_line);
         }
     }
 }
@@ -175,5 +195,38 @@ fn refusal_line(attempt: &RefusedAttempt) -> String {
         format!("{} on {} by {}", record.event, record.streams.join(" and "), record.signed_by.join(" and "))
     };
     let records: Vec<String> = attempt.records.iter().map(record).collect();
-    format!("{}  {}  {}", instant::format(attempt.at_ms, 0), records.join("; "), attempt.codes.join(" "))
+    format!("{}  {}  {}", words::moment(attempt.at_ms), records.join("; "), attempt.codes.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use marrowline_client::v1::ObligationKind;
+
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_told_from_what_becomes_possible() {
+        let owed = |kind: ObligationKind, is_deadline: bool, due_at_ms: i64| Obligation {
+            kind: kind.into(),
+            thing: "subject S-1".to_owned(),
+            role: Role::QualityAssurance.into(),
+            what: "tell".to_owned(),
+            record_id: vec![1; 16],
+            event: "LotOpened".to_owned(),
+            due_at_ms,
+            is_deadline,
+            ..Obligation::default()
+        };
+        let line = |owed: &Obligation| obligation_line(owed, 1_790_000_000_000).split("assurance").nth(1).map(str::to_owned);
+        let record = "LotOpened record 01010101-0101-0101-0101-010101010101";
+        let when = "2026-09-21 14:13:20 +00:00";
+        let told = |words: &str| Some(format!("  {words}{record}"));
+        assert_eq!(line(&owed(ObligationKind::SafetyReport, true, 1_790_000_000_000)), told(&format!("by {when}  ")));
+        assert_eq!(
+            line(&owed(ObligationKind::Ratification, true, 1_789_999_999_000)),
+            told("by 2026-09-21 14:13:19 +00:00 OVERDUE  ")
+        );
+        assert_eq!(line(&owed(ObligationKind::IncubatedTest, false, 1_790_000_000_000)), told(&format!("from {when}  ")));
+        assert_eq!(line(&owed(ObligationKind::Deviation, false, 0)), told(""));
+    }
 }

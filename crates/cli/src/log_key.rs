@@ -9,7 +9,7 @@ use marrowline_record::log_key::possess;
 
 use crate::args::{Connection, LogKeyCommand};
 use crate::ask;
-use crate::exit::say;
+use crate::exit::{say, tell};
 use crate::failure::Failure;
 use crate::home::{Home, SUCCESSOR, pkcs8_line_ending, replace_public};
 
@@ -40,8 +40,8 @@ fn prepare(folder: &Path) -> Result<(), Failure> {
         "reason": "say why",
     }});
     say!("{}", serde_json::to_string_pretty(&event).map_err(Failure::unexpected)?);
-    eprintln!("the successor is in {}/{SUCCESSOR}; start the server again so that it holds it,", folder.display());
-    eprintln!("then let a key administrator and QA append this event: `marrowline append --event FILE …`");
+    tell!("the successor is in {}/{SUCCESSOR}; start the server again so that it holds it,", folder.display());
+    tell!("then let a key administrator and QA append this event: `marrowline append --event FILE …`");
     Ok(())
 }
 
@@ -53,11 +53,11 @@ async fn follow(connection: &Connection) -> Result<(), Failure> {
     let now = client.log_key();
     if now == before {
         say!("{now}");
-        eprintln!("the log's key is still the one in {}, at {} records", connection.log.display(), checkpoint.size());
+        tell!("the log's key is still the one in {}, at {} records", connection.log.display(), checkpoint.size());
         return Ok(());
     }
     replace_public(&connection.log, &format!("{now}\n"))?;
     say!("{now}");
-    eprintln!("the log's key was followed to its successor; {} is written anew", connection.log.display());
+    tell!("the log's key was followed to its successor; {} is written anew", connection.log.display());
     Ok(())
 }

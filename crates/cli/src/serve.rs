@@ -1,6 +1,7 @@
 //! `init` and `serve`.
 
 use std::fs;
+use std::net::ToSocketAddrs as _;
 use std::path::PathBuf;
 
 use indicatif::ProgressBar;
@@ -12,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Init, Serve};
-use crate::exit::say;
+use crate::exit::{say, tell};
 use crate::failure::Failure;
 use crate::home::{Founder, Founding, Home};
 use crate::{json, keys};
@@ -69,7 +70,7 @@ pub fn init(options: &Init) -> Result<(), Failure> {
     };
     let key = Home::new(&options.data).found(&founding)?;
     say!("{key}");
-    eprintln!("founded in {}; hand ca.pem and log.vkey to everyone", options.data.display());
+    tell!("founded in {}; hand ca.pem and log.vkey to everyone", options.data.display());
     Ok(())
 }
 
@@ -117,6 +118,9 @@ fn log_filter() -> EnvFilter {
 pub fn run(options: &Serve) -> Result<(), Failure> {
     tracing_subscriber::fmt().with_env_filter(log_filter()).with_writer(std::io::stderr).init();
     let home = Home::new(&options.data);
+    options.listen.to_socket_addrs().map_err(|e| {
+        Failure::usage(format!("--listen: found `{}`; allowed ADDRESS:PORT, e.g. 127.0.0.1:7443 ({e})", options.listen))
+    })?;
     // A bucket that is written wrongly is told before anything is opened.
     let bucket = options.attachments.as_deref().map(|url| home.attachments(Some(url))).transpose()?;
     let bar = ProgressBar::hidden();

@@ -5,22 +5,23 @@ use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 use marrowline_client::{Client, Draft};
-use marrowline_record::pb::{self, Role};
+use marrowline_record::pb;
 use marrowline_record::{EventKind, instant};
 use marrowline_rules::table;
 use serde_json::json as object;
 
 use crate::args::{Append, Output};
-use crate::ask::{TOKEN_SECONDS, trust};
-use crate::exit::Exit;
-use crate::exit::say;
+use crate::ask::{self, TOKEN_SECONDS};
+use crate::exit::{Exit, say};
 use crate::failure::Failure;
-use crate::{fields, json, keys, names};
+use crate::names::Facilities;
+use crate::slots::{self, Signatures};
+use crate::{fields, json, keys, names, told, words};
 
 /// Runs `append`.
 pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
     if let Some(event) = &append.template {
-        return template(event);
+        return template(event, output);
     }
     let connection = &append.connection;
     let key_file = connection.key.clone().ok_or_else(|| Failure::usage("give --key"))?;
@@ -28,7 +29,8 @@ pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
     let mut signing = vec![keys::load(&key_file, passphrase)?];
     signing.extend(keys::load_all(&append.sign, passphrase)?);
     let first = signing.first().ok_or_else(|| Failure::usage("give --key"))?;
-    let client = Client::connect(&connection.server, trust(&connection.ca, &connection.log)?, first, TOKEN_SECONDS).await?;
+    let (server, trust) = (ask::server(&connection.server)?, ask::trust(&connection.ca, &connection.log)?);
+    let client = Client::connect(server, trust, first, TOKEN_SECONDS).await?;
     let (draft, slots) = draft(&client, &append, &signing).await?;
     if let Some(slot) = append.propose {
         return propose(&client, &draft, slot, first, output).await;
@@ -37,15 +39,28 @@ pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
     send(&client, &draft, &signing, append.dry_run, output).await
 }
 
-/// Keeps a decision with one signature for the others.
+/// Keeps a decision with one signature for the others, and says for whom it waits.
 async fn propose(client: &Client, draft: &Draft, slot: u8, key: &SigningKey, output: Output) -> Result<Exit, Failure> {
     let bytes = draft.encode();
     let signing = draft.sign(&bytes, slot, key, &draft.record().occurred_at.unwrap_or_default());
     let expires_at_ms = client.propose(bytes, &[signing]).await?;
     let record_id = json::bytes_to_text(&draft.record().record_id);
+    let facilities = Facilities::of(client).await?;
+    let open = || (0u8..).zip(&draft.record().slots).filter(|(number, _)| *number != slot);
     match output {
-        Output::Json => say!("{:#}", object!({"record_id": record_id, "expires_at_ms": expires_at_ms})),
-        Output::Table => say!("record {record_id} awaits its other signatures until {}", instant::format(expires_at_ms, 0)),
+        Output::Json => {
+            let awaits = open().map(|(number, slot)| {
+                object!({"slot": number, "role": words::role_option(slot.role()), "facility": facilities.code(&slot.facility_id)})
+            });
+            let awaits: Vec<_> = awaits.collect();
+            say!("{:#}", object!({"record_id": record_id, "expires_at_ms": expires_at_ms, "awaits": awaits}));
+        }
+        Output::Table => {
+            say!("record {record_id} awaits its other signatures until {}", words::moment(expires_at_ms));
+            if let Some(awaits) = told::awaits(open().map(|(_, slot)| slot), &facilities) {
+                say!("{awaits}");
+            }
+        }
     }
     Ok(Exit::Done)
 }
@@ -66,11 +81,16 @@ pub async fn send(
     signings.sort_by_key(|signing| signing.slot);
     if dry_run {
         let verdict = client.judge(bytes, &signings).await?;
+        let exit = if verdict.accepted { Exit::Done } else { Exit::Refused };
+        if output == Output::Json {
+            say!("{:#}", ask::to_json("JudgeResponse", &verdict)?);
+            return Ok(exit);
+        }
         for finding in &verdict.findings {
             say!("{}: found {}; allowed {}; next: {}", finding.code, finding.found, finding.allowed, finding.next);
         }
         say!("{}", if verdict.accepted { "would be accepted" } else { "would be refused" });
-        return Ok(if verdict.accepted { Exit::Done } else { Exit::Refused });
+        return Ok(exit);
     }
     let acknowledged = client.append(bytes, &signings).await?;
     let flags: Vec<&str> = acknowledged.flags.iter().map(|f| f.code.as_str()).collect();
@@ -90,7 +110,12 @@ pub async fn send(
     Ok(Exit::Done)
 }
 
-fn template(event: &str) -> Result<Exit, Failure> {
+fn template(event: &str, output: Output) -> Result<Exit, Failure> {
+    if event.is_empty() && output == Output::Json {
+        let names: Vec<&str> = EventKind::all().iter().map(|kind| kind.field_name()).collect();
+        say!("{:#}", serde_json::Value::from(names));
+        return Ok(Exit::Done);
+    }
     if event.is_empty() {
         for kind in EventKind::all() {
             say!("{}", kind.field_name());
@@ -115,56 +140,6 @@ fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|e| Failure::file(path, &e))
 }
 
-/// What a record's signatures are for, and which key gives which.
-struct Signatures {
-    /// Role and facility of each slot.
-    slots: Vec<(Role, [u8; 16])>,
-    /// The slot of each key.
-    of_keys: Vec<u8>,
-}
-
-/// Roles and facilities as they were asked for. Each key takes the first free slot in a role that its holder has there, so that a second
-/// signatory can act alone where one is enough; a role that nobody asked for is one that the slot's signatory holds.
-async fn signatures(client: &Client, append: &Append, row: &table::Row, signing: &[SigningKey]) -> Result<Signatures, Failure> {
-    let mut facilities = Vec::new();
-    for (number, _) in row.slots.iter().enumerate() {
-        let named = append.facility.get(number).or(append.facility.last()).ok_or_else(|| Failure::usage("give --facility"))?;
-        facilities.push(names::facility(client, named).await?);
-    }
-    let mut asked = Vec::new();
-    for name in &append.role {
-        let role = Role::from_str_name(&format!("ROLE_{name}")).ok_or_else(|| Failure::usage(format!("no role `{name}`")))?;
-        asked.push(role);
-    }
-    let mut roles: Vec<Role> = row.slots.iter().map(|slot| slot.roles.first().copied().unwrap_or_default()).collect();
-    let mut of_keys: Vec<u8> = Vec::new();
-    for key in signing {
-        let held = names::roles_of(client, key.verifying_key().as_bytes()).await?;
-        let may = |number: usize, role: &Role| {
-            // The verifying operator's role follows from the operator's.
-            let granted = if *role == Role::VerifyingOperator { Role::Operator } else { *role };
-            facilities.get(number).is_some_and(|facility| held.contains(&(granted, *facility)))
-        };
-        let free = |number: usize| u8::try_from(number).is_ok_and(|slot| !of_keys.contains(&slot));
-        let fits = |number: &usize| row.slots.get(*number).is_some_and(|slot| slot.roles.iter().any(|role| may(*number, role)));
-        let mut open = (0..row.slots.len()).filter(|number| free(*number));
-        let Some(first) = open.clone().next() else { break };
-        let number = match append.propose {
-            Some(slot) => usize::from(slot),
-            None => open.find(fits).unwrap_or(first),
-        };
-        let own = row.slots.get(number).and_then(|slot| slot.roles.iter().find(|role| may(number, role)));
-        if let (Some(role), Some(own)) = (roles.get_mut(number), own) {
-            *role = *own;
-        }
-        of_keys.push(u8::try_from(number).map_err(Failure::unexpected)?);
-    }
-    for (role, asked) in roles.iter_mut().zip(asked) {
-        *role = asked;
-    }
-    Ok(Signatures { slots: roles.into_iter().zip(facilities).collect(), of_keys })
-}
-
 async fn draft(client: &Client, append: &Append, signing: &[SigningKey]) -> Result<(Draft, Vec<u8>), Failure> {
     let value = match (&append.event, &append.name) {
         (Some(path), None) => {
@@ -173,6 +148,8 @@ async fn draft(client: &Client, append: &Append, signing: &[SigningKey]) -> Resu
         (None, Some(name)) => fields::event(name, &append.set)?,
         _ => return Err(Failure::usage("give an event's name with --set, or --event FILE")),
     };
+    let mut value: serde_json::Value = value;
+    names::resolve(client, &mut value).await?;
     let event = json::event_from_json(&value, &mut marrowline_client::new_id).map_err(Failure::usage)?;
     let at = match &append.at {
         Some(text) => time(text).ok_or_else(|| Failure::usage(format!("`{text}` is no time; write 2026-11-23 09:10 +03:00")))?,
@@ -180,7 +157,7 @@ async fn draft(client: &Client, append: &Append, signing: &[SigningKey]) -> Resu
         None => now(client).await?,
     };
     let row = table::row_of(&event);
-    let Signatures { slots, of_keys } = signatures(client, append, &row, signing).await?;
+    let Signatures { slots, of_keys } = slots::signatures(client, append, &row, signing).await?;
     let mut draft = Draft::new(client.origin(), event, at)?;
     for (slot, (role, facility)) in row.slots.iter().zip(slots) {
         draft = draft.slot(role, slot.meaning, facility);

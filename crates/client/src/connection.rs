@@ -311,14 +311,20 @@ impl Client {
 
     /// A record by its id, with its receipt verified, and the record in words.
     pub async fn record(&self, record_id: [u8; 16]) -> Result<(VerifiedReceipt, v1::StepView), ClientError> {
+        let (verified, told) = self.record_in_words(record_id).await?;
+        Ok((verified, told.step.unwrap_or_default()))
+    }
+
+    /// The same, with every field and stream in words.
+    pub async fn record_in_words(&self, record_id: [u8; 16]) -> Result<(VerifiedReceipt, v1::GetRecordResponse), ClientError> {
         let request = v1::GetRecordRequest { record_id: record_id.to_vec(), index: None };
-        let response = self.ledger.clone().get_record(request).await?.into_inner();
-        let receipt: Receipt = response.receipt.ok_or(ClientError::Incomplete("a receipt"))?.into();
+        let mut response = self.ledger.clone().get_record(request).await?.into_inner();
+        let receipt: Receipt = response.receipt.take().ok_or(ClientError::Incomplete("a receipt"))?.into();
         let verified = self.verify(&receipt, None).await?;
         if verified.record().record_id != record_id {
             return Err(ClientError::Incomplete("the record that was asked for"));
         }
-        Ok((verified, response.step.unwrap_or_default()))
+        Ok((verified, response))
     }
 
     /// Appends records one after the other over one stream; each answer is passed on in order, its receipt verified. `next` is asked for the

@@ -17,7 +17,11 @@ const TOP: f64 = 70.0;
 const BOTTOM: f64 = 370.0;
 /// Days closer to each other than this are not both written below the axis.
 const CLOSEST: f64 = 28.0;
+const RISK_TOP: u32 = 450;
 const RISK_ROW: u32 = 22;
+const LEGEND_ROW: u32 = 20;
+/// Characters of a row of the legend: what fits beside its stroke in the widest of the common fonts.
+const LEGEND_LETTERS: usize = 84;
 
 /// Colour and dashes of the arms, in turn.
 const STROKES: [(&str, &str); 8] = [
@@ -57,7 +61,9 @@ fn escaped(text: &str) -> String {
 pub fn svg(report: &Report) -> String {
     let axis = Axis::of(report);
     let arms = u32::try_from(report.survival.curves.len()).unwrap_or(0);
-    let height = 470 + RISK_ROW * arms + 40;
+    let legend_top = RISK_TOP + RISK_ROW * (arms + 1);
+    let rows: usize = report.survival.curves.iter().map(|arm| legend_words(arm).len()).sum();
+    let height = legend_top + LEGEND_ROW * u32::try_from(rows).unwrap_or(0) + 50;
     let mut text = String::new();
     line!(
         text,
@@ -76,7 +82,7 @@ pub fn svg(report: &Report) -> String {
             draw(&mut text, &axis, curve, colour, dashes);
         }
     }
-    legend(&mut text, report);
+    legend(&mut text, report, legend_top);
     at_risk(&mut text, &axis, report);
     let basis = &report.basis;
     line!(
@@ -190,22 +196,44 @@ fn draw(text: &mut String, axis: &Axis, curve: &Curve, colour: &str, dashes: &st
     }
 }
 
-fn legend(text: &mut String, report: &Report) {
-    for ((row, arm), (colour, dashes)) in (0_u32..).zip(&report.survival.curves).zip(STROKES.iter().cycle()) {
-        let height = TOP + 8.0 + f64::from(row) * 20.0;
+/// Which stroke is which arm, below the numbers at risk, where there is room for the whole name.
+fn legend(text: &mut String, report: &Report, top: u32) {
+    let mut height = top;
+    for (arm, (colour, dashes)) in report.survival.curves.iter().zip(STROKES.iter().cycle()) {
         let dashed = if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dashes}\"") };
-        let (from, to) = (place(RIGHT - 340.0), place(RIGHT - 290.0));
-        line!(text, "<path d=\"M{from} {h}H{to}\" stroke=\"{colour}\" stroke-width=\"2.5\"{dashed}/>", h = place(height));
-        let words = escaped(&clipped(&legend_words(arm), 44));
-        line!(text, "<text x=\"{}\" y=\"{}\">{words}</text>", place(RIGHT - 282.0), place(height + 4.0));
+        line!(text, "<path d=\"M16 {}h50\" stroke=\"{colour}\" stroke-width=\"2.5\"{dashed}/>", height - 4);
+        for words in legend_words(arm) {
+            line!(text, "<text x=\"76\" y=\"{height}\">{}</text>", escaped(&words));
+            height += LEGEND_ROW;
+        }
     }
 }
 
-fn legend_words(arm: &ArmCurve) -> String {
-    match arm.curve.value() {
+fn legend_words(arm: &ArmCurve) -> Vec<String> {
+    let words = match arm.curve.value() {
         Some(_) => format!("{}: {}", arm.arm, arm.name),
-        None => format!("{}: {}", arm.arm, arm.curve.in_words(|_| String::new())),
+        None => format!("{}: {} ({})", arm.arm, arm.name, arm.curve.in_words(|_| String::new())),
+    };
+    wrapped(&words, LEGEND_LETTERS)
+}
+
+/// A text in rows of whole words; a word that is longer than a row is told whole over several.
+fn wrapped(text: &str, most: usize) -> Vec<String> {
+    let mut rows: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let letters: Vec<char> = word.chars().collect();
+        for piece in letters.chunks(most) {
+            let piece: String = piece.iter().collect();
+            match rows.last_mut() {
+                Some(row) if row.chars().count() + 1 + piece.chars().count() <= most => {
+                    row.push(' ');
+                    row.push_str(&piece);
+                }
+                _ => rows.push(piece),
+            }
+        }
     }
+    rows
 }
 
 fn clipped(text: &str, most: usize) -> String {
@@ -213,7 +241,7 @@ fn clipped(text: &str, most: usize) -> String {
 }
 
 fn at_risk(text: &mut String, axis: &Axis, report: &Report) {
-    let top = 450;
+    let top = RISK_TOP;
     line!(text, "<text x=\"16\" y=\"{top}\" font-weight=\"bold\">at risk</text>");
     for ((row, arm), (colour, _)) in (1_u32..).zip(&report.survival.curves).zip(STROKES.iter().cycle()) {
         let height = top + row * RISK_ROW;
@@ -222,5 +250,18 @@ fn at_risk(text: &mut String, axis: &Axis, report: &Report) {
             let number = arm.curve.value().map_or(0, |curve| curve.at_risk(*day));
             line!(text, "<text x=\"{}\" y=\"{height}\" text-anchor=\"middle\">{number}</text>", place(axis.x(*day)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_end_between_words_and_nothing_is_left_out() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("one", 7), ["one"]);
+        assert_eq!(wrapped("a abcdefghij b", 4), ["a", "abcd", "efgh", "ij b"]);
+        assert!(wrapped("", 7).is_empty());
     }
 }

@@ -61,7 +61,14 @@ fn trial() -> Trial {
         title: "Cells & <sepsis>".to_owned(),
         protocol_version: 2,
         is_training: true,
-        arms: vec![arm(1, "STANDARD", "standard therapy"), arm(2, "MSC", "the same and cells")],
+        arms: vec![
+            arm(1, "STANDARD", "standard therapy"),
+            arm(
+                2,
+                "MSC",
+                "the same and mesenchymal stromal cells of one donor, expanded, frozen and thawed for one subject, within ten hours",
+            ),
+        ],
         follow_up_days: vec![7, 28],
         planned: 6,
         cut_off: day(30),

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use marrowline_api::errors;
 use marrowline_api::token::Token;
 use marrowline_api::v1::append_stream_response::Outcome;
 use marrowline_api::v1::{AppendResponse, AppendStreamRequest, AppendStreamResponse};
@@ -73,7 +74,7 @@ impl Stream {
                 message = tokio::time::timeout(IDLE, records.message()), if has_room => match message {
                     Ok(Ok(Some(request))) => waiting.push_back(self.begin(&request).await),
                     Ok(Ok(None)) => break None,
-                    Ok(Err(status)) => break Some(status),
+                    Ok(Err(status)) => break Some(errors::received(status)),
                     Err(_) => break ended_by("nothing came for an hour"),
                 },
             }

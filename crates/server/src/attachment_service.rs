@@ -104,7 +104,10 @@ impl Service {
             return Err(errors::bad_field("FIELD_MISSING", "announced", "another first message", "digest and size first"));
         };
         let digest = digest_of(&announced.digest, "announced.digest")?;
-        if announced.size == 0 || announced.size > MAX_BYTES {
+        if announced.size == 0 {
+            return Err(errors::bad_field("ATTACHMENT_EMPTY", "announced.size", "an empty file", "1 byte to 64 MiB"));
+        }
+        if announced.size > MAX_BYTES {
             let found = format!("{} bytes", announced.size);
             return Err(errors::bad_field("ATTACHMENT_TOO_LARGE", "announced.size", &found, "1 byte to 64 MiB"));
         }
@@ -122,7 +125,8 @@ impl Service {
 }
 
 async fn next(requests: &mut Streaming<AttachmentServicePutRequest>) -> Result<Option<AttachmentServicePutRequest>, Status> {
-    tokio::time::timeout(PATIENCE, requests.message()).await.map_err(|_| errors::too_late(PATIENCE))?
+    let message = tokio::time::timeout(PATIENCE, requests.message()).await.map_err(|_| errors::too_late(PATIENCE))?;
+    message.map_err(errors::received)
 }
 
 async fn fill(incoming: &mut Incoming, requests: &mut Streaming<AttachmentServicePutRequest>) -> Result<(), Status> {

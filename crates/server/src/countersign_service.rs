@@ -170,7 +170,7 @@ impl Service {
         Some(v1::Proposal {
             record: Some(proposal.signed()),
             event: proposal.record.event.as_ref().map(|event| EventKind::of(event).name().to_owned()).unwrap_or_default(),
-            fields: in_words::fields(snapshot, &proposal.record),
+            fields: in_words::fields(snapshot, person, &proposal.record),
             streams: in_words::streams(snapshot, &proposal.record),
             signatures: proposal.signings.iter().map(|signing| views::signature(signing, &authority)).collect(),
             your_slots: your_slots.into_iter().map(u32::from).collect(),

@@ -15,18 +15,19 @@ use marrowline_api::v1::{
 };
 use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Ledger, Snapshot};
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{Role, StreamKind};
 use marrowline_rules::View;
 use marrowline_rules::family::dose_check::{self, DoseCheck};
 use marrowline_rules::index::{CODE_DONOR, CODE_DOSE, CODE_LOT, CODE_SUBJECT, CODE_UNIT, IndexKey};
+use marrowline_rules::state::subject::Dose;
 use marrowline_rules::state::{Lot, Subject};
 use tonic::{Request, Response, Status};
 
 use crate::auth::{Auth, Person};
 use crate::overview::{self, Start};
 use crate::trace::Chain;
-use crate::{reading, refusals, trial_report, views};
+use crate::{materials, reading, refusals, trial_report, views};
 
 /// The service.
 pub struct Service {
@@ -170,7 +171,7 @@ impl CustodyService for Service {
             let snapshot = self.ledger.snapshot();
             let (id, subject) = self.subject_of_dose(&snapshot, &request.get_ref().dose)?;
             self.check_dose_reader(&person, &snapshot, &subject, &id)?;
-            let dose = subject.dose(&id).map(|d| views::dose(&snapshot, &subject, d));
+            let dose = subject.dose(&id).map(|d| dose_with_standing(&snapshot, &person, &subject, d));
             let response = GetDoseResponse {
                 dose: dose.map(|d| without_subject(d, &person, &subject)),
                 checkpoint: snapshot.checkpoint().note.clone(),
@@ -336,25 +337,9 @@ impl Service {
                 reading::check(person, StreamKind::Lot, &lot.upkeep)?;
                 Ok(Start { lots: vec![lot], stream: None, unit_id: Some(id) })
             }
-            Some(From::Material(text)) => self.lots_made_with(person, snapshot, text),
+            Some(From::Material(text)) => materials::lots_made_with(&self.ledger, person, snapshot, text),
             None => Err(errors::bad_field("FIELD_MISSING", "from", "nothing", "a donor, a lot, a unit or a material")),
         }
-    }
-
-    /// The readable lots that a reagent lot or a device was used for.
-    fn lots_made_with(&self, person: &Person, snapshot: &Snapshot, text: &str) -> Result<Start, Status> {
-        let id = uuid::Uuid::parse_str(text)
-            .map(|id| Id16(id.into_bytes()))
-            .map_err(|_| errors::bad_field("TEXT_NOT_ALLOWED", "material", text, "the UUID of a reagent lot or a device"))?;
-        let ids = self.ledger.lots_made_with(&id).map_err(|e| errors::store(&e))?;
-        let lots: Vec<Arc<Lot>> = ids.iter().filter_map(|id| snapshot.lot(id)).collect();
-        if lots.is_empty() {
-            return Err(errors::not_found("reagent lot or device in use", text));
-        }
-        for lot in &lots {
-            reading::check(person, StreamKind::Lot, &lot.upkeep)?;
-        }
-        Ok(Start { lots, stream: None, unit_id: None })
     }
 
     fn trace(
@@ -403,6 +388,26 @@ impl Service {
             checkpoint: snapshot.checkpoint().note.clone(),
         })
     }
+}
+
+/// A dose with what stands against it in its lots, their donors and, for who may see them, its subject's records.
+fn dose_with_standing(snapshot: &Snapshot, person: &Person, subject: &Subject, dose: &Dose) -> marrowline_api::v1::DoseView {
+    let mut view = views::dose(snapshot, subject, dose);
+    let sees_subject = reading::may_read(person, StreamKind::Subject, &subject.upkeep);
+    let chain = Chain::of(subject, &dose.id, sees_subject);
+    let is_about =
+        |record: &RecordId| snapshot.entry(record).is_some_and(|entry| chain.holds(&entry.record, &mut BTreeSet::new()));
+    for lot in lots_of(snapshot, subject, &dose.id) {
+        views::add_standing(&mut view, dose, &lot.upkeep, &is_about);
+        let donor = lot.donor_id.and_then(|id| snapshot.donor(&id));
+        if let Some(donor) = donor.filter(|donor| reading::may_read(person, StreamKind::Donor, &donor.upkeep)) {
+            views::add_standing(&mut view, dose, &donor.upkeep, &is_about);
+        }
+    }
+    if sees_subject {
+        views::add_standing(&mut view, dose, &subject.upkeep, &is_about);
+    }
+    view
 }
 
 fn without_subject(mut dose: marrowline_api::v1::DoseView, person: &Person, subject: &Subject) -> marrowline_api::v1::DoseView {

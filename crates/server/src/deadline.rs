@@ -8,6 +8,7 @@ use std::time::Duration;
 use marrowline_api::errors;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 /// Methods whose requests are streams that are answered at their end.
@@ -54,11 +55,17 @@ where
                 return answer.await;
             }
             match tokio::time::timeout(limit, answer).await {
-                Ok(answered) => answered,
+                Ok(answered) => answered.map(with_details),
                 Err(_) => Ok(errors::too_late(limit).into_http()),
             }
         })
     }
+}
+
+/// What the transport refuses by itself, a message that is too large, is refused with a code and a next step too.
+fn with_details(answer: Response<Body>) -> Response<Body> {
+    let refused = Status::from_header_map(answer.headers()).filter(|s| s.code() == Code::OutOfRange && s.details().is_empty());
+    refused.map_or(answer, |status| errors::received(status).into_http())
 }
 
 #[cfg(test)]

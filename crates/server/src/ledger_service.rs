@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::append::Appender;
 use crate::append_stream;
 use crate::auth::{self, Auth, Person};
-use crate::{page_token, reading, views};
+use crate::{asked, in_words, page_token, reading, views};
 
 /// Most records in one batch: one commit.
 const MAX_BATCH: usize = 256;
@@ -117,11 +117,16 @@ impl Service {
         };
         let from = page_token::number(&request.page_token)?;
         let limit = usize::try_from(size).unwrap_or(usize::MAX);
-        let kind = StreamKind::try_from(request.stream_kind).map_err(|_| {
-            let found = request.stream_kind.to_string();
-            errors::bad_field("ENUM_UNKNOWN", "stream_kind", &found, "a kind of stream, or none for all records")
-        })?;
+        let kind: StreamKind = asked::known(request.stream_kind, "stream_kind", "StreamKind")?;
         let entries = if kind == StreamKind::Unspecified {
+            if !request.stream_id.is_empty() {
+                return Err(errors::bad_field(
+                    "FIELD_MISSING",
+                    "stream_kind",
+                    "an id without its kind",
+                    "the kind of the stream",
+                ));
+            }
             let end = from.saturating_add(u64::from(size)).min(self.ledger.size());
             (from..end).filter_map(|index| self.ledger.entry(index).transpose()).collect::<Result<Vec<_>, _>>()
         } else {
@@ -214,11 +219,13 @@ impl LedgerService for Service {
             ));
         }
         let step = views::step(&entry, &snapshot.authority(), views::version(&snapshot, &entry).as_ref());
+        let fields = in_words::fields(&snapshot, &person, &entry.record);
+        let streams = in_words::streams(&snapshot, &entry.record);
         drop(snapshot);
         self.note_access(&person, "GetRecord", &[&entry]).await;
         let checkpoint = self.ledger.checkpoint();
         let receipt = self.ledger.receipt(entry.index, &checkpoint).map_err(|e| errors::store(&e))?;
-        Ok(Response::new(GetRecordResponse { receipt: Some(receipt.into()), step: Some(step) }))
+        Ok(Response::new(GetRecordResponse { receipt: Some(receipt.into()), step: Some(step), fields, streams }))
     }
 
     async fn get_stream_head(&self, request: Request<GetStreamHeadRequest>) -> Result<Response<GetStreamHeadResponse>, Status> {
@@ -229,8 +236,9 @@ impl LedgerService for Service {
             .as_slice()
             .try_into()
             .map_err(|_| errors::bad_field("BYTES_LENGTH_WRONG", "id", "another length", "16 bytes"))?;
+        let kind: StreamKind = asked::known(request.kind, "kind", "StreamKind")?;
         let snapshot = self.ledger.snapshot();
-        let head = snapshot.head(&stream_key(request.kind() as u8, &id));
+        let head = snapshot.head(&stream_key(kind as u8, &id));
         match snapshot.failure() {
             Some(reason) => Err(Status::unavailable(reason)),
             None => Ok(Response::new(GetStreamHeadResponse {

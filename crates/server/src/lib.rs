@@ -2,6 +2,7 @@
 
 mod append;
 mod append_stream;
+mod asked;
 mod attachment_service;
 mod auth;
 mod clock_service;
@@ -11,6 +12,7 @@ mod deadline;
 mod in_words;
 mod ledger_service;
 mod mask;
+mod materials;
 mod overview;
 mod page_token;
 mod proposals;

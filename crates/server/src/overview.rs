@@ -12,6 +12,7 @@ use marrowline_api::v1::{
     Obligation, ObligationKind, TraceForwardResponse, TracedUnit,
 };
 use marrowline_ledger::{Ledger, Snapshot};
+use marrowline_record::EventKind;
 use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{Disposition, Role, StreamKind};
 use marrowline_rules::View as _;
@@ -24,7 +25,7 @@ use tonic::Status;
 
 use crate::auth::Person;
 use crate::mask::Mask;
-use crate::{page_token, reading, views};
+use crate::{asked, page_token, reading, views};
 
 /// Where a forward trace begins.
 pub struct Start {
@@ -122,8 +123,8 @@ fn readable_lots(snapshot: &Snapshot, person: &Person, ids: &[Id16]) -> Vec<Arc<
 pub fn list_lots(ledger: &Ledger, person: &Person, request: &ListLotsRequest) -> Result<ListLotsResponse, Status> {
     let (ids, next_page_token) = page(ledger, StreamKind::Lot, &request.page_token, size(request.page_size, 100, 500)?)?;
     let snapshot = ledger.snapshot();
+    let disposition: Disposition = asked::known(request.disposition, "disposition", "Disposition")?;
     let fits = |lot: &&Arc<Lot>| {
-        let disposition = request.disposition();
         (disposition == Disposition::Unspecified || lot.disposition() == Some(disposition))
             && (!request.held || lot.upkeep.open_holds().next().is_some())
     };
@@ -136,12 +137,14 @@ pub fn list_lots(ledger: &Ledger, person: &Person, request: &ListLotsRequest) ->
 /// A page of units.
 pub fn list_units(ledger: &Ledger, person: &Person, request: &ListUnitsRequest) -> Result<ListUnitsResponse, Status> {
     let (ids, next_page_token) = page(ledger, StreamKind::Lot, &request.page_token, size(request.page_size, 20, 100)?)?;
+    asked::word(&request.processing, "processing", &views::PROCESSING.map(views::processing))?;
+    let facility_id = asked::id(&request.facility_id, "facility_id")?;
     let snapshot = ledger.snapshot();
     let lots = readable_lots(&snapshot, person, &ids);
     let units = lots.iter().flat_map(|lot| lot.units.values().map(|unit| views::unit(&snapshot, lot, unit, false)));
     let units = units.filter(|unit| {
         (request.processing.is_empty() || unit.processing == request.processing)
-            && (request.facility_id.is_empty() || unit.facility_id == request.facility_id)
+            && facility_id.is_none_or(|wanted| unit.facility_id == wanted)
             && (!request.held || !unit.holds.is_empty())
     });
     let mask = Mask::new("UnitView", &request.fields)?;
@@ -171,6 +174,8 @@ pub fn list_obligations(
     request: &ListObligationsRequest,
 ) -> Result<ListObligationsResponse, Status> {
     let mut left = size(request.page_size, 100, 500)?;
+    let role: Role = asked::known(request.role, "role", "Role")?;
+    let wanted: ObligationKind = asked::known(request.kind, "kind", "ObligationKind")?;
     let (mut place, mut token) = page_token::place(&request.page_token, KINDS.len())?;
     let snapshot = ledger.snapshot();
     let (mut obligations, mut next_page_token) = (Vec::new(), String::new());
@@ -192,11 +197,10 @@ pub fn list_obligations(
             break;
         }
     }
-    let role = request.role();
-    let (kind, due_by_ms) = (request.kind(), request.due_by_ms);
+    let due_by_ms = request.due_by_ms;
     obligations.retain(|o| {
         (role == Role::Unspecified || o.role() == role)
-            && (kind == ObligationKind::Unspecified || o.kind() == kind)
+            && (wanted == ObligationKind::Unspecified || o.kind() == wanted)
             && (due_by_ms == 0 || o.due_at_ms != 0 && o.due_at_ms <= due_by_ms)
     });
     let mask = Mask::new("Obligation", &request.fields)?;
@@ -218,9 +222,14 @@ fn owed(snapshot: &Snapshot, kind: StreamKind, id: &Id16, stream: &Stream) -> Ve
             role: Role::QualityAssurance.into(),
             what: signed.codes.join(", "),
             due_at_ms: signed.signed_at_ms.saturating_add(Override::RATIFY_MS),
+            is_deadline: true,
             ..of.clone()
         }));
         all.extend(subject.reactions.iter().filter_map(|reaction| safety_report(&of, reaction)));
+    }
+    for owed in &mut all {
+        let entry = RecordId::from_slice(&owed.record_id).and_then(|id| snapshot.entry(&id));
+        owed.event = entry.and_then(|e| e.event().map(|event| EventKind::of(event).name().to_owned())).unwrap_or_default();
     }
     all
 }
@@ -286,6 +295,7 @@ fn safety_report(of: &Obligation, reaction: &Reaction) -> Option<Obligation> {
         role: role.into(),
         what: what.to_owned(),
         due_at_ms,
+        is_deadline: true,
         ..of.clone()
     })
 }

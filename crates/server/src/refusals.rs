@@ -6,7 +6,7 @@ use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Ledger, Snapshot};
 use marrowline_record::id::{Id16, KeyId};
 use marrowline_record::pb::{Role, StreamKind};
-use marrowline_rules::View as _;
+use marrowline_rules::{View as _, codes};
 use serde::Deserialize;
 use tonic::Status;
 
@@ -47,6 +47,10 @@ pub fn list(ledger: &Ledger, person: &Person, request: &ListRefusalsRequest) -> 
         return Err(errors::read_not_permitted("refused attempts", "an auditor, or QA"));
     }
     let size = overview::size(request.page_size, 100, 500)?;
+    if !request.code.is_empty() && codes::by_name(&request.code).is_none() {
+        let allowed = "the code of a rule, as docs/rules.md lists them, or nothing for all";
+        return Err(errors::bad_field("TEXT_NOT_ALLOWED", "code", &format!("`{}`", request.code), allowed));
+    }
     let from = page_token::number(&request.page_token)?;
     let notes = ledger.notes(NoteKind::Refusal, from, size).map_err(|e| errors::store(&e))?;
     let next = notes.last().filter(|_| notes.len() == size).map(|(number, _)| number.saturating_add(1).to_string());

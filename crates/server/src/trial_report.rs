@@ -20,12 +20,15 @@ use marrowline_rules::state::{Protocol, Subject, Upkeep};
 use tonic::Status;
 
 use crate::auth::Person;
-use crate::reading;
+use crate::{asked, reading};
 
 /// Streams that are looked at in one go.
 const PAGE: usize = 256;
 /// Most subjects of a trial whose report is made while somebody waits.
 const MAX_SUBJECTS: usize = 5_000;
+
+/// Who gets a report.
+const WHO_MAY: &str = "an investigator, randomiser, nurse, pharmacist or QA of all the trial's sites, or an auditor";
 
 /// The report, and the subjects that it shows.
 pub fn get(
@@ -33,15 +36,18 @@ pub fn get(
     person: &Person,
     request: &GetTrialReportRequest,
 ) -> Result<(GetTrialReportResponse, Vec<Id16>), Status> {
+    let format: ReportFormat = asked::known(request.format, "format", "ReportFormat")?;
     let snapshot = ledger.snapshot();
     let protocol = find(ledger, &snapshot, &request.registration)?;
     let subjects = subjects_of(ledger, &snapshot, &protocol.id)?;
     for subject in &subjects {
-        reading::check(person, StreamKind::Subject, &subject.upkeep)?;
+        if !reading::may_read(person, StreamKind::Subject, &subject.upkeep) {
+            return Err(errors::read_not_permitted("every subject of this trial", WHO_MAY));
+        }
     }
     let trial = trial(ledger, &snapshot, &protocol, &subjects)?;
     let report = Report::of(&trial);
-    let (content_type, content) = written(request.format(), &report)?;
+    let (content_type, content) = written(format, &report)?;
     if let Some(reason) = snapshot.failure() {
         return Err(Status::unavailable(reason));
     }

@@ -4,17 +4,20 @@ use marrowline_api::v1;
 use marrowline_ledger::{Ledger, Snapshot};
 use marrowline_record::EventKind;
 use marrowline_record::entry::Entry;
-use marrowline_record::id::{Id16, StreamKey};
-use marrowline_record::pb::{self, Instant, StreamKind};
+use marrowline_record::id::{Id16, RecordId, StreamKey};
+use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{self, Comparator, Instant, ResultKind, StreamKind};
 use marrowline_record::signing::Signing;
 use marrowline_record::stream::stream_key;
 use marrowline_rules::state::custody::Custody;
 use marrowline_rules::state::lot::labels::LabelBatch;
 use marrowline_rules::state::lot::{Processing, Unit};
 use marrowline_rules::state::subject::Dose;
-use marrowline_rules::state::upkeep::{Hold, Version};
+use marrowline_rules::state::upkeep::{Deviation, Hold, Owed, Recall, Version};
 use marrowline_rules::state::{Authority, Donor, Lot, Subject, Upkeep};
 use marrowline_rules::{View, codes};
+
+use crate::materials;
 
 /// Most steps of a stream in one view; more are read with ListRecords.
 const MAX_STEPS: usize = 1_000;
@@ -31,6 +34,56 @@ fn hold(hold: &Hold) -> v1::HoldView {
     }
 }
 
+fn deviation(d: &Deviation) -> v1::DeviationView {
+    v1::DeviationView {
+        deviation_id: d.id.to_vec(),
+        code: d.code.to_owned(),
+        severity: d.severity.into(),
+        description: d.description.clone(),
+        record_id: d.record_id.0.to_vec(),
+        closed_by: d.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
+    }
+}
+
+fn owed(o: &Owed) -> v1::OwedView {
+    v1::OwedView {
+        record_id: o.record_id.0.to_vec(),
+        digest: o.digest.0.to_vec(),
+        slot: u32::from(o.slot),
+        role: o.role.into(),
+        meaning: o.meaning.into(),
+    }
+}
+
+fn recall(r: &Recall) -> v1::RecallView {
+    v1::RecallView {
+        recall_id: r.id.to_vec(),
+        look_back: r.across == codes::Across::LookBack,
+        code: r.code.to_owned(),
+        reason: r.reason.clone(),
+        record_id: r.record_id.0.to_vec(),
+        closed_by: r.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
+    }
+}
+
+/// What stands against a dose in one of the streams that it rests on: holds in force, open deviations and recalls, signatures owed.
+pub fn add_standing(view: &mut v1::DoseView, dose: &Dose, upkeep: &Upkeep, is_about: &dyn Fn(&RecordId) -> bool) {
+    let of_dose = |hold: &&Hold| {
+        (hold.unit_ids.is_empty() || dose.portions.iter().any(|portion| hold.unit_ids.contains(&portion.unit_id)))
+            && hold.dose_id.is_none_or(|id| id == dose.id)
+    };
+    view.holds.extend(upkeep.open_holds().filter(of_dose).map(hold));
+    view.deviations.extend(upkeep.open_deviations().filter(|d| is_about(&d.record_id)).map(deviation));
+    view.owed.extend(upkeep.owed.iter().filter(|o| is_about(&o.record_id)).map(owed));
+    view.recalls.extend(upkeep.open_recalls().map(recall));
+    view.holds.sort_by(|a, b| a.hold_id.cmp(&b.hold_id));
+    view.holds.dedup();
+    view.deviations.sort_by(|a, b| a.deviation_id.cmp(&b.deviation_id));
+    view.deviations.dedup();
+    view.owed.sort_by(|a, b| (&a.record_id, a.slot).cmp(&(&b.record_id, b.slot)));
+    view.owed.dedup();
+}
+
 /// A record in words.
 pub fn step(entry: &Entry, authority: &Authority, version: Option<&Version>) -> v1::StepView {
     v1::StepView {
@@ -39,11 +92,45 @@ pub fn step(entry: &Entry, authority: &Authority, version: Option<&Version>) -> 
         index: entry.index,
         record_id: entry.record_id().0.to_vec(),
         event: entry.event().map_or_else(String::new, |e| EventKind::of(e).name().to_owned()),
+        says: entry.event().map(says).unwrap_or_default(),
         occurred_at: entry.record.occurred_at,
         recorded_at_ms: entry.recorded_at_ms,
         signatures: entry.signings.iter().map(|s| signature(s, authority)).collect(),
         flags: entry.flags.iter().map(|n| codes::by_number(*n).map_or_else(|| n.to_string(), |c| c.name.to_owned())).collect(),
     }
+}
+
+/// What a record says, where the event's name alone does not tell.
+fn says(event: &Event) -> String {
+    let result =
+        |code: &str, result: Option<&pb::TestResult>| format!("{code} {}", result.map(result_in_words).unwrap_or_default());
+    match event {
+        Event::TestResultReported(e) => result(&e.test_code, e.result.as_ref()),
+        Event::DonorTestReported(e) => result(&e.test_code, e.result.as_ref()),
+        Event::TestResultReviewed(e) => short(e.decision().as_str_name(), "REVIEW_DECISION_"),
+        Event::DonorTestReviewed(e) => short(e.decision().as_str_name(), "REVIEW_DECISION_"),
+        Event::DonorEligibilityDetermined(e) => short(e.eligibility().as_str_name(), "ELIGIBILITY_"),
+        Event::LotDispositionDecided(e) => short(e.disposition().as_str_name(), "DISPOSITION_"),
+        _ => String::new(),
+    }
+}
+
+fn short(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_lowercase().replace('_', " ")
+}
+
+fn result_in_words(result: &pb::TestResult) -> String {
+    if result.kind() != ResultKind::Quantitative {
+        return short(result.kind().as_str_name(), "RESULT_KIND_");
+    }
+    let before = match result.comparator() {
+        Comparator::Unspecified | Comparator::Equal => "",
+        Comparator::Less => "< ",
+        Comparator::Greater => "> ",
+        Comparator::BelowQuantification => "below quantification at ",
+        Comparator::AboveQuantification => "above quantification at ",
+    };
+    format!("{before}{} {}", result.value(), result.unit_ucum()).trim_end().to_owned()
 }
 
 /// A signature in words.
@@ -74,41 +161,9 @@ pub fn stream(ledger: &Ledger, snapshot: &Snapshot, kind: StreamKind, id: &Id16,
         length: upkeep.length,
         head: snapshot.head(&key).map(|(_, hash)| hash.to_vec()).unwrap_or_default(),
         holds: upkeep.holds.iter().map(hold).collect(),
-        deviations: upkeep
-            .deviations
-            .iter()
-            .map(|d| v1::DeviationView {
-                deviation_id: d.id.to_vec(),
-                code: d.code.to_owned(),
-                severity: d.severity.into(),
-                description: d.description.clone(),
-                record_id: d.record_id.0.to_vec(),
-                closed_by: d.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
-            })
-            .collect(),
-        owed: upkeep
-            .owed
-            .iter()
-            .map(|o| v1::OwedView {
-                record_id: o.record_id.0.to_vec(),
-                digest: o.digest.0.to_vec(),
-                slot: u32::from(o.slot),
-                role: o.role.into(),
-                meaning: o.meaning.into(),
-            })
-            .collect(),
-        recalls: upkeep
-            .recalls
-            .iter()
-            .map(|r| v1::RecallView {
-                recall_id: r.id.to_vec(),
-                look_back: r.across == codes::Across::LookBack,
-                code: r.code.to_owned(),
-                reason: r.reason.clone(),
-                record_id: r.record_id.0.to_vec(),
-                closed_by: r.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
-            })
-            .collect(),
+        deviations: upkeep.deviations.iter().map(deviation).collect(),
+        owed: upkeep.owed.iter().map(owed).collect(),
+        recalls: upkeep.recalls.iter().map(recall).collect(),
         steps: entries.iter().map(|e| step(e, &authority, upkeep.amended.get(&e.record_id()))).collect(),
     }
 }
@@ -134,7 +189,7 @@ pub fn unit(snapshot: &Snapshot, lot: &Lot, unit: &Unit, shows_subject: bool) ->
     // What was assigned to a subject who died is free again.
     let allocation = marrowline_rules::family::units::allocation(snapshot, unit, snapshot.now_ms());
     let subject = allocation.filter(|_| shows_subject).map(|a| a.subject_id.0.to_vec());
-    let processing = match unit.processing {
+    let state = match unit.processing {
         Processing::Allocated if allocation.is_none() => Processing::Stored,
         processing => processing,
     };
@@ -143,9 +198,10 @@ pub fn unit(snapshot: &Snapshot, lot: &Lot, unit: &Unit, shows_subject: bool) ->
         unit_code: unit.code.clone(),
         lot_id: lot.id.0.to_vec(),
         lot_code: lot.opened.as_ref().map(|(_, e)| e.lot_code.clone()).unwrap_or_default(),
-        processing: format!("{processing:?}").to_lowercase(),
+        processing: processing(state).to_owned(),
         custody: custody.to_owned(),
         facility_id: facility.0.to_vec(),
+        facility_code: snapshot.authority().facility(facility).map(|f| f.code.clone()).unwrap_or_default(),
         location: unit.location.clone(),
         total_cells: unit.total_cells,
         viability_basis_points: unit.fill_viability_basis_points,
@@ -154,6 +210,36 @@ pub fn unit(snapshot: &Snapshot, lot: &Lot, unit: &Unit, shows_subject: bool) ->
         holds: lot.upkeep.holds_on_unit(&unit.id).map(hold).collect(),
         container: container(unit).to_owned(),
         expires_at_ms: specification(snapshot, lot).map_or(0, |s| marrowline_rules::family::units::expires_at_ms(unit, &s)),
+    }
+}
+
+/// Every processing state.
+pub const PROCESSING: [Processing; 10] = [
+    Processing::Filled,
+    Processing::Stored,
+    Processing::Allocated,
+    Processing::Thawed,
+    Processing::Prepared,
+    Processing::Dispensed,
+    Processing::Infused,
+    Processing::Sampled,
+    Processing::Returned,
+    Processing::Destroyed,
+];
+
+/// A processing state in a word.
+pub fn processing(state: Processing) -> &'static str {
+    match state {
+        Processing::Filled => "filled",
+        Processing::Stored => "stored",
+        Processing::Allocated => "allocated",
+        Processing::Thawed => "thawed",
+        Processing::Prepared => "prepared",
+        Processing::Dispensed => "dispensed",
+        Processing::Infused => "infused",
+        Processing::Sampled => "sampled",
+        Processing::Returned => "returned",
+        Processing::Destroyed => "destroyed",
     }
 }
 
@@ -194,6 +280,7 @@ pub fn lot(ledger: &Ledger, snapshot: &Snapshot, lot: &Lot) -> v1::LotView {
         milli_doublings: lot.milli_doublings(),
         units: lot.units.values().map(|u| unit(snapshot, lot, u, false)).collect(),
         labels: lot.labels.iter().map(label_batch).collect(),
+        materials: materials::of_lot(snapshot, lot),
     }
 }
 
@@ -227,6 +314,7 @@ pub fn dose(snapshot: &Snapshot, subject: &Subject, dose: &Dose) -> v1::DoseView
         viability_basis_points: dose.viability_basis_points,
         viable_cells_per_kg: check.viable_cells_per_kg.unwrap_or(0),
         expires_at_ms: dose.expires_at_ms,
+        ..v1::DoseView::default()
     }
 }
 

@@ -368,7 +368,7 @@ impl Stage {
             return Err(Failure::unexpected("the chain does not reach a donor"));
         }
         for step in &response.steps {
-            say!("{:18} {}", step.stream, ask::step_line(&step.step.clone().unwrap_or_default()));
+            say!("{:18} {}", step.stream, crate::show::step_line(&step.step.clone().unwrap_or_default()));
         }
         Ok(())
     }
