@@ -375,7 +375,7 @@ fn the_device() {
     let server = Server::start();
     let day = Day::of(&server, "dev");
     let readings = "append readings_logged --set sensor=T1 --set interval_seconds=600 --set millicelsius=[-185000,-184500]";
-    let readings = format!("{readings} --set first_at=2026-09-01~00:00:00~+00:00 --on equipment:new --facility LAB");
+    let readings = format!("{readings} --set first_at=2025-09-01~00:00:00~+00:00 --on equipment:new --facility LAB");
     day.does(&format!("{readings} --set min_millicelsius=-185000 --set max_millicelsius=-184500"));
     day.is_flagged(
         &format!("{readings} --set min_millicelsius=-190000 --set max_millicelsius=-184500"),

@@ -408,7 +408,7 @@ async fn the_clock_cannot_be_moved_beyond_what_records_can_say() {
         assert_eq!(problem.code, "CLOCK_NOT_MOVABLE");
     }
     assert_eq!(administrator.clock().await.unwrap().now_unix_ms, before);
-    let check = || v1::CheckDoseRequest { dose: "DOSE-R-01".to_owned() };
+    let check = || v1::CheckDoseRequest { dose: "701018".to_owned() };
     assert!(pharmacy.custody().check_dose(check()).await.is_ok());
     // The last moment that there is, when every role has ended: nothing adds to it without looking.
     administrator.advance_clock(253_402_300_799_999).await.unwrap();

@@ -247,15 +247,16 @@ async fn consent_after(client: &Client, donor: &Signed, lab: [u8; 16]) -> Signed
 async fn a_batch_rests_on_itself_in_its_order() {
     let server = Server::start();
     let client = server.client("phy").await;
-    let (lab, _) = facilities(&client).await;
+    let (lab, ward) = facilities(&client).await;
     let parts = |signed: &Signed| (signed.bytes.clone(), signed.signings.clone());
     let donor = new_donor(&client, lab).await;
     let consent = consent_after(&client, &donor, lab).await;
     let before = size(&client).await;
-    let Err(ClientError::Refused(problem)) = client.append_batch(vec![parts(&consent), parts(&donor)]).await else {
-        panic!("a record has seen what came after it")
+    let elsewhere = consent_after(&client, &donor, ward).await;
+    let Err(ClientError::Refused(problem)) = client.append_batch(vec![parts(&donor), parts(&elsewhere)]).await else {
+        panic!("nobody is a donor physician there")
     };
-    assert!(problem.reasons.iter().any(|r| r.code == "HEAD_UNKNOWN"), "{problem}");
+    assert!(problem.reasons.iter().any(|r| r.code == "SIGNER_WITHOUT_AUTHORITY"), "{problem}");
     assert_eq!(size(&client).await, before, "half of a batch was kept");
     let both = client.append_batch(vec![parts(&donor), parts(&consent)]).await.unwrap();
     assert_eq!(both.iter().map(|a| a.receipt.index).collect::<Vec<_>>(), [before, before + 1]);
@@ -266,6 +267,12 @@ async fn a_batch_rests_on_itself_in_its_order() {
     let again = client.append_batch(vec![parts(&donor), parts(&consent)]).await.unwrap();
     assert!(again.iter().zip(&both).all(|(a, b)| a.receipt.leaf == b.receipt.leaf && a.receipt.index == b.receipt.index));
     assert_eq!(size(&client).await, before + 2);
+    // What has seen something that comes after it happened all the same: it is kept, and flagged for it.
+    let donor = new_donor(&client, lab).await;
+    let consent = consent_after(&client, &donor, lab).await;
+    let turned = client.append_batch(vec![parts(&consent), parts(&donor)]).await.unwrap();
+    let codes: Vec<&str> = turned[0].flags.iter().map(|flag| flag.code.as_str()).collect();
+    assert_eq!(codes, ["HEAD_UNKNOWN", "STREAM_NOT_OPENED"]);
 }
 
 /// A backup that is too old was restored: the client who knows better stops it from taking records, and nobody else can.

@@ -63,11 +63,11 @@ fn what_stands_against_a_thing_is_shown_with_it() {
     append(&server, "qa", "hold_set --set reason=a~letter --on donor:D-001 --facility LAB");
     assert!(line(&told(&server, "qa", "subject show R-01"), "HELD ").contains("a call"));
     assert!(line(&told(&server, "qa", "donor show D-001"), "HELD ").contains("a letter"));
-    let dose = told(&server, "qa", "dose show DOSE-R-01");
+    let dose = told(&server, "qa", "dose show 701018");
     assert!(dose.contains("HELD HOLD_SET: a call") && !dose.contains("DEVIATION"), "{dose}");
-    assert!(told(&server, "qa", "dose show DOSE-R-02").contains("DEVIATION INFUSION_LATE"));
+    assert!(told(&server, "qa", "dose show 702019").contains("DEVIATION INFUSION_LATE"));
     // Who may not see the subject is not told what its records say.
-    let seen = told(&server, "op1", "dose show DOSE-R-01");
+    let seen = told(&server, "op1", "dose show 701018");
     assert!(!seen.contains("a call") && seen.contains("a letter"), "{seen}");
 
     let recall = "recall_opened --set reason=mould --on lot:L-2026-01 --facility LAB";
@@ -222,8 +222,13 @@ fn a_hold_is_told_by_what_it_is_and_a_stream_that_moved_ends_with_its_own_number
     let held = append(&server, "qa", "hold_set --set reason=a~complaint --on lot:L-2026-01 --facility LAB");
     let lot = told(&server, "qa", "lot show L-2026-01");
     let hold = line(&lot, "HELD ").split("; hold ").nth(1).unwrap().split(',').next().unwrap();
+    let found = append(
+        &server,
+        "qa",
+        "deviation_opened --set description=it~was~another~lot --set severity=MINOR --on lot:L-2026-01 --facility LAB",
+    );
     let lifted = format!(
-        "append hold_lifted --set hold_id={hold} --set resolution=a~mistake --set resolution_record_id={held} --cite {held} \
+        "append hold_lifted --set hold_id={hold} --set resolution=a~mistake --set resolution_record_id={found} --cite {found} \
          --on lot:L-2026-01 --facility LAB --propose"
     );
     assert!(run(&server, "qa", &lifted).err.contains("QUALIFIED_PERSON"));
@@ -232,7 +237,7 @@ fn a_hold_is_told_by_what_it_is_and_a_stream_that_moved_ends_with_its_own_number
     let inbox = told(&server, "qp", "inbox list");
     assert!(inbox.contains("hold HOLD_SET on lot L-2026-01, since 2026-"), "{inbox}");
     assert!(inbox.contains(&format!("by HoldSet {held} ({hold})")), "{inbox}");
-    assert!(inbox.contains("  resolution_record_id             HoldSet of 2026-"), "{inbox}");
+    assert!(inbox.contains("  resolution_record_id             DeviationOpened of 2026-"), "{inbox}");
     append(&server, "aud", "audit_noted --set note=seen --on lot:L-2026-01 --facility LAB");
     let id = proposed.split_whitespace().nth(1).unwrap();
     let moved = run(&server, "qp", &format!("inbox sign {id}"));
@@ -254,4 +259,20 @@ fn a_material_is_traced_by_the_code_that_people_know() {
     let wrong = run(&server, "aud", "trace forward reagent:M-2251");
     assert_eq!(wrong.status, 2);
     assert!(wrong.err.contains("material:CODE"), "{}", wrong.err);
+}
+
+#[test]
+fn a_colleague_records_what_somebody_did_who_cannot_sign_and_quality_assurance_ratifies() {
+    let server = Server::start();
+    let status = "append equipment_status_recorded --set code=CAB-9 --set name=cabinet --set status=IN_SERVICE --facility LAB --on equipment:new";
+    let unnamed = run(&server, "op2", &format!("{status} --for-another"));
+    assert_eq!(unnamed.status, 2, "who did it has to be said: {}", unnamed.err);
+    let record = append(&server, "op2", &format!("{} --for-another --note Olga~did~it", status.trim_start_matches("append ")));
+    let shown = told(&server, "op2", &format!("record show {record}"));
+    assert!(shown.contains("RECORDED_FOR_ANOTHER") && shown.contains("VERIFIER_MISSING"), "{shown}");
+    told(&server, "qa", &format!("sign {record} --yes"));
+    let signed = told(&server, "qa", &format!("record show {record}"));
+    assert!(signed.contains("signed later: ") && signed.contains("as quality assurance, ratified"), "{signed}");
+    let at_once = told(&server, "op2", &format!("{status} --for-another --note Olga~did~it --sign {}", pem("qa")));
+    assert!(at_once.contains("flagged RECORDED_FOR_ANOTHER") && !at_once.contains("VERIFIER_MISSING"), "{at_once}");
 }

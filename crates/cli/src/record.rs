@@ -33,6 +33,9 @@ pub async fn run(command: RecordCommand, output: Output) -> Result<Exit, Failure
     for signature in &step.signatures {
         say!("{}", signed(signature));
     }
+    for signature in &answer.signed_later {
+        say!("  signed later: {}", signed(signature).trim_start());
+    }
     let facilities = Facilities::of(&client).await?;
     let has_signed = |slot: u8| verified.leaf().signings.iter().any(|signing| signing.slot == slot);
     let open = (0u8..).zip(&record.slots).filter(|(number, _)| !has_signed(*number)).map(|(_, slot)| slot);

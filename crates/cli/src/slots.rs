@@ -3,7 +3,7 @@
 use ed25519_dalek::SigningKey;
 use marrowline_client::Client;
 use marrowline_record::pb::Role;
-use marrowline_rules::table;
+use marrowline_rules::table::SlotRule;
 
 use crate::args::Append;
 use crate::failure::Failure;
@@ -23,17 +23,17 @@ pub struct Signatures {
 pub async fn signatures(
     client: &Client,
     append: &Append,
-    row: &table::Row,
+    row: &[SlotRule],
     signing: &[SigningKey],
 ) -> Result<Signatures, Failure> {
     check_proposed(append, row)?;
     let mut facilities = Vec::new();
-    for (number, _) in row.slots.iter().enumerate() {
+    for (number, _) in row.iter().enumerate() {
         let named = append.facility.get(number).or(append.facility.last()).ok_or_else(|| Failure::usage("give --facility"))?;
         facilities.push(names::facility(client, named).await?);
     }
-    let asked = roles(&append.role, row.slots.len())?;
-    let mut chosen: Vec<Option<Role>> = vec![None; row.slots.len()];
+    let asked = roles(&append.role, row.len())?;
+    let mut chosen: Vec<Option<Role>> = vec![None; row.len()];
     let mut of_keys: Vec<u8> = Vec::new();
     for key in signing {
         let held = names::roles_of(client, key.verifying_key().as_bytes()).await?;
@@ -43,21 +43,21 @@ pub async fn signatures(
             facilities.get(number).is_some_and(|facility| held.contains(&(granted, *facility)))
         };
         let free = |number: usize| u8::try_from(number).is_ok_and(|slot| !of_keys.contains(&slot));
-        let fits = |number: &usize| row.slots.get(*number).is_some_and(|slot| slot.roles.iter().any(|role| may(*number, role)));
-        let mut open = (0..row.slots.len()).filter(|number| free(*number));
+        let fits = |number: &usize| row.get(*number).is_some_and(|slot| slot.roles.iter().any(|role| may(*number, role)));
+        let mut open = (0..row.len()).filter(|number| free(*number));
         let Some(first) = open.clone().next() else { break };
         let number = match append.propose {
             Some(slot) => usize::from(slot),
             None => open.find(fits).unwrap_or(first),
         };
-        let own = row.slots.get(number).and_then(|slot| slot.roles.iter().find(|role| may(number, role)));
+        let own = row.get(number).and_then(|slot| slot.roles.iter().find(|role| may(number, role)));
         if let (Some(role), Some(own)) = (chosen.get_mut(number), own) {
             *role = Some(*own);
         }
         of_keys.push(u8::try_from(number).map_err(Failure::unexpected)?);
     }
     let mut slots = Vec::new();
-    for (number, (slot, facility)) in row.slots.iter().zip(facilities).enumerate() {
+    for (number, (slot, facility)) in row.iter().zip(facilities).enumerate() {
         let role = asked.get(number).copied().flatten().or(chosen.get(number).copied().flatten());
         let role = match (role, slot.roles, append.propose.is_some()) {
             (Some(role), ..) => role,
@@ -93,8 +93,8 @@ fn undecided(slot: usize, roles: &[Role]) -> Failure {
     ))
 }
 
-fn check_proposed(append: &Append, row: &table::Row) -> Result<(), Failure> {
-    let count = row.slots.len();
+fn check_proposed(append: &Append, row: &[SlotRule]) -> Result<(), Failure> {
+    let count = row.len();
     match append.propose {
         Some(slot) if usize::from(slot) >= count => Err(Failure::usage(format!(
             "--propose: found slot {slot}; allowed 0 to {}, the slots of this record; next: give the slot that you sign",

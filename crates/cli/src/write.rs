@@ -156,10 +156,11 @@ async fn draft(client: &Client, append: &Append, signing: &[SigningKey]) -> Resu
         // A TRAINING ledger has a clock of its own.
         None => now(client).await?,
     };
-    let row = table::row_of(&event);
+    let mut row = table::row_of(&event).slots.to_vec();
+    row.extend(append.for_another.then_some(table::FOR_ANOTHER));
     let Signatures { slots, of_keys } = slots::signatures(client, append, &row, signing).await?;
     let mut draft = Draft::new(client.origin(), event, at)?;
-    for (slot, (role, facility)) in row.slots.iter().zip(slots) {
+    for (slot, (role, facility)) in row.iter().zip(slots) {
         draft = draft.slot(role, slot.meaning, facility);
     }
     for stream in &append.on {

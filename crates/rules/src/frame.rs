@@ -2,7 +2,7 @@
 
 use marrowline_record::id::Id16;
 use marrowline_record::pb::record::Event;
-use marrowline_record::pb::{self, Role, StreamKind};
+use marrowline_record::pb::{self, StreamKind};
 use marrowline_record::stream::stream_key;
 use marrowline_record::{instant, origin};
 
@@ -110,7 +110,7 @@ fn is_for_another(category: Category, slots: &[pb::SignatureSlot], row: &Row) ->
     category == Category::Fact
         && slots.len() == row.slots.len() + 1
         && slots.iter().zip(row.slots).all(|(slot, rule)| fits(slot, rule))
-        && slots.last().is_some_and(|slot| slot.role() == Role::QualityAssurance && slot.meaning() == pb::Meaning::Ratified)
+        && slots.last().is_some_and(|slot| fits(slot, &table::FOR_ANOTHER))
 }
 
 fn describe_slots(slots: &[SlotRule]) -> String {

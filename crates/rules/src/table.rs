@@ -55,6 +55,9 @@ const fn slot(roles: &'static [Role], meaning: Meaning) -> SlotRule {
     SlotRule { roles, meaning }
 }
 
+/// The slot that a fact has beside those of its event when somebody records what another person did who cannot sign for it any more.
+pub const FOR_ANOTHER: SlotRule = slot(&[QualityAssurance], Ratified);
+
 const fn one(kind: StreamKind) -> StreamRule {
     StreamRule { kind, min: 1, max: 1 }
 }

@@ -19,7 +19,7 @@ use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{Role, StreamKind};
 use marrowline_rules::View;
 use marrowline_rules::family::dose_check::{self, DoseCheck};
-use marrowline_rules::index::{CODE_DONOR, CODE_DOSE, CODE_LOT, CODE_SUBJECT, CODE_UNIT, IndexKey};
+use marrowline_rules::index::{self, CODE_DONOR, CODE_DOSE, CODE_LOT, CODE_SUBJECT, CODE_UNIT, IndexKey, lot_of_unit};
 use marrowline_rules::state::subject::Dose;
 use marrowline_rules::state::{Lot, Subject};
 use tonic::{Request, Response, Status};
@@ -61,7 +61,7 @@ impl Service {
 
     fn subject_of_dose(&self, snapshot: &Snapshot, text: &str) -> Result<(Id16, Arc<Subject>), Status> {
         let dose_id = resolve(snapshot, CODE_DOSE, "dose", text)?;
-        let subject = snapshot.lookup(&IndexKey::Dose(dose_id.0)).and_then(|id| snapshot.subject(&Id16(id)));
+        let subject = index::subject_of_dose(snapshot, &dose_id).and_then(|id| snapshot.subject(&id));
         store_failed(snapshot)?;
         match subject {
             Some(subject) if subject.dose(&dose_id).is_some() => Ok((dose_id, subject)),
@@ -111,7 +111,7 @@ impl Service {
 
 fn lots_of(snapshot: &Snapshot, subject: &Subject, dose_id: &Id16) -> Vec<Arc<Lot>> {
     let units = subject.dose(dose_id).map(|d| d.portions.clone()).unwrap_or_default();
-    let ids: BTreeSet<[u8; 16]> = units.iter().filter_map(|p| snapshot.lookup(&IndexKey::Unit(p.unit_id.0))).collect();
+    let ids: BTreeSet<[u8; 16]> = units.iter().filter_map(|p| lot_of_unit(snapshot, &p.unit_id)).map(|lot| lot.0).collect();
     ids.into_iter().filter_map(|id| snapshot.lot(&Id16(id))).collect()
 }
 
@@ -147,7 +147,7 @@ impl CustodyService for Service {
             let snapshot = self.ledger.snapshot();
             let text = &request.get_ref().unit;
             let id = resolve(&snapshot, CODE_UNIT, "unit", text)?;
-            let lot = snapshot.lookup(&IndexKey::Unit(id.0)).and_then(|lot| snapshot.lot(&Id16(lot)));
+            let lot = lot_of_unit(&snapshot, &id).and_then(|lot| snapshot.lot(&lot));
             let lot = lot.ok_or_else(|| errors::not_found("unit", text))?;
             reading::check(&person, StreamKind::Lot, &lot.upkeep)?;
             let unit = lot.units.get(&id).ok_or_else(|| errors::not_found("unit", text))?;
@@ -332,7 +332,7 @@ impl Service {
             }
             Some(From::Unit(text)) => {
                 let id = resolve(snapshot, CODE_UNIT, "unit", text)?;
-                let lot = snapshot.lookup(&IndexKey::Unit(id.0)).and_then(|lot| snapshot.lot(&Id16(lot)));
+                let lot = lot_of_unit(snapshot, &id).and_then(|lot| snapshot.lot(&lot));
                 let lot = lot.ok_or_else(|| errors::not_found("unit", text))?;
                 reading::check(person, StreamKind::Lot, &lot.upkeep)?;
                 Ok(Start { lots: vec![lot], stream: None, unit_id: Some(id) })

@@ -10,7 +10,7 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Record, StreamKind};
 use marrowline_record::{EventKind, instant};
 use marrowline_rules::View as _;
-use marrowline_rules::index::IndexKey;
+use marrowline_rules::index::{IndexKey, lot_of_unit, subject_of_dose};
 use marrowline_rules::state::{Donor, Lot, Stream, Subject};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
@@ -229,10 +229,10 @@ fn code_of(snapshot: &Snapshot, id: &Id16) -> Option<String> {
     if let Some(facility) = snapshot.authority().facility(id) {
         return Some(facility.code.clone());
     }
-    if let Some(lot) = snapshot.lookup(&IndexKey::Unit(id.0)).and_then(|lot| snapshot.lot(&Id16(lot))) {
+    if let Some(lot) = lot_of_unit(snapshot, id).and_then(|lot| snapshot.lot(&lot)) {
         return lot.units.get(id).map(|unit| unit.code.clone());
     }
-    if let Some(subject) = snapshot.lookup(&IndexKey::Dose(id.0)).and_then(|subject| snapshot.subject(&Id16(subject))) {
+    if let Some(subject) = subject_of_dose(snapshot, id).and_then(|subject| snapshot.subject(&subject)) {
         return subject.dose(id).map(|dose| dose.code.clone());
     }
     let lot = |lot: &Lot| lot.opened.as_ref().map(|(_, e)| e.lot_code.clone());

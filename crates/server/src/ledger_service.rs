@@ -221,11 +221,12 @@ impl LedgerService for Service {
         let step = views::step(&entry, &snapshot.authority(), views::version(&snapshot, &entry).as_ref());
         let fields = in_words::fields(&snapshot, &person, &entry.record);
         let streams = in_words::streams(&snapshot, &entry.record);
+        let signed_later = views::signed_later(&snapshot, &entry);
         drop(snapshot);
         self.note_access(&person, "GetRecord", &[&entry]).await;
         let checkpoint = self.ledger.checkpoint();
         let receipt = self.ledger.receipt(entry.index, &checkpoint).map_err(|e| errors::store(&e))?;
-        Ok(Response::new(GetRecordResponse { receipt: Some(receipt.into()), step: Some(step), fields, streams }))
+        Ok(Response::new(GetRecordResponse { receipt: Some(receipt.into()), step: Some(step), fields, streams, signed_later }))
     }
 
     async fn get_stream_head(&self, request: Request<GetStreamHeadRequest>) -> Result<Response<GetStreamHeadResponse>, Status> {

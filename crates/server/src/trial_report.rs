@@ -15,7 +15,7 @@ use marrowline_report::{Checkpoint, Moment, Observation, Remark, RemarkKind, Rep
 use marrowline_rules::View as _;
 use marrowline_rules::codes::frame::LATE_ENTRY;
 use marrowline_rules::family::{dose_check, endpoint, subject as eligibility};
-use marrowline_rules::index::IndexKey;
+use marrowline_rules::index::lot_of_unit;
 use marrowline_rules::state::{Protocol, Subject, Upkeep};
 use tonic::Status;
 
@@ -238,7 +238,7 @@ fn remarks(snapshot: &Snapshot, protocol: &Protocol, subjects: &[Arc<Subject>]) 
             })
         }));
         let portions = subject.doses.iter().filter(|dose| dose.infusion.is_some()).flat_map(|dose| &dose.portions);
-        let infused = portions.filter_map(|portion| snapshot.lookup(&IndexKey::Unit(portion.unit_id.0))).map(Id16);
+        let infused = portions.filter_map(|portion| lot_of_unit(snapshot, &portion.unit_id));
         lots.extend(infused.filter_map(|id| {
             let lot = snapshot.lot(&id)?;
             Some((id, lot.opened.as_ref()?.1.lot_code.clone()))

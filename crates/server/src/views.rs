@@ -150,6 +150,18 @@ pub fn version(snapshot: &Snapshot, entry: &Entry) -> Option<Version> {
     stream.upkeep().amended.get(&entry.record_id()).copied()
 }
 
+/// The signatures that were added to a record which owed them. The stream is read only for such a record.
+pub fn signed_later(snapshot: &Snapshot, entry: &Entry) -> Vec<v1::SignatureView> {
+    let first = entry.record.streams.first().filter(|_| entry.record.slots.len() > entry.signings.len());
+    let stream = first.and_then(|first| snapshot.stream(first.kind(), &Id16(first.id.as_slice().try_into().ok()?)));
+    let later = stream.iter().flat_map(|stream| stream.upkeep().signed.iter()).map(|signed| signed.record_id);
+    let authority = snapshot.authority();
+    let is_of_it =
+        |added: &Entry| matches!(added.event(), Some(Event::SignatureAdded(e)) if e.target_digest[..] == entry.digest.0[..]);
+    let added = later.filter_map(|id| snapshot.entry(&id)).filter(|added| is_of_it(added));
+    added.flat_map(|added| added.signings.iter().map(|s| signature(s, &authority)).collect::<Vec<_>>()).collect()
+}
+
 /// What every stream has, with its records in words.
 pub fn stream(ledger: &Ledger, snapshot: &Snapshot, kind: StreamKind, id: &Id16, upkeep: &Upkeep) -> v1::StreamView {
     let authority = snapshot.authority();

@@ -39,6 +39,10 @@ pub struct Append {
     /// A remark.
     #[arg(long)]
     pub note: Option<String>,
+    /// You record what somebody else did who cannot sign for it any more (a revoked key): QA signs last, or later with `sign`. Say who it
+    /// was with --note.
+    #[arg(long, requires = "note", conflicts_with = "propose")]
+    pub for_another: bool,
     /// Only say what the ledger would say.
     #[arg(long)]
     pub dry_run: bool,

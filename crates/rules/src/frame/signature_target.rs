@@ -3,10 +3,12 @@
 use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb;
 
+use crate::again;
 use crate::codes::frame as codes;
 use crate::context::Context;
 use crate::finding::Look;
 use crate::index::{IndexKey, id16};
+use crate::state::{Stream, Upkeep};
 
 pub(super) fn check(c: &mut Context<'_>, e: &pb::SignatureAdded) {
     if let Err((found, allowed)) = target_is_right(c, e) {
@@ -47,32 +49,18 @@ fn target_is_right(c: &Context<'_>, e: &pb::SignatureAdded) -> Result<(), (Strin
 }
 
 fn owed_slot(c: &Context<'_>, target: &marrowline_record::entry::Entry, slot: u8) -> bool {
-    let owes = |upkeep: &crate::state::Upkeep| upkeep.owed.iter().any(|o| o.digest == target.digest && o.slot == slot);
-    target.record.streams.iter().any(|s| {
-        let id = Id16(id16(&s.id));
-        match s.kind() {
-            pb::StreamKind::Authority => owes(&c.authority.upkeep),
-            pb::StreamKind::Donor => c.view.donor(&id).is_some_and(|d| owes(&d.upkeep)),
-            pb::StreamKind::Lot => c.view.lot(&id).is_some_and(|l| owes(&l.upkeep)),
-            pb::StreamKind::Subject => c.view.subject(&id).is_some_and(|s| owes(&s.upkeep)),
-            pb::StreamKind::Protocol => c.view.protocol(&id).is_some_and(|p| owes(&p.upkeep)),
-            pb::StreamKind::Specification => c.view.specification(&id).is_some_and(|s| owes(&s.upkeep)),
-            _ => false,
-        }
-    })
+    let owes = |upkeep: &Upkeep| upkeep.owed.iter().any(|o| o.digest == target.digest && o.slot == slot);
+    streams(c, target).any(|stream| owes(stream.upkeep()))
+}
+
+/// The streams that the target extends.
+fn streams<'c>(c: &'c Context<'_>, target: &'c marrowline_record::entry::Entry) -> impl Iterator<Item = Stream> + 'c {
+    target.record.streams.iter().filter_map(|s| again::present(c.view, s.kind(), &Id16(id16(&s.id))))
 }
 
 /// People who added a signature to the target before.
 fn added_before(c: &Context<'_>, target: &marrowline_record::entry::Entry) -> Vec<Id16> {
-    let upkeep = target.record.streams.iter().find_map(|s| {
-        let id = Id16(id16(&s.id));
-        match s.kind() {
-            pb::StreamKind::Lot => c.view.lot(&id).map(|l| l.upkeep.clone()),
-            pb::StreamKind::Subject => c.view.subject(&id).map(|s| s.upkeep.clone()),
-            pb::StreamKind::Donor => c.view.donor(&id).map(|d| d.upkeep.clone()),
-            _ => None,
-        }
-    });
+    let upkeep = streams(c, target).next().map(|stream| stream.upkeep().clone());
     upkeep
         .iter()
         .flat_map(|u| u.added.iter())
