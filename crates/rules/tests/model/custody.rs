@@ -1,9 +1,9 @@
 //! The life of units, against a naive model: places, hand-overs, refusals, containers, returns, destruction, samples, excursions and the holds
-//! that they bring about, and the decisions that rest on them. Written from the domain, `docs/rules` and decision 0006; for each question
+//! that they bring about, the decisions that rest on them (with the weight that an order rests on), and thaws. Written from the domain, `docs/rules` and decision 0006; for each question
 //! it walks over everything that was accepted.
 //!
-//! Every answer must be the model's to the last code. After each row the ledger's custody, state and place of every unit, its open holds
-//! and its open deviations must be the model's too, and what was destroyed must be what it was when it was destroyed.
+//! Every answer must be the model's to the last code. After each row the ledger's custody, state, place, order and thaw of every unit, the
+//! open holds and the open deviations must be the model's too, and what was destroyed must be what it was when it was destroyed.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,17 +14,19 @@ use marrowline_rules::state::lot::{Processing, Unit};
 use marrowline_rules::testing::{Played, people};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
+mod decisions;
+mod kept;
 mod rules;
 mod steps;
 mod units;
 
 use crate::steps::moment;
-use rules::Model;
+use rules::{FACILITIES, Model};
 use steps::{Step, lives};
 use units::{Custody, Entry, State, UNITS};
 
 /// The rules that this model knows: all that these histories can meet.
-const MODELLED: [&str; 45] = [
+const MODELLED: [&str; 54] = [
     "ACCEPTED_WITHOUT_TRANSFER",
     "CONTAINER_NOT_WHOLE",
     "COUNT_DIFFERS",
@@ -32,14 +34,19 @@ const MODELLED: [&str; 45] = [
     "CUSTODY_REFUSED",
     "DESTROYED_OUTSIDE_CUSTODY",
     "DESTROYED_UNIT_ALLOCATED",
+    "EXCURSION_WITHOUT_LOT",
     "FOUND_UNIT_NOT_LOST",
     "HOLD_ALREADY_LIFTED",
     "LOCATION_TAKEN",
     "MOVED_OUTSIDE_CUSTODY",
+    "ORDER_ID_USED",
+    "ORDER_UNKNOWN",
     "RACK_UNKNOWN",
     "RECEIVER_UNKNOWN",
     "REFUSED_WITHOUT_TRANSFER",
     "RELINQUISHED_WITHOUT_CUSTODY",
+    "RESOLUTION_RESOLVES_NOTHING",
+    "RESOLUTION_UNKNOWN",
     "RETURNED_OUTSIDE_CUSTODY",
     "RETURNED_UNIT_NOT_RELEASED",
     "RETURNED_UNIT_THAWED",
@@ -48,6 +55,7 @@ const MODELLED: [&str; 45] = [
     "SEAL_DIFFERS",
     "TEMPERATURE_ABOVE_LIMIT",
     "THAWED_UNIT_STORED",
+    "THAWS_CONTRADICT",
     "THAW_NOT_ORDERED",
     "THAW_VIABILITY_LOW",
     "TRANSFER_ID_REUSED",
@@ -60,6 +68,7 @@ const MODELLED: [&str; 45] = [
     "UNIT_FOR_DESTRUCTION",
     "UNIT_FOUND_AGAIN",
     "UNIT_HELD",
+    "UNIT_KEPT_TOO_WARM",
     "UNIT_LOST",
     "UNIT_NOT_ALLOCATED",
     "UNIT_NOT_IN_CUSTODY",
@@ -70,19 +79,27 @@ const MODELLED: [&str; 45] = [
     "UNIT_UNKNOWN",
     "UNIT_USED_FOR_TESTING",
     "VERIFIER_MISSING",
+    "WEIGHING_TOO_OLD",
+    "WEIGHT_CHANGED",
 ];
 
-const START: i64 = 43 * 86_400_000 + 9 * 3_600_000;
+/// Where the days of the histories begin, 1 January 2026, Unix milliseconds.
+const DAY_ZERO: i64 = 1_767_225_600_000;
 
-/// What a third facility needs, a cryobank at the ward, and a second order.
-const BEFORE: [&str; 7] = [
-    "d43 08:41 | kira/KEY quentin/QA | FacilityRegistered on authority | facility={facility_id=BANK code=BANK name=Cryobank racks=[B1]} | ?",
+/// What a third facility needs, a cryobank at the ward, a second order, and a second subject with an order.
+const BEFORE: [&str; 12] = [
+    "d43 08:41 | kira/KEY quentin/QA | FacilityRegistered on authority | facility={facility_id=BANK code=BANK name=Cryobank racks=[W1]} | ?",
     "d43 08:42 | kira/KEY quentin/QA | KeyGranted on authority | grant=@grant(cleo CRY@WARD) | ?",
     "d43 08:43 | kira/KEY quentin/QA | KeyGranted on authority | grant=@grant(basil CRY@BANK) | ?",
     "d43 08:44 | kira/KEY quentin/QA | KeyGranted on authority | grant=@grant(bert OP@BANK) | ?",
     "d43 08:45 | kira/KEY quentin/QA | KeyGranted on authority | grant=@grant(bea OP@BANK) | ?",
     "d43 08:46 | kira/KEY quentin/QA | KeyGranted on authority | grant=@grant(carl CUR@BANK) | ?",
     "d43 08:47 | ines/INV@WARD | DoseOrdered on subject:S1 | order_id=O2 weighing_record_id=@rec:WEIGHED | ?",
+    "d43 08:48 | ines/INV@WARD | SubjectConsented on subject:S2 | subject_code=S-002 | ?",
+    "d43 08:49 | ines/INV@WARD | SubjectScreened on subject:S2 | | ?",
+    "d43 08:50 | rolf/RND@WARD | SubjectRandomised on subject:S2 protocol:TRIAL | slot=1 salt=@salt:1 inclusion_proof=@proof:22122112/1 | ?",
+    "W2: d43 08:51 | nina/RN@WARD | SubjectWeighed on subject:S2 | | ?",
+    "d43 08:52 | ines/INV@WARD | DoseOrdered on subject:S2 | order_id=O3 weighing_record_id=@rec:W2 | ?",
 ];
 
 /// Whether the ledger has the unit where the model has it: held, in transit or disputed, with the same facilities, transfer and seal.
@@ -134,11 +151,12 @@ impl Both<'_> {
 
     /// Plays a step on both, and counts what was answered.
     fn step(&mut self, step: &Step, seen: &RefCell<BTreeMap<String, u64>>) -> Result<(), String> {
-        self.model.rows += 1;
         let Some(judged) = self.model.judge(step) else { return Ok(()) };
-        let now = moment(START + i64::try_from(self.model.rows).unwrap() * 10_000);
+        let now = moment(self.model.now);
         let label = format!("F{}", self.model.rows);
-        let row = format!("{label}: {now} | {} | ?", judged.what);
+        let at = judged.at.unwrap_or(self.model.now);
+        let when = if judged.at.is_some() { format!("{} recorded={now} signed={now}", moment(at)) } else { now.clone() };
+        let row = format!("{label}: {when} | {} | ?", judged.what);
         let answer = self.ask(&row)?;
         self.rows.push_str(&format!("{row}\n    {answer}\n"));
         let word = match (judged.codes.is_empty(), judged.is_decision) {
@@ -156,7 +174,7 @@ impl Both<'_> {
         }
         if word != "refused" {
             let flags = judged.codes.into_iter().collect();
-            self.model.history.0.push(Entry { label, fact: judged.fact, flags, is_owed: judged.is_owed });
+            self.model.history.0.push(Entry { label, at, fact: judged.fact, flags, is_owed: judged.is_owed });
         }
         self.is_where_it_should_be(&now)
     }
@@ -178,12 +196,23 @@ impl Both<'_> {
             let unit = lot.units.get(&people::id(&format!("U{}", number + 1))).ok_or("no unit")?;
             let history = &self.model.history;
             let (custody, state) = (history.custody(number), history.state(number));
-            let place = history.place(number).map(str::to_owned);
-            let seen = unit.location.as_ref().map(|l| (l.facility_id.clone(), format!("{}/{}", l.rack, l.position)));
-            let split = place.as_deref().and_then(|place| place.split_once('/'));
-            let expected = split.map(|(facility, rest)| (people::id(facility).0.to_vec(), rest.to_owned()));
+            let place = history.place(number);
+            let device = |name: &str| people::id(name).0.to_vec();
+            let expected = place.map(|(place, named)| (place.to_owned(), named.map(device)));
+            let seen = unit.location.as_ref().map(|there| {
+                let facility = FACILITIES.iter().find(|name| people::id(name).0[..] == there.facility_id[..]);
+                let place = format!("{}/{}/{}", facility.unwrap_or(&"?"), there.rack, there.position);
+                (place, there.equipment_id.clone())
+            });
             if !is_same_custody(&custody, &unit.custody) || !is_same_state(state, unit.processing) || seen != expected {
                 return Err(format!("the model expects {custody:?}, {state:?}, {place:?} of {unit:#?}"));
+            }
+            let order = unit.allocation.map(|allocation| allocation.order_id);
+            let thaw =
+                unit.thaw.map(|t| (t.thawed_at_ms - DAY_ZERO, t.total_cells / 1_000_000, u64::from(t.viability_basis_points)));
+            let (expected_order, expected_thaw) = (history.order_of(number), history.thaw(number));
+            if order != expected_order.map(people::id) || thaw != expected_thaw {
+                return Err(format!("the model expects {expected_order:?}, {expected_thaw:?} of {unit:#?}"));
             }
             if state == State::Destroyed && self.ends.entry(number).or_insert_with(|| unit.clone()) != unit {
                 return Err(format!("it was destroyed, and changed into {unit:#?}"));

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::units::UNITS;
+use super::units::{HOUR, MINUTE, UNITS};
 
 /// What is wrong about taking units over, or refusing them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,26 @@ pub enum Wrong {
     OneMore,
     Transfer,
     Receiver,
+    Unknown,
+}
+
+/// With which record a hold is lifted.
+#[derive(Clone, Copy, Debug)]
+pub enum Resolution {
+    Other,
+    Own,
+    Founding,
+    NotCited,
+}
+
+/// A unit with the place that it is put into: at its mover's facility, unless another is said.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    pub unit: usize,
+    pub at: Option<usize>,
+    pub is_rack_known: bool,
+    pub position: usize,
+    pub device: Option<usize>,
 }
 
 /// Who acts on units: the facility that has the first of them, or one by its number.
@@ -27,21 +47,95 @@ pub enum Who {
 /// A step. Units are named by their numbers, transfers, holds and missing signatures by theirs among those that there are.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Move { by: Who, places: Vec<(usize, bool, usize)> },
-    HandOver { by: Who, to: usize, units: Vec<usize>, is_new: bool },
-    TakeOver { which: usize, wrong: Wrong },
-    Refuse { which: usize, wrong: Wrong, seal: usize },
-    Container { by: usize, kind: &'static str, units: Vec<usize> },
-    Return { to: usize, is_for_storage: bool, units: Vec<usize>, is_signed: bool },
-    Destroy { by: Who, units: Vec<usize>, is_signed: bool },
-    Sample { by: usize, unit: usize, is_new: bool },
-    Excursion { units: Vec<usize>, millicelsius: i64, seconds: u64 },
-    Lift { which: usize, is_open: bool },
-    Sign { which: usize },
-    Allocate { order: usize, units: Vec<usize> },
-    Release { order: usize, units: Vec<usize> },
-    OrderThaw { order: Option<usize>, at: usize, units: Vec<usize> },
-    Thaw { by: Who, units: Vec<usize>, viability: u64, is_signed: bool },
+    Move {
+        by: Who,
+        places: Vec<Placed>,
+    },
+    HandOver {
+        by: Who,
+        to: usize,
+        units: Vec<usize>,
+        used: Option<usize>,
+    },
+    TakeOver {
+        which: usize,
+        wrong: Wrong,
+    },
+    Refuse {
+        which: usize,
+        wrong: Wrong,
+        seal: usize,
+    },
+    Container {
+        by: usize,
+        kind: &'static str,
+        units: Vec<usize>,
+    },
+    Return {
+        to: usize,
+        is_for_storage: bool,
+        units: Vec<usize>,
+        is_signed: bool,
+    },
+    Destroy {
+        by: Who,
+        units: Vec<usize>,
+        is_signed: bool,
+    },
+    Sample {
+        by: usize,
+        unit: usize,
+        is_new: bool,
+        is_new_code: bool,
+    },
+    Excursion {
+        device: usize,
+        is_on_lot: bool,
+        units: Vec<usize>,
+        ago: i64,
+        millicelsius: i64,
+        seconds: u64,
+    },
+    Lift {
+        which: usize,
+        is_open: bool,
+        resolution: Resolution,
+    },
+    Sign {
+        which: usize,
+    },
+    Allocate {
+        order: usize,
+        is_of_other: bool,
+        units: Vec<usize>,
+    },
+    Release {
+        order: usize,
+        is_of_other: bool,
+        units: Vec<usize>,
+    },
+    OrderThaw {
+        order: Option<usize>,
+        at: usize,
+        units: Vec<usize>,
+    },
+    /// The units but the last, and the last one, with millions of cells and viability; once more what was thawed a moment ago.
+    Thaw {
+        by: Who,
+        units: Vec<usize>,
+        counts: [(u64, u64); 2],
+        is_again: bool,
+        is_signed: bool,
+    },
+    Weigh {
+        subject: usize,
+        grams: u64,
+    },
+    Order {
+        subject: usize,
+        used: Option<usize>,
+    },
+    Wait(i64),
 }
 
 fn some_units() -> impl Strategy<Value = Vec<usize>> {
@@ -69,14 +163,19 @@ fn who() -> impl Strategy<Value = Who> {
 }
 
 fn wrong() -> impl Strategy<Value = Wrong> {
-    let wrong = [Wrong::Seal, Wrong::Broken, Wrong::OneLess, Wrong::OneMore, Wrong::Transfer, Wrong::Receiver];
+    let wrong = [Wrong::Seal, Wrong::Broken, Wrong::OneLess, Wrong::OneMore, Wrong::Transfer, Wrong::Receiver, Wrong::Unknown];
     prop_oneof![4 => Just(Wrong::Nothing), 1 => prop::sample::select(wrong.to_vec())]
 }
 
 fn hand_over() -> impl Strategy<Value = Step> {
     // The last number stands for a facility that nobody registered.
     let to = prop_oneof![12 => 0..3usize, 1 => Just(3usize)];
-    (who(), to, units(), prop::bool::weighted(0.95)).prop_map(|(by, to, units, is_new)| Step::HandOver { by, to, units, is_new })
+    (who(), to, units(), prop::option::weighted(0.05, 0..9usize)).prop_map(|(by, to, units, used)| Step::HandOver {
+        by,
+        to,
+        units,
+        used,
+    })
 }
 
 fn take_over() -> impl Strategy<Value = Step> {
@@ -88,7 +187,12 @@ fn refuse() -> impl Strategy<Value = Step> {
 }
 
 fn lift() -> impl Strategy<Value = Step> {
-    (0..12usize, prop::bool::weighted(0.97)).prop_map(|(which, is_open)| Step::Lift { which, is_open })
+    let resolution = prop_oneof![30 => Just(Resolution::Other), 1 => Just(Resolution::Own), 1 => Just(Resolution::Founding), 1 => Just(Resolution::NotCited)];
+    (0..12usize, prop::bool::weighted(0.97), resolution).prop_map(|(which, is_open, resolution)| Step::Lift {
+        which,
+        is_open,
+        resolution,
+    })
 }
 
 /// Units go somewhere, and are taken over or back.
@@ -97,36 +201,75 @@ fn journey() -> impl Strategy<Value = Vec<Step>> {
         .prop_map(|(gone, refused, taken)| [gone].into_iter().chain(refused).chain(taken).collect())
 }
 
-/// Units are assigned, and sometimes thawed, with steps left out here and there.
+/// Units are assigned, and sometimes thawed, with steps left out here and there; now and then the thaw is recorded twice.
 fn treatment() -> impl Strategy<Value = Vec<Step>> {
-    let kept = [0.9, 0.8, 0.4].map(prop::bool::weighted);
-    (repeated(), 0..2usize, kept, prop::option::weighted(0.2, repeated()), thaw()).prop_map(
-        |(units, order, kept, others, thaw)| {
-            let thaw = match thaw {
-                Step::Thaw { by, viability, is_signed, .. } => Step::Thaw { by, units: units.clone(), viability, is_signed },
-                other => other,
-            };
+    let kept = [0.9, 0.8, 0.4, 0.4].map(prop::bool::weighted);
+    (repeated(), 0..3usize, kept, prop::option::weighted(0.2, repeated()), thaw(), thaw()).prop_map(
+        |(all, order, kept, others, thaw, second)| {
+            let (mut thaw, mut second) = (thaw, second);
+            if let (Step::Thaw { units, is_again, .. }, Step::Thaw { is_again: is_second, .. }) = (&mut thaw, &mut second) {
+                (*units, *is_again, *is_second) = (all.clone(), false, true);
+            }
             let steps = [
-                Step::Allocate { order, units: units.clone() },
-                Step::OrderThaw { order: Some(order), at: 1, units: others.unwrap_or(units) },
+                Step::Allocate { order, is_of_other: false, units: all.clone() },
+                Step::OrderThaw { order: Some(order), at: 1, units: others.unwrap_or(all) },
                 thaw,
+                second,
             ];
             steps.into_iter().zip(kept).filter(|(_, is_kept)| *is_kept).map(|(step, _)| step).collect()
         },
     )
 }
 
+/// Mostly the same counts, so that a second record can say what the first one did.
 fn thaw() -> impl Strategy<Value = Step> {
-    (who(), repeated(), prop::sample::select(&[9_000, 9_000, 7_000, 6_999][..]), prop::bool::weighted(0.9))
-        .prop_map(|(by, units, viability, is_signed)| Step::Thaw { by, units, viability, is_signed })
+    let count = prop_oneof![6 => Just((48, 9_000)), 1 => Just((47, 9_000)), 1 => Just((48, 7_000)), 1 => Just((48, 6_999))];
+    let counts = (count, prop::option::weighted(0.1, Just((48, 8_999))));
+    let counts = counts.prop_map(|(count, last)| [count, last.unwrap_or(count)]);
+    (who(), repeated(), counts, prop::bool::weighted(0.3), prop::bool::weighted(0.9))
+        .prop_map(|(by, units, counts, is_again, is_signed)| Step::Thaw { by, units, counts, is_again, is_signed })
 }
 
 fn moves() -> impl Strategy<Value = Step> {
-    let placed = (prop::bool::weighted(0.93), 0..4usize);
+    let placed =
+        (prop::option::weighted(0.05, 0..3usize), prop::bool::weighted(0.95), 0..4usize, prop::option::weighted(0.6, 0..2usize));
     (who(), units(), prop::collection::vec(placed, 4)).prop_map(|(by, units, placed)| {
-        let places = units.into_iter().zip(placed).map(|(unit, (is_rack_known, position))| (unit, is_rack_known, position));
+        let places = units.into_iter().zip(placed).map(|(unit, (at, is_rack_known, position, device))| Placed {
+            unit,
+            at,
+            is_rack_known,
+            position,
+            device,
+        });
         Step::Move { by, places: places.collect() }
     })
+}
+
+/// A device was warm: mostly not warmer than allowed, or not longer, or recorded on the lot, for all or for some of its units.
+fn excursion() -> impl Strategy<Value = Step> {
+    let named = prop_oneof![2 => units(), 1 => (0..=UNITS).prop_map(|unit| vec![unit]), 2 => Just(Vec::new())];
+    let ago = prop::sample::select(&[11 * MINUTE, 20 * MINUTE, HOUR, 3 * HOUR, 24 * HOUR][..]);
+    let warm = prop::sample::select(&[(-150_000, 601), (-149_999, 600), (-149_999, 601), (-120_000, 9_000)][..]);
+    (0..2usize, prop::bool::weighted(0.6), named, ago, warm).prop_map(
+        |(device, is_on_lot, units, ago, (millicelsius, seconds))| Step::Excursion {
+            device,
+            is_on_lot,
+            units,
+            ago,
+            millicelsius,
+            seconds,
+        },
+    )
+}
+
+/// Units are put into the freezer, which was warm or not, and are given to somebody.
+fn storage() -> impl Strategy<Value = Vec<Step>> {
+    let given = prop_oneof![
+        2 => (0..3usize, repeated()).prop_map(|(order, units)| Step::Allocate { order, is_of_other: false, units }),
+        1 => (0..3usize, units()).prop_map(|(order, units)| Step::OrderThaw { order: Some(order), at: 1, units }),
+    ];
+    (moves(), prop::option::of(moves()), prop::collection::vec(excursion(), 0..3), given)
+        .prop_map(|(first, second, warm, given)| [first].into_iter().chain(second).chain(warm).chain([given]).collect())
 }
 
 /// Something else, which is mostly about few units.
@@ -134,7 +277,8 @@ fn disturbance() -> impl Strategy<Value = Step> {
     let few = || prop_oneof![3 => (0..=UNITS).prop_map(|unit| vec![unit]), 1 => units()];
     let kind = prop::sample::select(&["BROKEN", "LEAKING", "LOST", "LOST", "LOST", "FOUND", "FOUND", "FOUND", "FOUND"][..]);
     let signed = || prop::bool::weighted(0.85);
-    let warm = prop::sample::select(&[(-150_000, 601), (-149_999, 600), (-149_999, 601), (-120_000, 9_000)][..]);
+    let grams = prop::sample::select(&[70_000, 70_000, 72_000, 77_000, 63_000, 77_001, 62_999][..]);
+    let other = || prop::bool::weighted(0.08);
     prop_oneof![
         5 => moves(),
         3 => take_over(),
@@ -143,14 +287,17 @@ fn disturbance() -> impl Strategy<Value = Step> {
         3 => (0..3usize, prop::bool::weighted(0.7), few(), signed())
             .prop_map(|(to, is_for_storage, units, is_signed)| Step::Return { to, is_for_storage, units, is_signed }),
         2 => (who(), few(), signed()).prop_map(|(by, units, is_signed)| Step::Destroy { by, units, is_signed }),
-        2 => (0..2usize, 0..=UNITS, prop::bool::weighted(0.8))
-            .prop_map(|(by, unit, is_new)| Step::Sample { by, unit, is_new }),
-        1 => (prop_oneof![3 => some_units(), 1 => Just(Vec::new())], warm)
-            .prop_map(|(units, (millicelsius, seconds))| Step::Excursion { units, millicelsius, seconds }),
+        2 => (0..2usize, 0..=UNITS, prop::bool::weighted(0.8), prop::bool::weighted(0.9))
+            .prop_map(|(by, unit, is_new, is_new_code)| Step::Sample { by, unit, is_new, is_new_code }),
+        1 => excursion(),
         2 => (0..4usize).prop_map(|which| Step::Sign { which }),
-        4 => (0..2usize, repeated()).prop_map(|(order, units)| Step::Allocate { order, units }),
-        3 => (0..2usize, few()).prop_map(|(order, units)| Step::Release { order, units }),
-        3 => (prop::option::weighted(0.5, 0..2usize), 0..2usize, few())
+        4 => (0..3usize, other(), repeated())
+            .prop_map(|(order, is_of_other, units)| Step::Allocate { order, is_of_other, units }),
+        3 => (0..3usize, other(), few()).prop_map(|(order, is_of_other, units)| Step::Release { order, is_of_other, units }),
+        2 => (0..2usize, grams).prop_map(|(subject, grams)| Step::Weigh { subject, grams }),
+        1 => (0..2usize, prop::option::of(0..3usize)).prop_map(|(subject, used)| Step::Order { subject, used }),
+        1 => prop::sample::select(&[HOUR, 23 * HOUR][..]).prop_map(Step::Wait),
+        3 => (prop::option::weighted(0.5, 0..3usize), 0..2usize, few())
             .prop_map(|(order, at, units)| Step::OrderThaw { order, at, units }),
         1 => thaw(),
     ]
@@ -161,6 +308,7 @@ pub fn lives() -> impl Strategy<Value = Vec<Step>> {
     let part = prop_oneof![
         4 => journey(),
         2 => treatment(),
+        2 => storage(),
         3 => prop::collection::vec(disturbance(), 1..4),
     ];
     let part = (part, prop::collection::vec(lift(), 0..4));

@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 /// The units are U1 to U6; the next number stands for one that no lot has.
 pub const UNITS: usize = 6;
 
+/// When the histories begin: the ninth hour of the 43rd day.
+pub const START: i64 = 43 * 86_400_000 + 9 * HOUR;
+pub const HOUR: i64 = 60 * MINUTE;
+pub const MINUTE: i64 = 60_000;
+
 pub fn name(unit: usize) -> String {
     if unit < UNITS { format!("U{}", unit + 1) } else { "U9".to_owned() }
 }
@@ -23,7 +28,7 @@ pub enum Holds {
 
 /// The flags that have consequences: what they hold, and whether they open a deviation. What thaws bring about stands only in the list of
 /// codes.
-pub const EFFECTS: [(&str, Holds, bool); 33] = [
+pub const EFFECTS: [(&str, Holds, bool); 35] = [
     ("ACCEPTED_WITHOUT_TRANSFER", Holds::Lot, true),
     ("CONTAINER_NOT_WHOLE", Holds::Named, true),
     ("COUNT_DIFFERS", Holds::Lot, true),
@@ -46,6 +51,7 @@ pub const EFFECTS: [(&str, Holds, bool); 33] = [
     ("SEAL_DIFFERS", Holds::Lot, true),
     ("TEMPERATURE_ABOVE_LIMIT", Holds::Named, true),
     ("THAWED_UNIT_STORED", Holds::Lot, true),
+    ("THAWS_CONTRADICT", Holds::Named, true),
     ("THAW_NOT_ORDERED", Holds::Nothing, true),
     ("THAW_VIABILITY_LOW", Holds::Nothing, true),
     ("TRANSFER_ID_REUSED", Holds::Lot, true),
@@ -54,6 +60,7 @@ pub const EFFECTS: [(&str, Holds, bool); 33] = [
     ("UNIT_DESTROYED", Holds::Named, true),
     ("UNIT_FOUND_AGAIN", Holds::Named, false),
     ("UNIT_LOST", Holds::Named, true),
+    ("UNIT_NOT_IN_CUSTODY", Holds::Named, true),
     ("UNIT_OF_NO_LOT", Holds::Nothing, true),
     ("UNIT_REPEATED", Holds::Nothing, true),
     ("UNIT_UNKNOWN", Holds::Nothing, true),
@@ -63,10 +70,30 @@ fn effect(code: &str) -> (Holds, bool) {
     EFFECTS.iter().find(|(name, ..)| *name == code).map_or((Holds::Nothing, false), |(_, holds, deviation)| (*holds, *deviation))
 }
 
+/// What one record says of one unit's thaw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    pub unit: usize,
+    pub millions: u64,
+    pub viability: u64,
+}
+
+/// A time in which a device was warm.
+#[derive(Clone, Copy, Debug)]
+pub struct Warm {
+    pub device: &'static str,
+    pub from: i64,
+    pub until: i64,
+    /// Beyond the specification's limit, and for longer than it allows.
+    pub is_beyond: bool,
+    /// The record extends the lot, and not the device alone.
+    pub is_on_lot: bool,
+}
+
 /// What was accepted. Facilities, orders and places are named as in the rows.
 #[derive(Clone, Debug)]
 pub enum Fact {
-    Moved { units: Vec<usize>, places: Vec<String> },
+    Moved { units: Vec<usize>, places: Vec<String>, devices: Vec<Option<&'static str>> },
     HandedOver { by: &'static str, to: &'static str, transfer: String, seal: String, units: Vec<usize> },
     TakenOver { by: &'static str, transfer: String, seal: String, is_whole: bool, units: Vec<usize> },
     Refused { by: &'static str, transfer: String, seal: String, units: Vec<usize> },
@@ -74,13 +101,15 @@ pub enum Fact {
     Returned { from: &'static str, to: &'static str, is_for_storage: bool, units: Vec<usize> },
     Destroyed { by: &'static str, units: Vec<usize> },
     Sampled { unit: usize },
-    Warm(Vec<usize>),
+    Warm { warm: Warm, units: Vec<usize> },
     Lifted { of: usize, code: &'static str },
     Signed { of: usize },
     Allocated { order: &'static str, units: Vec<usize> },
     Released(Vec<usize>),
     ThawOrdered(Vec<usize>),
-    Thawed { by: &'static str, units: Vec<usize> },
+    Thawed { by: &'static str, units: Vec<usize>, counts: Vec<Count> },
+    Weighed { subject: &'static str, grams: u64 },
+    Ordered,
 }
 
 impl Fact {
@@ -96,11 +125,11 @@ impl Fact {
             | Fact::Destroyed { units, .. }
             | Fact::Allocated { units, .. }
             | Fact::Thawed { units, .. }
-            | Fact::Warm(units)
+            | Fact::Warm { units, .. }
             | Fact::Released(units)
             | Fact::ThawOrdered(units) => units,
             Fact::Sampled { unit } => std::slice::from_ref(unit),
-            Fact::Lifted { .. } | Fact::Signed { .. } => &[],
+            Fact::Lifted { .. } | Fact::Signed { .. } | Fact::Weighed { .. } | Fact::Ordered => &[],
         }
     }
 
@@ -113,6 +142,8 @@ impl Fact {
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub label: String,
+    /// When it happened, as the record says.
+    pub at: i64,
     pub fact: Fact,
     pub flags: Vec<&'static str>,
     /// The second signature is missing.
@@ -196,13 +227,13 @@ pub struct History(pub Vec<Entry>);
 
 impl History {
     /// What happened to a unit up to its destruction, which nothing changes afterwards, with the number of each entry.
-    fn life(&self, unit: usize) -> impl Iterator<Item = (usize, &Entry)> {
+    pub fn life(&self, unit: usize) -> impl Iterator<Item = (usize, &Entry)> {
         let is_end = move |entry: &Entry| matches!(entry.fact, Fact::Destroyed { .. }) && entry.fact.names(unit);
         let end = self.0.iter().position(is_end).map_or(self.0.len(), |end| end + 1);
         self.0.iter().enumerate().take(end)
     }
 
-    fn told(&self, unit: usize) -> impl Iterator<Item = (usize, &Fact)> {
+    pub fn told(&self, unit: usize) -> impl Iterator<Item = (usize, &Fact)> {
         self.life(unit).map(|(number, entry)| (number, &entry.fact)).filter(move |(_, fact)| fact.names(unit))
     }
 
@@ -235,10 +266,25 @@ impl History {
         self.told(unit).any(|(_, fact)| matches!(fact, Fact::Thawed { .. }))
     }
 
-    /// Whether the unit went back to the store at an entry, which ends what was decided about it before.
-    fn went_back(&self, unit: usize, number: usize, fact: &Fact) -> bool {
-        let goes_back = matches!(fact, Fact::Released(_) | Fact::Returned { is_for_storage: true, .. });
-        goes_back && self.state_before(unit, number).is_frozen()
+    /// Whether an entry ends what was decided about the unit before: its release, and its way back to the store.
+    fn is_free_again(&self, unit: usize, number: usize, fact: &Fact) -> bool {
+        match fact {
+            Fact::Released(_) => true,
+            Fact::Returned { is_for_storage: true, .. } => self.state_before(unit, number).is_frozen(),
+            _ => false,
+        }
+    }
+
+    /// What counts of a unit's thaws: the earliest time, the fewest cells and the lowest viability of all that was said.
+    pub fn thaw(&self, unit: usize) -> Option<(i64, u64, u64)> {
+        let told = |(_, entry): (usize, &'_ Entry)| match &entry.fact {
+            Fact::Thawed { counts, .. } => counts.iter().map(|count| (entry.at, *count)).collect(),
+            _ => Vec::new(),
+        };
+        let all: Vec<(i64, Count)> = self.life(unit).flat_map(told).filter(|(_, count)| count.unit == unit).collect();
+        let cells = all.iter().map(|(_, count)| count.millions).min()?;
+        let viability = all.iter().map(|(_, count)| count.viability).min()?;
+        Some((all.iter().map(|(at, _)| *at).min()?, cells, viability))
     }
 
     /// The order that a unit is assigned to.
@@ -247,7 +293,7 @@ impl History {
         for (number, fact) in self.told(unit) {
             match fact {
                 Fact::Allocated { order, .. } => of = Some(*order),
-                fact if self.went_back(unit, number, fact) => of = None,
+                fact if self.is_free_again(unit, number, fact) => of = None,
                 _ => {}
             }
         }
@@ -261,7 +307,7 @@ impl History {
             match fact {
                 Fact::ThawOrdered(_) => is_ordered = true,
                 Fact::Allocated { .. } => is_ordered = false,
-                fact if self.went_back(unit, number, fact) => is_ordered = false,
+                fact if self.is_free_again(unit, number, fact) => is_ordered = false,
                 _ => {}
             }
         }
@@ -280,39 +326,6 @@ impl History {
     /// A broken bag does not heal.
     pub fn is_damaged(&self, unit: usize) -> bool {
         self.happened(unit, &["BROKEN", "LEAKING"]).is_some()
-    }
-
-    /// The freezer place that a unit is in. In the beginning all of them are just taken out of their shipper.
-    pub fn place(&self, unit: usize) -> Option<&str> {
-        let mut place = None;
-        for (_, fact) in self.told(unit) {
-            match fact {
-                Fact::Moved { units, places } => {
-                    place = units.iter().zip(places).find(|(moved, _)| **moved == unit).map(|(_, place)| place.as_str());
-                }
-                Fact::HandedOver { .. }
-                | Fact::Returned { .. }
-                | Fact::Thawed { .. }
-                | Fact::Sampled { .. }
-                | Fact::Happened { kind: "LOST", .. }
-                | Fact::Destroyed { .. } => place = None,
-                _ => {}
-            }
-        }
-        place
-    }
-
-    pub fn occupants(&self, place: &str) -> Vec<usize> {
-        (0..UNITS).filter(|unit| self.place(*unit) == Some(place)).collect()
-    }
-
-    /// What was put last into a place, wherever it is now.
-    pub fn last_put(&self, place: &str) -> Option<usize> {
-        let put = |entry: &Entry| match &entry.fact {
-            Fact::Moved { units, places } => units.iter().zip(places).rev().find(|(_, put)| *put == place).map(|(unit, _)| *unit),
-            _ => None,
-        };
-        self.0.iter().rev().find_map(put)
     }
 
     pub fn custody(&self, unit: usize) -> Custody {
@@ -378,14 +391,22 @@ impl History {
     pub fn is_held(&self, unit: usize) -> bool {
         self.holds().into_iter().filter(|(.., is_lifted)| !is_lifted).any(|(number, code, _)| {
             let named = self.0[number].fact.units();
-            // An excursion that names no unit reached all of them.
-            effect(code).0 == Holds::Lot || named.is_empty() || named.contains(&unit)
+            // An excursion that names no unit reached all of them; one that names a unit of no lot may have reached any.
+            let is_warm = matches!(self.0[number].fact, Fact::Warm { .. });
+            let is_of_all = is_warm && (named.is_empty() || named.contains(&UNITS));
+            effect(code).0 == Holds::Lot || is_of_all || named.contains(&unit)
         })
     }
 
-    /// Deviations, none of which these histories close.
+    /// Deviations of the lot, none of which these histories close.
     pub fn deviations(&self) -> Vec<&'static str> {
-        self.0.iter().flat_map(|entry| entry.flags.iter().copied()).filter(|code| effect(code).1).collect()
+        let is_elsewhere = |entry: &Entry| matches!(entry.fact, Fact::Warm { warm: Warm { is_on_lot: false, .. }, .. });
+        self.0
+            .iter()
+            .filter(|entry| !is_elsewhere(entry))
+            .flat_map(|entry| entry.flags.iter().copied())
+            .filter(|code| effect(code).1)
+            .collect()
     }
 
     /// Entries whose second signature is still missing.
@@ -396,6 +417,12 @@ impl History {
 
     pub fn is_owed(&self, unit: usize) -> bool {
         self.owing().into_iter().any(|number| self.0[number].fact.names(unit))
+    }
+
+    /// The ids of all transfers that were begun.
+    pub fn transfers(&self) -> Vec<String> {
+        let id = |entry: &Entry| if let Fact::HandedOver { transfer, .. } = &entry.fact { Some(transfer.clone()) } else { None };
+        self.0.iter().filter_map(id).collect()
     }
 
     /// What is under way, and which units go with it.
