@@ -25,6 +25,12 @@ pub enum Reading {
     Due { offset: i64, is_anew: bool },
     /// When it is reported.
     Now,
+    /// When it is reported, and inoculated afterwards.
+    Reversed,
+    /// So long before the first sample was taken, and read when it is reported.
+    BeforeSampling { by: i64 },
+    /// So long after it is reported.
+    Ahead { by: i64 },
     /// Nobody said when.
     Unsaid,
 }
@@ -37,6 +43,16 @@ pub enum Document {
     NamedOnly,
     Nowhere,
     Itself,
+}
+
+/// What resolves a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    Stored,
+    Uncited,
+    /// What brought it about.
+    Itself,
+    Founding,
 }
 
 /// What a hold is about.
@@ -72,9 +88,18 @@ pub enum Signed {
 #[derive(Clone, Debug)]
 pub enum Step {
     Wait(i64),
-    Sample,
+    Sample {
+        who: usize,
+        ago: i64,
+    },
     Print {
+        who: usize,
         verifier: usize,
+        ago: i64,
+    },
+    Withdraw {
+        which: Pick,
+        by: usize,
     },
     Sign {
         verifier: usize,
@@ -86,6 +111,17 @@ pub enum Step {
         sample: usize,
         reading: Reading,
         ago: i64,
+    },
+    Amend {
+        which: Pick,
+        value: usize,
+        /// Other times as well.
+        reading: Option<Reading>,
+        people: usize,
+        is_void: bool,
+        is_latest: bool,
+        /// The digest is the target's.
+        is_digest: bool,
     },
     Review {
         which: Pick,
@@ -101,6 +137,7 @@ pub enum Step {
     Deviate {
         on_donor: bool,
         severity: usize,
+        ago: i64,
     },
     Close {
         on_donor: bool,
@@ -111,7 +148,7 @@ pub enum Step {
         on_donor: bool,
         which: Pick,
         second: usize,
-        is_cited: bool,
+        resolution: Resolution,
     },
     Recall {
         on_donor: bool,
@@ -120,6 +157,14 @@ pub enum Step {
         on_donor: bool,
         which: Pick,
         is_complete: bool,
+    },
+    AmendPanel {
+        test: usize,
+        by: usize,
+    },
+    ReviewPanel {
+        test: usize,
+        reviewer: usize,
     },
     Determine {
         how: usize,
@@ -134,6 +179,10 @@ pub enum Step {
         ago: i64,
         has_seen: bool,
     },
+    Exempt {
+        certifier: usize,
+        is_of_lot: bool,
+    },
 }
 
 /// Mostly the first of these.
@@ -144,7 +193,7 @@ fn mostly<T: Clone + std::fmt::Debug + 'static>(first: T, share: u32, others: Ve
 fn pick() -> impl Strategy<Value = Pick> {
     prop_oneof![
         12 => (0..3usize).prop_map(Pick::Open),
-        5 => (0..8usize).prop_map(Pick::Any),
+        7 => (0..8usize).prop_map(Pick::Any),
         1 => Just(Pick::Unknown),
     ]
 }
@@ -154,16 +203,59 @@ fn reading() -> impl Strategy<Value = Reading> {
         12 => (select(&[0, 0, 0, 1, DAY, -1, -DAY, -30 * DAY][..]), prop::bool::weighted(0.3))
             .prop_map(|(offset, is_anew)| Reading::Due { offset, is_anew }),
         2 => Just(Reading::Now),
+        1 => Just(Reading::Reversed),
+        1 => select(&[0, 1][..]).prop_map(|by| Reading::BeforeSampling { by }),
+        1 => select(&[MINUTE, MINUTE + 1, DAY][..]).prop_map(|by| Reading::Ahead { by }),
         1 => Just(Reading::Unsaid),
     ]
 }
 
 fn report(test: impl Strategy<Value = usize> + 'static, passing: u32) -> BoxedStrategy<Step> {
     let value = mostly(0, passing, (0..16).collect());
-    let ago = mostly(0, 6, vec![-MINUTE, -MINUTE - 1, DAY, DAY + 1, DAY + 1]);
+    let ago = mostly(0, 6, vec![-MINUTE, -MINUTE - 1, 10_000, HOUR, DAY, DAY + 1, DAY + 1]);
     (test, value, 0..2usize, mostly(0, 8, vec![1, 2, 9]), reading(), ago)
         .prop_map(|(test, value, analyst, sample, reading, ago)| Step::Report { test, value, analyst, sample, reading, ago })
         .boxed()
+}
+
+/// When something happened, beside when it is recorded.
+fn ago() -> impl Strategy<Value = i64> {
+    mostly(0, 2, vec![10_000, HOUR, DAY, DAY + 1])
+}
+
+fn amend() -> BoxedStrategy<Step> {
+    let value = prop_oneof![3 => Just(0), 2 => Just(1), 4 => 0..16usize];
+    let people = mostly(0, 4, vec![1, 1, 1, 2, 3, 4, 5]);
+    let is_latest = prop::bool::weighted(0.95);
+    (
+        pick(),
+        value,
+        prop::option::weighted(0.3, reading()),
+        people,
+        prop::bool::weighted(0.3),
+        is_latest,
+        prop::bool::weighted(0.97),
+    )
+        .prop_map(|(which, value, reading, people, is_void, is_latest, is_digest)| Step::Amend {
+            which,
+            value,
+            reading,
+            people,
+            is_void,
+            is_latest,
+            is_digest,
+        })
+        .boxed()
+}
+
+fn exempt() -> BoxedStrategy<Step> {
+    (mostly(0, 3, vec![1, 2, 3, 4]), prop::bool::weighted(0.8))
+        .prop_map(|(certifier, is_of_lot)| Step::Exempt { certifier, is_of_lot })
+        .boxed()
+}
+
+fn review_panel() -> BoxedStrategy<Step> {
+    (0..3usize, mostly(0, 4, vec![1, 2, 3])).prop_map(|(test, reviewer)| Step::ReviewPanel { test, reviewer }).boxed()
 }
 
 fn review() -> BoxedStrategy<Step> {
@@ -183,17 +275,19 @@ fn invalidate() -> BoxedStrategy<Step> {
 /// QA deals with what stands open.
 fn repair() -> BoxedStrategy<Step> {
     let on_donor = || prop::bool::weighted(0.3);
-    let lift = (on_donor(), pick(), mostly(0, 2, vec![1, 2, 3, 3, 3, 4, 5, 6]), prop::bool::weighted(0.9))
-        .prop_map(|(on_donor, which, second, is_cited)| Step::Lift { on_donor, which, second, is_cited });
+    let resolution = mostly(Resolution::Stored, 8, vec![Resolution::Uncited, Resolution::Itself, Resolution::Founding]);
+    let lift = (on_donor(), pick(), mostly(0, 2, vec![1, 2, 3, 3, 3, 4, 4, 5, 6, 7, 8]), resolution)
+        .prop_map(|(on_donor, which, second, resolution)| Step::Lift { on_donor, which, second, resolution });
     prop_oneof![
         6 => lift,
         5 => (on_donor(), pick()).prop_map(|(on_donor, which)| Step::Close { on_donor, which }),
-        5 => (any::<bool>(), pick(), prop::bool::weighted(0.8))
+        6 => (prop::bool::weighted(0.4), pick(), prop::bool::weighted(0.85))
             .prop_map(|(on_donor, which, is_complete)| Step::Trace { on_donor, which, is_complete }),
         2 => invalidate(),
         2 => review(),
         2 => determine(0),
-        1 => (0..2usize).prop_map(|verifier| Step::Sign { verifier }),
+        2 => review_panel(),
+        2 => (0..2usize).prop_map(|verifier| Step::Sign { verifier }),
     ]
     .boxed()
 }
@@ -225,10 +319,10 @@ fn rejected() -> BoxedStrategy<Step> {
         .prop_flat_map(|step| {
             let signed =
                 select(vec![Signed::Both, Signed::FirstOnly, Signed::SecondOnly, Signed::FirstAlone, Signed::SecondAlone]);
-            signed.prop_map(move |now| {
+            (signed, prop::bool::weighted(0.8)).prop_map(move |(now, seen)| {
                 let mut step = step.clone();
-                if let Step::Dispose { signed, .. } = &mut step {
-                    *signed = now;
+                if let Step::Dispose { signed, has_seen, .. } = &mut step {
+                    (*signed, *has_seen) = (now, seen);
                 }
                 step
             })
@@ -241,14 +335,20 @@ fn disturbance() -> BoxedStrategy<Step> {
         2 => select(&[1_000, HOUR, DAY, DAY + 1, 7 * DAY][..]).prop_map(Step::Wait),
         8 => report(0..7usize, 1),
         4 => review(),
-        3 => invalidate(),
-        2 => (prop::bool::weighted(0.2), 0..3usize).prop_map(|(on_donor, severity)| Step::Deviate { on_donor, severity }),
+        4 => invalidate(),
+        5 => amend(),
+        2 => (prop::bool::weighted(0.2), 0..3usize, ago())
+            .prop_map(|(on_donor, severity, ago)| Step::Deviate { on_donor, severity, ago }),
         2 => select(vec![Held::Lot, Held::Unit, Held::StrangeUnit, Held::Donor]).prop_map(Step::Hold),
         1 => determine(1),
         1 => determine(2),
-        1 => prop::bool::weighted(0.3).prop_map(|on_donor| Step::Recall { on_donor }),
-        1 => Just(Step::Sample),
-        1 => (0..3usize).prop_map(|verifier| Step::Print { verifier }),
+        2 => prop::bool::weighted(0.3).prop_map(|on_donor| Step::Recall { on_donor }),
+        1 => (0..2usize, ago()).prop_map(|(who, ago)| Step::Sample { who, ago }),
+        2 => (0..2usize, 0..3usize, ago()).prop_map(|(who, verifier, ago)| Step::Print { who, verifier, ago }),
+        1 => (0..2usize, 0..2usize).prop_map(|(test, by)| Step::AmendPanel { test, by }),
+        1 => exempt(),
+        1 => (pick(), mostly(0, 4, vec![1, 2])).prop_map(|(which, by)| Step::Withdraw { which, by }),
+        1 => (0..2usize).prop_map(|verifier| Step::Sign { verifier }),
         3 => repair(),
     ]
     .boxed()
@@ -260,10 +360,15 @@ fn performed(test: usize) -> BoxedStrategy<Vec<Step>> {
     let due = Reading::Due { offset: 0, is_anew: false };
     let plain = Step::Report { test, value: 0, analyst: 0, sample: 0, reading: due, ago: 0 };
     let reported = prop_oneof![6 => Just(plain), 1 => report(Just(test), 12)];
-    let reviewed = prop_oneof![12 => Just(confirmed), 1 => review()];
-    (reported, reviewed, prop::bool::weighted(0.97), prop::bool::weighted(0.97))
-        .prop_map(|(reported, reviewed, is_reported, is_reviewed)| {
-            is_reported.then_some(reported).into_iter().chain(is_reviewed.then_some(reviewed)).collect()
+    let reviewed = prop_oneof![12 => Just(confirmed.clone()), 1 => review()];
+    // What said nothing comes before: one repetition counts, a second one does not.
+    let void = Step::Report { test, value: 2, analyst: 0, sample: 0, reading: due, ago: 0 };
+    let before = [void.clone(), confirmed.clone(), void, confirmed];
+    let repeated = prop_oneof![16 => Just(0usize), 1 => Just(2), 1 => Just(4)];
+    (repeated, reported, reviewed, prop::bool::weighted(0.97), prop::bool::weighted(0.97))
+        .prop_map(move |(repeated, reported, reviewed, is_reported, is_reviewed)| {
+            let before = before.iter().take(repeated).cloned();
+            before.chain(is_reported.then_some(reported)).chain(is_reviewed.then_some(reviewed)).collect()
         })
         .boxed()
 }
@@ -300,7 +405,11 @@ pub fn releases() -> BoxedStrategy<Vec<Step>> {
     let conditional = (performed(2), performed(3), performed(4), performed(5), performed(0))
         .prop_map(|(a, b, c, d, e)| [a, b, c, d, e].concat());
     let any = select(vec![Disposition::Conditional, Disposition::Final]);
-    let end = (prop::option::weighted(0.25, rejected()), prop::collection::vec(dispose(any), 0..2), rejected());
+    let end = (
+        prop::option::weighted(0.25, rejected()),
+        prop::collection::vec(prop_oneof![2 => dispose(any), 1 => exempt()], 0..3),
+        rejected(),
+    );
     let end = end.prop_map(|(stop, decisions, again)| match stop {
         Some(stop) => std::iter::once(stop).chain(decisions).chain([again]).collect(),
         None => decisions,
@@ -310,7 +419,7 @@ pub fn releases() -> BoxedStrategy<Vec<Step>> {
         decided(Disposition::Conditional),
         woven(performed(1), 4),
         decided(Disposition::Final),
-        woven(prop::collection::vec(disturbance(), 0..4), 3),
+        woven(prop::collection::vec(disturbance(), 0..10), 3),
         woven(end, 3),
     )
         .prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f].concat())

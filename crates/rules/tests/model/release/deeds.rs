@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::chance::{Disposition, Document, Held, Pick, Reading, Signed, Step};
-use super::results::{TESTS, Verdict};
-use super::{Deed, Entry, Id, On, Release};
+use super::chance::{Document, Pick, Reading, Step};
+use super::results::TESTS;
+use super::{Content, Deed, Entry, Id, On, Release};
 use crate::steps::moment;
 
 const MINUTE: i64 = 60_000;
@@ -16,6 +16,8 @@ const AHEAD: i64 = MINUTE;
 const LATE: i64 = DAY;
 /// The sample's first inoculation, `d27 13:00`.
 const INOCULATED: i64 = 27 * DAY + 13 * HOUR;
+/// When the first sample was taken, `d27 12:30`.
+const SAMPLED: i64 = 27 * DAY + 12 * HOUR + HOUR / 2;
 
 /// People with keys; `anna~2` is the second key of anna.
 const ANALYSTS: [&str; 2] = ["anna", "bea"];
@@ -25,15 +27,38 @@ const VERIFIERS: [&str; 3] = ["pavel", "frida", "-"];
 const INVALIDATORS: [(&str, &str); 6] =
     [("rita", "quinn"), ("bea", "quinn"), ("anna", "quinn"), ("rita", "anna~2"), ("rita", "rita~2"), ("rita", "-")];
 /// Who lifts a hold with quinn of QA.
-const LIFTERS: [&str; 7] = ["rita/QR", "petra/QP", "bea/QC", "olga/OP:APPROVED", "frida/QP", "quinn~2/QC", "-"];
-const ASSURANCE: [&str; 3] = ["quinn", "quentin", "anna~3"];
-const CERTIFIERS: [&str; 5] = ["petra", "bea", "anna~2", "olga~2", "frida"];
+const LIFTERS: [&str; 9] =
+    ["rita/QR", "petra/QP", "bea/QC", "olga/OP:APPROVED", "frida/QP", "quinn~2/QC", "-", "logger/DEV", "abe/AUD"];
+/// Who amends a result, and who approves that.
+const AMENDERS: [(&str, &str); 6] = [
+    ("anna/QC", "quinn"),
+    ("bea/QC", "quinn"),
+    ("anna/QC", "anna~3"),
+    ("bea/QC", "anna~3"),
+    ("rita/QR", "quinn"),
+    ("bea/QC", "-"),
+];
+/// Who takes samples and prints labels.
+const OPERATORS: [&str; 2] = ["olga", "frida"];
 const SEVERITIES: [&str; 3] = ["MINOR", "MAJOR", "CRITICAL"];
 /// Codes that refuse a fact too.
 const REFUSING: [&str; 4] = ["EVENT_AHEAD", "SIGNATURE_TARGET_WRONG", "SIGNERS_NOT_DIFFERENT", "SLOTS_WRONG"];
 
-/// The one flag of a decision.
-const REST: &str = "RELEASE_RESTED_ON_RESULT";
+/// The flags of decisions.
+const FLAGS: [&str; 12] = [
+    "RELEASE_RESTED_ON_RESULT",
+    "DEPENDANT_FALLS",
+    "TEST_NOT_IN_SPECIFICATION",
+    "SAMPLE_UNKNOWN",
+    "RESULT_INCOMPLETE",
+    "RESULT_UNIT_DIFFERS",
+    "RESULT_KIND_DIFFERS",
+    "INCUBATION_INCOMPLETE",
+    "INCUBATION_TIMES_IMPOSSIBLE",
+    "OUT_OF_SPECIFICATION",
+    "POSITIVE_AFTER_RELEASE",
+    "RETESTS_EXCEEDED",
+];
 
 /// The person behind a key.
 pub fn person(key: &str) -> &str {
@@ -42,7 +67,7 @@ pub fn person(key: &str) -> &str {
 
 /// Law 1: what happened and what stops is kept whatever is wrong with it; what is decided is refused.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Law {
+pub(super) enum Law {
     Fact,
     Decision,
 }
@@ -54,28 +79,28 @@ pub struct Expected {
     pub is_refused: bool,
 }
 
-/// The rest of a row, and what it is to the model.
-struct Said {
-    what: String,
-    options: &'static str,
-    ago: i64,
-    law: Law,
-    codes: BTreeSet<&'static str>,
-    deed: Deed,
+/// The rest of a row, the codes of its signatures and age, and what it is to the model.
+pub(super) struct Said {
+    pub(super) what: String,
+    pub(super) options: &'static str,
+    pub(super) ago: i64,
+    pub(super) law: Law,
+    pub(super) codes: BTreeSet<&'static str>,
+    pub(super) deed: Deed,
 }
 
 impl Said {
-    fn new(law: Law, what: String, codes: BTreeSet<&'static str>, deed: Deed) -> Said {
-        Said { what, options: "", ago: 0, law, codes, deed }
+    pub(super) fn new(law: Law, what: String, deed: Deed) -> Said {
+        Said { what, options: "", ago: 0, law, codes: BTreeSet::new(), deed }
     }
 }
 
 /// The codes whose condition holds.
-fn found<const N: usize>(all: [(bool, &'static str); N]) -> BTreeSet<&'static str> {
+pub fn found<const N: usize>(all: [(bool, &'static str); N]) -> BTreeSet<&'static str> {
     all.into_iter().filter(|(holds, _)| *holds).map(|(_, code)| code).collect()
 }
 
-fn pick<T: Clone>(which: Pick, all: &[T], is_open: impl Fn(&T) -> bool) -> Option<T> {
+pub(super) fn pick<T: Clone>(which: Pick, all: &[T], is_open: impl Fn(&T) -> bool) -> Option<T> {
     let open: Vec<T> = all.iter().filter(|one| is_open(one)).cloned().collect();
     let (from, place) = match which {
         Pick::Open(place) => (open.as_slice(), place),
@@ -86,7 +111,7 @@ fn pick<T: Clone>(which: Pick, all: &[T], is_open: impl Fn(&T) -> bool) -> Optio
 }
 
 /// An id that nothing has: the sampling brought nothing about.
-fn strange(code: &'static str) -> Id {
+pub(super) fn strange(code: &'static str) -> Id {
     ("SAMPLED".to_owned(), code)
 }
 
@@ -101,31 +126,38 @@ impl Release {
                 return None;
             }
             Step::Report { .. } => self.report(step)?,
+            Step::Amend { .. } => self.amend(step)?,
             Step::Review { which, reviewer, is_confirmed, ago } => {
                 self.review(*which, REVIEWERS[*reviewer], *is_confirmed, *ago)?
             }
             Step::Invalidate { which, people, document } => self.invalidate(*which, INVALIDATORS[*people], *document)?,
-            Step::Sample => self.sample(),
-            Step::Print { verifier } => self.print(VERIFIERS[*verifier]),
+            Step::Sample { who, ago } => self.sample(OPERATORS[*who], *ago),
+            Step::Print { who, verifier, ago } => self.print(OPERATORS[*who], VERIFIERS[*verifier], *ago)?,
+            Step::Withdraw { which, by } => self.withdraw(*which, ["olga/OP", "frida/OP", "anna/QC"][*by])?,
             Step::Sign { verifier } => self.sign(VERIFIERS[*verifier])?,
-            Step::Deviate { on_donor, severity } => {
+            Step::Deviate { on_donor, severity, ago } => {
                 let on = On::of(*on_donor);
                 let what = format!("bea/QC | DeviationOpened on {} | severity={}", on.stream(), SEVERITIES[*severity]);
-                Said::new(Law::Fact, what, BTreeSet::new(), Deed::DeviationOpened { on, is_critical: *severity == 2 })
+                let said = Said::new(Law::Fact, what, Deed::DeviationOpened { on, is_critical: *severity == 2 });
+                // What is learned of the donor late is another model's matter.
+                Said { ago: if *on_donor { 0 } else { *ago }, ..said }
             }
             Step::Close { on_donor, which } => self.close(On::of(*on_donor), *which)?,
-            Step::Hold(held) => hold(*held),
-            Step::Lift { on_donor, which, second, is_cited } => {
-                self.lift(On::of(*on_donor), *which, LIFTERS[*second], *is_cited)?
+            Step::Hold(held) => super::decisions::hold(*held),
+            Step::Lift { on_donor, which, second, resolution } => {
+                self.lift(On::of(*on_donor), *which, LIFTERS[*second], *resolution)?
             }
             Step::Recall { on_donor } => {
                 let on = On::of(*on_donor);
                 let event = if *on_donor { "LookBackOpened" } else { "RecallOpened" };
-                Said::new(Law::Fact, format!("petra/QP | {event} on {} | ", on.stream()), BTreeSet::new(), Deed::RecallOpened(on))
+                Said::new(Law::Fact, format!("petra/QP | {event} on {} | ", on.stream()), Deed::RecallOpened(on))
             }
             Step::Trace { on_donor, which, is_complete } => self.trace(On::of(*on_donor), *which, *is_complete)?,
-            Step::Determine { how, signed } => self.determine(*how, *signed)?,
+            Step::AmendPanel { test, by } => self.amend_panel(*test, ANALYSTS[*by]),
+            Step::ReviewPanel { test, reviewer } => self.review_panel(*test, REVIEWERS[*reviewer]),
+            Step::Determine { how, signed } => self.determine(*how, *signed),
             Step::Dispose { .. } => self.dispose(step)?,
+            Step::Exempt { certifier, is_of_lot } => self.exempt(*certifier, *is_of_lot),
         };
         Some(self.row(said))
     }
@@ -134,16 +166,33 @@ impl Release {
         let Said { what, options, ago, law, mut codes, deed } = said;
         codes.extend((ago < -AHEAD).then_some("EVENT_AHEAD"));
         codes.extend((law == Law::Fact && ago > LATE).then_some("LATE_ENTRY"));
-        let refuses = |code: &&str| if law == Law::Decision { *code != REST } else { REFUSING.contains(code) };
+        // What does not even ask for the right signatures is not looked into.
+        if !codes.contains("SLOTS_WRONG") {
+            codes.extend(self.said_of(&deed));
+        }
+        let refuses = |code: &&str| if law == Law::Decision { !FLAGS.contains(code) } else { REFUSING.contains(code) };
+        if let Deed::Amended { target, content, .. } = &deed {
+            codes.extend(self.amendment_flags(target, content.as_ref()));
+        }
+        if let Deed::Withdrawn { target, .. } = &deed {
+            codes.extend(self.falls_without(target).then_some("DEPENDANT_FALLS"));
+        }
+        self.rows += 1;
+        let (label, now, at) = (format!("R{}", self.rows), moment(self.now), self.now - ago);
+        let row = format!("{label}: {} recorded={now} signed={now} {options}| {what} | ?", moment(at));
+        let mut entry = Entry { label, at, recorded: self.now, is_decision: law == Law::Decision, deed, marks: codes.clone() };
+        let says_something = matches!(
+            entry.deed,
+            Deed::Reported { .. } | Deed::Worked { .. } | Deed::Sampled { .. } | Deed::DeviationOpened { .. }
+        );
+        codes.extend((says_something && self.falls_beside(&entry)).then_some("DEPENDANT_FALLS"));
         let is_refused = codes.iter().any(refuses);
         if is_refused {
             // A flag is a mark on what was accepted.
             codes.retain(|code| refuses(code));
         }
-        self.rows += 1;
-        let (label, now, at) = (format!("R{}", self.rows), moment(self.now), self.now - ago);
-        let row = format!("{label}: {} recorded={now} signed={now} {options}| {what} | ?", moment(at));
-        self.pending = Some(Entry { label, at, is_decision: law == Law::Decision, deed, marks: codes.clone() });
+        entry.marks.clone_from(&codes);
+        self.pending = Some(entry);
         Expected { row, codes, is_refused }
     }
 
@@ -152,8 +201,12 @@ impl Release {
         match reading {
             Reading::Unsaid => None,
             Reading::Now => Some((INOCULATED, self.now)),
+            Reading::Reversed => Some((self.now, self.now - 1)),
+            Reading::BeforeSampling { by } => Some((SAMPLED - by, self.now)),
+            Reading::Ahead { by } => Some((self.now - incubation, self.now + by)),
             Reading::Due { offset, is_anew } => {
-                let last = self.reports().filter(|report| report.test == code).last().map(|report| report.at);
+                let is_same = |entry: &&Entry| matches!(&entry.deed, Deed::Reported { content, .. } if content.test == code);
+                let last = self.history.iter().rev().find(is_same).map(|entry| entry.at);
                 let inoculated = last.filter(|_| is_anew).unwrap_or(INOCULATED);
                 let read = inoculated + incubation + offset;
                 // Nobody reports what is read tomorrow.
@@ -166,81 +219,123 @@ impl Release {
     fn report(&mut self, step: &Step) -> Option<Said> {
         let Step::Report { test, value, analyst, sample, reading, ago } = step else { return None };
         let (test, analyst) = (&TESTS[*test], ANALYSTS[*analyst]);
-        let (text, meant) = test.results[value % test.results.len()];
-        let mut fields = String::new();
-        let mut is_early = false;
-        if let Some(incubation) = test.incubation {
-            let times = self.times(test.code, incubation, *reading);
-            is_early = times.is_none_or(|(inoculated, read)| read - inoculated < incubation);
-            if let Some((inoculated, read)) = times {
-                fields = format!(" inoculated_at=\"{}\" read_at=\"{}\"", moment(inoculated), moment(read));
-            }
-        }
-        // A fact that comes after a decision and is dated before it is another model's matter.
-        let is_before_a_decision = self.history.iter().any(|entry| entry.is_decision && entry.at > self.now - ago);
-        let ago = if is_before_a_decision { 0 } else { *ago };
+        let result = &test.results[value % test.results.len()];
+        let times = test.incubation.and_then(|incubation| self.times(test.code, incubation, *reading));
         let samples = self.samples();
-        let sample = samples.get(*sample).cloned().unwrap_or_else(|| "STRANGE".to_owned());
-        let earlier = self.reports().filter(|report| report.test == test.code).count();
-        let is_known = test.code != "GRAM";
-        let fails = is_known && meant == Verdict::Fails;
-        // Left out: whether a positive opens a recall of a lot that was released and rejected since.
-        if fails && self.is_released() && self.is_rejected() {
+        let sample = samples.get(*sample).map_or_else(|| format!("SAMPLE{}", samples.len()), |(sample, _)| sample.clone());
+        let content = Content {
+            test: test.code,
+            text: result.text,
+            verdict: result.verdict,
+            differs: result.differs,
+            sample,
+            times,
+            at: self.now - ago,
+        };
+        // Left out: whether a decision falls beside a late result that is dated before another one of its test. Results are counted as they
+        // were recorded, and this one was recorded last; the rules count it as if it had come first when they judge again.
+        let is_before = |entry: &Entry| match &entry.deed {
+            Deed::Reported { content: other, .. } => other.test == test.code && entry.at > content.at,
+            _ => false,
+        };
+        if self.history.iter().any(is_before) && self.history.iter().any(|entry| entry.is_decision && entry.recorded > content.at)
+        {
             return None;
         }
-        let codes = found([
-            (!is_known, "TEST_NOT_IN_SPECIFICATION"),
-            (sample == "STRANGE", "SAMPLE_UNKNOWN"),
-            (meant == Verdict::Incomplete, "RESULT_INCOMPLETE"),
-            (meant == Verdict::OtherUnit, "RESULT_UNIT_DIFFERS"),
-            // What is invalid was not performed, and not incubated for long enough either.
-            (is_early && meant != Verdict::Nothing, "INCUBATION_INCOMPLETE"),
-            (fails, "OUT_OF_SPECIFICATION"),
-            (fails && self.is_released(), "POSITIVE_AFTER_RELEASE"),
-            // Once, and as often again as the specification allows: once.
-            (is_known && earlier > 1, "RETESTS_EXCEEDED"),
-        ]);
+        let fields = said_times(&content, " ");
         let what = format!(
-            "{analyst}/QC | TestResultReported on lot:L1 | test_code={} sample_id={sample} result={text}{fields}",
-            test.code
+            "{analyst}/QC | TestResultReported on lot:L1 | test_code={} sample_id={} result={}{fields}",
+            test.code, content.sample, result.text
         );
-        let deed = Deed::Reported { test: test.code, verdict: meant, is_early, analyst };
-        Some(Said { ago, ..Said::new(Law::Fact, what, codes, deed) })
+        Some(Said { ago: *ago, ..Said::new(Law::Fact, what, Deed::Reported { content, analyst }) })
     }
 
-    /// A report that a step is about; of what is none, the record of the sampling.
+    /// A report is amended or voided; or something that is none.
+    fn amend(&mut self, step: &Step) -> Option<Said> {
+        let Step::Amend { which, value, reading, people, is_void, is_latest, is_digest } = step else { return None };
+        let target = self.target(*which, |_| true)?;
+        let (author, approver) = AMENDERS[*people];
+        let first = self.report_of(&target).and_then(|report| report.versions.first().and_then(|v| v.content.cloned()));
+        let (content, text) = match (&first, is_void) {
+            (Some(first), false) => {
+                let test = TESTS.iter().find(|test| test.code == first.test)?;
+                let result = &test.results[value % test.results.len()];
+                let times = match (test.incubation, reading) {
+                    (Some(incubation), Some(reading)) => self.times(test.code, incubation, *reading),
+                    _ => first.times,
+                };
+                let content =
+                    Content { text: result.text, verdict: result.verdict, differs: result.differs, times, ..first.clone() };
+                let mut text = format!("@amended:{target}/result={}", in_braces(result.text));
+                if content.times != first.times {
+                    text.push_str(&said_times(&content, ";"));
+                    // Times that are not said any more.
+                    text.push_str(if content.times.is_none() { ";inoculated_at=none;read_at=none" } else { "" });
+                }
+                (Some(content), text.replace('"', ""))
+            }
+            _ => (None, String::new()),
+        };
+        if self.is_left_out(&target, content.as_ref(), approver) {
+            return None;
+        }
+        let is_amended = content.is_some();
+        let replaces = if *is_latest { self.version_of(&target) } else { target.clone() };
+        let (event, more) =
+            if is_amended { ("RecordAmended", format!(" replacement=\"{text}\"")) } else { ("RecordVoided", String::new()) };
+        let second = if approver == "-" { "-".to_owned() } else { format!("{approver}/QA") };
+        let what = format!(
+            "{author} {second} | {event} on lot:L1 | target=@rec:{target}/@digest:{} replaces_record_id=@rec:{replaces}{more}",
+            if *is_digest { &target } else { "SAMPLED" }
+        );
+        let mut codes =
+            found([(approver == "-", "SIGNATURE_MISSING"), (person(author) == person(approver), "SIGNERS_NOT_DIFFERENT")]);
+        codes.extend((is_amended && *is_digest && content == first).then_some("REPLACEMENT_WRONG"));
+        let deed = Deed::Amended { target, replaces, content, author, approver, is_digest: *is_digest };
+        Some(Said { codes, ..Said::new(Law::Decision, what, deed) })
+    }
+
+    /// Left out, because rules and contract differ about it: going back to what was recorded first, or saying the same once more; a failure that
+    /// was invalidated and is amended to another one; an amendment that is approved by who made the one before.
+    fn is_left_out(&self, target: &str, content: Option<&Content>, approver: &str) -> bool {
+        let Some(report) = self.report_of(target) else { return false };
+        let is_same = |version: &super::Version<'_>| version.content == content;
+        let is_repeated = content.is_some() && report.versions.len() > 1 && report.versions.iter().any(is_same);
+        let fails = |content: Option<&Content>| content.is_some_and(Content::fails);
+        let fails_anew = fails(content) && fails(report.latest()) && self.is_settled(&report);
+        let is_authors = report.versions.iter().skip(1).any(|version| person(version.author) == person(approver));
+        is_repeated || fails_anew || (approver != "-" && is_authors)
+    }
+
+    /// A report that a step is about; of what is none, the record of the review of the first one.
     fn target(&self, which: Pick, is_open: impl Fn(&str) -> bool) -> Option<String> {
         let labels: Vec<String> = self.reports().map(|report| report.label.to_owned()).collect();
         let picked = pick(which, &labels, |label| is_open(label));
-        picked.or_else(|| matches!(which, Pick::Unknown).then(|| "SAMPLED".to_owned()))
+        let is_review = |entry: &&Entry| matches!(entry.deed, Deed::Reviewed { .. });
+        let other = || self.history.iter().find(is_review).map(|entry| entry.label.clone());
+        picked.or_else(|| if matches!(which, Pick::Unknown) { other() } else { None })
     }
 
     fn review(&self, which: Pick, reviewer: &'static str, is_confirmed: bool, ago: i64) -> Option<Said> {
-        let target = self.target(which, |label| self.review_of(label).is_none())?;
-        let report = self.reports().find(|report| report.label == target);
-        let codes = found([
-            (report.is_none(), "RESULT_UNKNOWN"),
-            (self.review_of(&target).is_some(), "RESULT_ALREADY_REVIEWED"),
-            (report.is_some_and(|report| person(report.analyst) == person(reviewer)), "ANALYST_IS_REVIEWER"),
-            (ago > 5 * MINUTE, "AUTHORISATION_BACKDATED"),
-        ]);
+        let is_open = |label: &str| self.report_of(label).is_some_and(|report| self.review_of(&report).is_none());
+        let target = self.target(which, is_open)?;
         let decision = if is_confirmed { "ACCEPTED" } else { "REJECTED" };
         let what = format!("{reviewer}/QR | TestResultReviewed on lot:L1 | reported_record_id=@rec:{target} decision={decision}");
-        Some(Said { ago, ..Said::new(Law::Decision, what, codes, Deed::Reviewed { target, is_confirmed }) })
+        let codes = found([(ago > 5 * MINUTE, "AUTHORISATION_BACKDATED")]);
+        Some(Said { ago, codes, ..Said::new(Law::Decision, what, Deed::Reviewed { target, reviewer, is_confirmed }) })
     }
 
-    fn invalidate(&self, which: Pick, (reviewer, assurance): (&str, &str), document: Document) -> Option<Said> {
-        let target = self.target(which, |label| !self.is_invalidated(label))?;
-        let report = self.reports().find(|report| report.label == target);
-        let is_own = report.as_ref().is_some_and(|report| [reviewer, assurance].iter().any(|who| person(who) == report.analyst));
-        // A positive of a test that the specification does not know may be one of sterility.
-        let is_of_sterility = |test: &str| ["STER7", "STER14", "GRAM"].contains(&test);
-        let is_positive = report.as_ref().is_some_and(|report| report.verdict == Verdict::Fails && is_of_sterility(report.test));
-        let is_documented = match document {
-            Document::Cited => true,
-            Document::None => !is_positive,
-            Document::NamedOnly | Document::Nowhere | Document::Itself => false,
+    fn invalidate(&self, which: Pick, (reviewer, assurance): (&'static str, &'static str), document: Document) -> Option<Said> {
+        let is_open = |label: &str| self.report_of(label).is_some_and(|report| !self.is_settled(&report));
+        let target = self.target(which, is_open)?;
+        // Left out: whether a released lot loses a result that was amended to another that passes as well, and not reviewed again.
+        let is_awaiting = |report: &super::Report<'_>| {
+            let of_target = self.report_of(&target).is_some_and(|target| target.test == report.test);
+            of_target && self.is_out() && report.versions.len() > 1 && self.review_of(report).is_none()
         };
+        if self.reports().any(|report| is_awaiting(&report)) {
+            return None;
+        }
         let (cites, named) = match document {
             Document::None => (String::new(), String::new()),
             Document::Cited => (" citing STORED".to_owned(), " documenting_record_id=@rec:STORED".to_owned()),
@@ -248,184 +343,71 @@ impl Release {
             Document::Nowhere => (" citing STORED".to_owned(), " documenting_record_id=NOTHING".to_owned()),
             Document::Itself => (format!(" citing {target}"), format!(" documenting_record_id=@rec:{target}")),
         };
-        let mut codes = found([
-            (report.is_none(), "RESULT_UNKNOWN"),
-            (self.is_invalidated(&target), "RESULT_ALREADY_INVALIDATED"),
-            (is_own, "ANALYST_INVALIDATES"),
-            (report.is_some() && !is_documented, "LABORATORY_CAUSE_UNDOCUMENTED"),
-            (assurance == "-", "SIGNATURE_MISSING"),
-            (person(reviewer) == person(assurance), "SIGNERS_NOT_DIFFERENT"),
-        ]);
-        codes.extend(self.rests_on(&target).then_some(REST));
-        let assurance = if assurance == "-" { "-".to_owned() } else { format!("{assurance}/QA") };
+        let codes =
+            found([(assurance == "-", "SIGNATURE_MISSING"), (person(reviewer) == person(assurance), "SIGNERS_NOT_DIFFERENT")]);
+        let second = if assurance == "-" { "-".to_owned() } else { format!("{assurance}/QA") };
         let what =
-            format!("{reviewer}/QR {assurance} | ResultInvalidated on lot:L1{cites} | reported_record_id=@rec:{target}{named}");
-        Some(Said::new(Law::Decision, what, codes, Deed::Invalidated { target }))
+            format!("{reviewer}/QR {second} | ResultInvalidated on lot:L1{cites} | reported_record_id=@rec:{target}{named}");
+        let deed = Deed::Invalidated { target, reviewer, assurance, document };
+        Some(Said { codes, ..Said::new(Law::Decision, what, deed) })
     }
 
-    /// Left out: whether somebody who did nothing but take a sample operated on the lot. Olga did in any case.
-    fn sample(&self) -> Said {
+    fn sample(&self, who: &'static str, ago: i64) -> Said {
         let sample = format!("SAMPLE{}", self.samples().len());
-        let what = format!("olga/OP | SampleTaken on lot:L1 | sample_id={sample} sample_code=S-{sample}");
-        Said::new(Law::Fact, what, BTreeSet::new(), Deed::Sampled(sample))
+        let what = format!("{who}/OP | SampleTaken on lot:L1 | sample_id={sample} sample_code=S-{sample}");
+        let deed = Deed::Sampled { sample, who, at: self.now - ago };
+        Said { ago, ..Said::new(Law::Fact, what, deed) }
     }
 
     /// Labels are printed by one operator and verified by another.
-    fn print(&self, verifier: &'static str) -> Said {
+    fn print(&self, who: &'static str, verifier: &'static str, ago: i64) -> Option<Said> {
         let second = if verifier == "-" { "-".to_owned() } else { format!("{verifier}/VF") };
-        let what = format!("olga/OP {second} | LabelsPrinted on lot:L1 | batch_id=BATCH{}", self.rows);
-        let deed = Deed::Worked { who: "olga", second: verifier };
-        Said::new(Law::Fact, what, found([(verifier == "-", "VERIFIER_MISSING")]), deed)
+        let what = format!("{who}/OP {second} | LabelsPrinted on lot:L1 | batch_id=BATCH{}", self.rows);
+        let deed = Deed::Worked { who, second: verifier };
+        (who != verifier).then(|| Said { ago, ..Said::new(Law::Fact, what, deed) })
+    }
+
+    /// A sample or a step was written down by mistake.
+    fn withdraw(&self, which: Pick, author: &'static str) -> Option<Said> {
+        let is_step = |entry: &&Entry| matches!(entry.deed, Deed::Worked { .. } | Deed::Sampled { .. });
+        let labels: Vec<String> = self.history.iter().filter(is_step).map(|entry| entry.label.clone()).collect();
+        let target = pick(which, &labels, |label| !self.is_gone(label))?;
+        let what = format!(
+            "{author} quinn/QA | RecordVoided on lot:L1 | target=@rec:{target}/@digest:{target} replaces_record_id=@rec:{target}"
+        );
+        Some(Said::new(Law::Decision, what, Deed::Withdrawn { target, author }))
     }
 
     /// The newest step that somebody still has to sign, or else the newest of all.
     fn sign(&self, who: &'static str) -> Option<Said> {
-        let steps: Vec<&Entry> = self.history.iter().filter(|entry| matches!(entry.deed, Deed::Worked { .. })).collect();
+        let is_step = |entry: &&Entry| matches!(entry.deed, Deed::Worked { .. }) && !self.is_gone(&entry.label);
+        let steps: Vec<&Entry> = self.history.iter().filter(is_step).collect();
         let owed = steps.iter().rev().find(|entry| self.is_owed(entry));
-        let target = owed.or(steps.last())?.label.clone();
+        let step = owed.or(steps.last())?;
+        // Who did a step does not verify it.
+        let is_own = matches!(step.deed, Deed::Worked { who: first, .. } if first == who);
+        let target = step.label.clone();
         let what = format!("{who}/VF | SignatureAdded on lot:L1 | target_digest=@digest:{target}");
-        let codes = found([(owed.is_none(), "SIGNATURE_TARGET_WRONG")]);
-        Some(Said::new(Law::Fact, what, codes, Deed::Signed { target, who }))
-    }
-
-    fn close(&self, on: On, which: Pick) -> Option<Said> {
-        let all: Vec<Id> = self.deviations(on).into_iter().map(|(id, _)| id).collect();
-        let is_closed = |id: &Id| self.any(|deed| matches!(deed, Deed::DeviationClosed { id: closed } if closed == id));
-        let picked = pick(which, &all, |id| !is_closed(id));
-        let id = picked.clone().or_else(|| matches!(which, Pick::Unknown).then(|| strange("DEVIATION_OPENED")))?;
-        let codes = found([(picked.is_none(), "DEVIATION_UNKNOWN"), (is_closed(&id), "DEVIATION_ALREADY_CLOSED")]);
-        let what = format!("quinn/QA | DeviationClosed on {} | deviation_id=@deviation:{}/{}", on.stream(), id.0, id.1);
-        Some(Said::new(Law::Decision, what, codes, Deed::DeviationClosed { id }))
-    }
-
-    fn lift(&self, on: On, which: Pick, second: &str, is_cited: bool) -> Option<Said> {
-        let all: Vec<Id> = self.holds(on).into_iter().map(|(id, _)| id).collect();
-        let picked = pick(which, &all, |id| !self.is_lifted(id));
-        let id = picked.clone().or_else(|| matches!(which, Pick::Unknown).then(|| strange("HOLD_SET")))?;
-        let codes = found([
-            (picked.is_none(), "HOLD_UNKNOWN"),
-            (self.is_lifted(&id), "HOLD_ALREADY_LIFTED"),
-            (on == On::Lot && self.is_operator(person(second)), "HOLD_LIFTED_BY_OPERATOR"),
-            (!is_cited, "RESOLUTION_UNKNOWN"),
-            (self.recalls(on).contains(&id) && !self.is_traced(&id), "HOLD_OF_OPEN_RECALL"),
-            (second == "-", "SIGNATURE_MISSING"),
-            (person(second) == "quinn", "SIGNERS_NOT_DIFFERENT"),
-        ]);
-        let cites = if is_cited { " citing STORED" } else { "" };
-        let what = format!(
-            "quinn/QA {second} | HoldLifted on {}{cites} | hold_id=@hold:{}/{} resolution_record_id=@rec:STORED",
-            on.stream(),
-            id.0,
-            id.1
-        );
-        Some(Said::new(Law::Decision, what, codes, Deed::HoldLifted { id }))
-    }
-
-    /// A recall or look-back is closed with the list of what it reaches: six units, which nobody was given.
-    fn trace(&self, on: On, which: Pick, is_complete: bool) -> Option<Said> {
-        let (all, code) = (self.recalls(on), if on == On::Lot { "RECALL_OPENED" } else { "LOOK_BACK_OPENED" });
-        let picked = pick(which, &all, |id| !self.is_traced(id));
-        let id = picked.clone().or_else(|| matches!(which, Pick::Unknown).then(|| strange(code)))?;
-        let codes = found([
-            (picked.is_none(), "RECALL_UNKNOWN"),
-            (self.is_traced(&id), "RECALL_ALREADY_CLOSED"),
-            (!is_complete, "RECALL_LIST_DIFFERS"),
-        ]);
-        let (event, field, digest) = match on {
-            On::Lot => ("RecallClosed", "recall_id", "lot/L1"),
-            On::Donor => ("LookBackClosed", "look_back_id", "donor/D1"),
-        };
-        let what = format!(
-            "quinn/QA petra/QP | {event} on {} | {field}=@hold:{}/{} affected_count={} affected_digest=@affected:{digest}",
-            on.stream(),
-            id.0,
-            id.1,
-            if is_complete { 6 } else { 5 }
-        );
-        Some(Said::new(Law::Decision, what, codes, Deed::Traced { id }))
-    }
-
-    /// The donor is found eligible, ineligible or deferred.
-    fn determine(&self, how: usize, signed: Signed) -> Option<Said> {
-        let word = ["ELIGIBLE", "INELIGIBLE", "DEFERRED"][how];
-        let before = self.eligibility();
-        // Left out: whether the ineligibility of a donor who was deferred opens a look-back of its own.
-        if word == "INELIGIBLE" && before == "DEFERRED" {
-            return None;
-        }
-        let (law, people) = (if how == 0 { Law::Decision } else { Law::Fact }, signatures("dora/PHY", "quinn/QA", signed));
-        let mut codes = signature_codes(law, signed);
-        let is_judged = !codes.contains("SLOTS_WRONG");
-        codes.extend(found([
-            (how == 0 && is_judged && self.holds(On::Donor).iter().any(|(id, _)| !self.is_lifted(id)), "DONOR_HELD"),
-            (how != 0 && before == "ELIGIBLE", "ELIGIBILITY_REVISED_AFTER_USE"),
-        ]));
-        let what = format!("{people} | DonorEligibilityDetermined on donor:D1 | eligibility={word}");
-        Some(Said::new(law, what, codes, Deed::Determined(word)))
-    }
-
-    fn dispose(&self, step: &Step) -> Option<Said> {
-        let Step::Dispose { how, assurance, certifier, signed, waivers, ago, has_seen } = step else { return None };
-        let (qa, qp) = (ASSURANCE[*assurance], CERTIFIERS[*certifier]);
-        let law = if *how == Disposition::Rejected { Law::Fact } else { Law::Decision };
-        let mut codes = signature_codes(law, *signed);
-        let waivers: Vec<&'static str> =
-            if law == Law::Fact { Vec::new() } else { waivers.iter().map(|place| TESTS[*place].code).collect() };
-        if law == Law::Decision {
-            // What does not even ask for the right signatures is not looked into.
-            let is_judged = !codes.contains("SLOTS_WRONG");
-            if is_judged {
-                codes.extend(self.release_codes(*how == Disposition::Final, &waivers));
-            }
-            // One signature travels at once, two take up to an hour.
-            let limit = if is_judged { HOUR } else { 5 * MINUTE };
-            codes.extend(found([(*ago > limit, "AUTHORISATION_BACKDATED"), (!has_seen, "HEAD_MOVED")]));
-            let certifies = is_judged && *signed != Signed::FirstOnly;
-            codes.extend(found([(certifies && self.has_worked(person(qp)), "CERTIFIER_WORKED_ON_LOT")]));
-        } else {
-            codes.extend(found([(!has_seen, "HEAD_ADVANCED")]));
-        }
-        codes.extend(found([(*signed == Signed::Both && person(qa) == person(qp), "SIGNERS_NOT_DIFFERENT")]));
-        let word = match how {
-            Disposition::Conditional => "CONDITIONAL",
-            Disposition::Final => "FINAL",
-            Disposition::Rejected => "REJECTED",
-        };
-        let list: Vec<String> = waivers.iter().map(|code| format!("{code}/\"no cells left\"")).collect();
-        let list = if list.is_empty() { String::new() } else { format!(" waivers=[{}]", list.join(",")) };
-        let people = signatures(&format!("{qa}/QA"), &format!("{qp}/QP"), *signed);
-        let what = format!("{people} | LotDispositionDecided on lot:L1 | disposition={word}{list}");
-        let options = if *has_seen { "" } else { "seen=stale " };
-        Some(Said { ago: *ago, options, ..Said::new(law, what, codes, Deed::Disposed(*how)) })
+        let codes = found([(owed.is_none() || is_own, "SIGNATURE_TARGET_WRONG")]);
+        Some(Said { codes, ..Said::new(Law::Fact, what, Deed::Signed { target, who }) })
     }
 }
 
-/// The people of a row.
-fn signatures(first: &str, second: &str, signed: Signed) -> String {
-    match signed {
-        Signed::Both => format!("{first} {second}"),
-        Signed::FirstOnly => format!("{first} -"),
-        Signed::SecondOnly => format!("- {second}"),
-        Signed::FirstAlone => format!("{first} alone"),
-        Signed::SecondAlone => format!("{second} alone"),
+/// The times of a report as fields, each after a mark.
+fn said_times(content: &Content, mark: &str) -> String {
+    let Some((inoculated, read)) = content.times else { return String::new() };
+    format!("{mark}inoculated_at=\"{}\"{mark}read_at=\"{}\"", moment(inoculated), moment(read))
+}
+
+/// A result by its fields: within quotes there are none.
+fn in_braces(text: &str) -> String {
+    let plain = text.trim_matches('"');
+    if !plain.contains(' ') || plain.starts_with('{') {
+        return plain.to_owned();
     }
-}
-
-/// Stopping takes one signature, of either, however many are asked for; a decision asks for both and has both.
-fn signature_codes(law: Law, signed: Signed) -> BTreeSet<&'static str> {
-    let is_missing = matches!(signed, Signed::FirstOnly | Signed::SecondOnly);
-    let is_alone = matches!(signed, Signed::FirstAlone | Signed::SecondAlone);
-    found([(law == Law::Decision && is_missing, "SIGNATURE_MISSING"), (law == Law::Decision && is_alone, "SLOTS_WRONG")])
-}
-
-fn hold(held: Held) -> Said {
-    let (on, units) = match held {
-        Held::Lot => (On::Lot, ""),
-        Held::Unit => (On::Lot, "unit_ids=[U1]"),
-        Held::StrangeUnit => (On::Lot, "unit_ids=[U9]"),
-        Held::Donor => (On::Donor, ""),
-    };
-    let codes = found([(held == Held::StrangeUnit, "HELD_THING_UNKNOWN")]);
-    let what = format!("olga/OP:APPROVED | HoldSet on {} | {units}", on.stream());
-    Said::new(Law::Fact, what, codes, Deed::HoldSet { on, is_whole: units.is_empty() })
+    let starts = [("<", "LESS"), (">", "GREATER"), ("below ", "BELOW_QUANTIFICATION"), ("above ", "ABOVE_QUANTIFICATION")];
+    let read = starts.iter().find_map(|(start, comparator)| Some((plain.strip_prefix(start)?, *comparator)));
+    let (number, comparator) = read.unwrap_or((plain, "EQUAL"));
+    let (value, unit) = number.split_once(' ').unwrap_or((number, ""));
+    format!("{{kind=QUANTITATIVE value={value} unit_ucum={unit} comparator={comparator}}}")
 }
