@@ -41,10 +41,10 @@ pub(crate) fn after_change(c: &mut Context<'_>, target: &Entry, replacement: Opt
     let later = entries_of(c.view, target, |entry| entry.index > target.index);
     let (known, now) = (Past::new(c.view, known, None), Past::new(c.view, now, None));
     // What the rules say of the new version itself is said of the amendment, with all that follows from it.
-    let mut own = new_findings(target, target.index, &known, &now);
+    let mut own = own_findings(target, target.index, &known, &now);
     let mut fallen = compare(&later, &known, &now);
     // A recall does not depend on what was known at the time: the cells are out there today.
-    own.extend(new_findings(target, u64::MAX, &known, &now).into_iter().filter(|f| f.code.effect.across.is_some()));
+    own.extend(own_findings(target, u64::MAX, &known, &now).into_iter().filter(|f| f.code.effect.across.is_some()));
     own.dedup_by_key(|finding| finding.code.number);
     let (said, unmet): (Vec<Finding>, Vec<Finding>) = own.into_iter().partition(|f| f.code.class == Class::Flag);
     for finding in said {
@@ -161,6 +161,16 @@ fn compare(later: &BTreeMap<u64, Arc<Entry>>, known: &Past<'_>, now: &Past<'_>) 
 fn new_findings(entry: &Entry, before: u64, known: &Past<'_>, now: &Past<'_>) -> Vec<Finding> {
     let known: BTreeSet<u16> = known.findings(entry, before).iter().map(|finding| finding.code.number).collect();
     now.findings(entry, before).into_iter().filter(|finding| !known.contains(&finding.code.number)).collect()
+}
+
+/// What is found about the amended record itself. A result that fails with another value fails anew: an invalidation was of the value before.
+fn own_findings(target: &Entry, before: u64, known: &Past<'_>, now: &Past<'_>) -> Vec<Finding> {
+    if !matches!(target.event(), Some(Event::TestResultReported(_) | Event::DonorTestReported(_))) {
+        return new_findings(target, before, known, now);
+    }
+    let of = |finding: &Finding| (finding.code.number, finding.found.clone());
+    let known: BTreeSet<_> = known.findings(target, before).iter().map(of).collect();
+    now.findings(target, before).into_iter().filter(|finding| !known.contains(&of(finding))).collect()
 }
 
 pub(crate) fn present(view: &dyn View, kind: StreamKind, id: &Id16) -> Option<Stream> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use marrowline_record::Entry;
 use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Record};
 
 use crate::codes::quality as codes;
@@ -30,7 +31,7 @@ impl Change<'_> {
 pub(super) fn amended(c: &mut Context<'_>, e: &pb::RecordAmended) {
     let change = Change { name: "record_amended", target: e.target.as_ref(), replaces: &e.replaces_record_id };
     let Some(target) = target_of(c, &change) else { return };
-    match replacement_of(&target, &e.replacement) {
+    match replacement_of(c, &target, &e.replacement) {
         Ok(record) => again::after_change(c, &target, Some(&Arc::new(record))),
         Err((found, allowed)) => c.find(&codes::REPLACEMENT_WRONG, found, allowed, change.field("replacement")),
     }
@@ -106,6 +107,9 @@ fn check_signers(c: &mut Context<'_>, target: &Entry) {
         .iter()
         .map(|signing| signing.key_id)
         .chain(added.into_iter().filter(|(digest, _)| *digest == target.digest).flat_map(|(_, keys)| keys));
+    // Who wrote a version is one of its authors; who approved it is not.
+    let of_versions = versions(c, target).into_iter().flat_map(|version| version.signings.clone());
+    let keys = keys.chain(of_versions.filter(|signing| signing.slot == 0).map(|signing| signing.key_id));
     let authors: Vec<Id16> = keys.filter_map(|key| c.authority.person_of(&key)).collect();
     let approver = c.signers.iter().find(|signer| signer.slot == 1).and_then(|signer| signer.person_id);
     c.demand(
@@ -122,8 +126,33 @@ fn upkeep_of(c: &Context<'_>, target: &Entry) -> Option<Upkeep> {
     again::present(c.view, first.kind(), &Id16(id16(&first.id))).map(|stream| stream.upkeep().clone())
 }
 
+/// The amendments of a record, the latest first.
+fn versions(c: &Context<'_>, target: &Entry) -> Vec<Arc<Entry>> {
+    let mut next = upkeep_of(c, target).and_then(|upkeep| upkeep.amended.get(&target.record_id()).map(|v| v.record_id));
+    let mut found: Vec<Arc<Entry>> = Vec::new();
+    while let Some(version) = next.filter(|id| *id != target.record_id()).and_then(|id| c.view.entry(&id)) {
+        next = match version.event() {
+            Some(Event::RecordAmended(e)) => Some(RecordId(id16(&e.replaces_record_id))),
+            _ => None,
+        };
+        // Each was recorded before the one that replaced it.
+        next = next.filter(|id| c.view.entry(id).is_some_and(|before| before.index < version.index));
+        found.push(version);
+    }
+    found
+}
+
+/// What the record says now.
+fn latest_event(c: &Context<'_>, target: &Entry) -> Option<Event> {
+    let latest = versions(c, target).into_iter().next();
+    match latest.as_ref().and_then(|latest| latest.event()) {
+        Some(Event::RecordAmended(e)) => marrowline_record::decode(&e.replacement).ok()?.event,
+        _ => target.event().cloned(),
+    }
+}
+
 /// The replacement, read; or what was found and what is allowed.
-fn replacement_of(target: &Entry, bytes: &[u8]) -> Result<Record, (String, String)> {
+fn replacement_of(c: &Context<'_>, target: &Entry, bytes: &[u8]) -> Result<Record, (String, String)> {
     let record = marrowline_record::decode(bytes).map_err(|e| (format!("{e}"), "canonical bytes of a record".to_owned()))?;
     let wrong = |found: &str, allowed: &str| Err((found.to_owned(), allowed.to_owned()));
     let frame = |record: &Record| Record { event: None, ..record.clone() };
@@ -134,8 +163,8 @@ fn replacement_of(target: &Entry, bytes: &[u8]) -> Result<Record, (String, Strin
     if kind(&record) != kind(&target.record) {
         return wrong("another kind of event", "the kind that was recorded");
     }
-    if record.event == target.record.event {
-        return wrong("what was recorded", "something else, or no amendment");
+    if record.event == latest_event(c, target) {
+        return wrong("what the record says already", "something else, or no amendment");
     }
     let amended = Entry { record: Arc::new(record.clone()), ..target.clone() };
     if names(&amended) != names(target) {

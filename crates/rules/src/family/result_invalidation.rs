@@ -115,7 +115,8 @@ fn check_release(c: &mut Context<'_>, lot: &Lot, result: &ReportedResult) {
     };
     let satisfies =
         |r: &ReportedResult| Reading::of(lot, r).verdict(test) == Outcome::Satisfied && is_within_retests(lot, r, &document);
-    let had = accepted(lot, &test.code).any(satisfies);
+    // An amendment after the review left the release standing, so that its result counts here without another review.
+    let had = lot.results.iter().any(|r| r.test_code == test.code && satisfies(r));
     let has = accepted(lot, &test.code).any(|r| r.record_id != result.record_id && satisfies(r));
     c.demand(
         has || !had,

@@ -343,8 +343,9 @@ impl Model {
         if matches!(last, Some((None, _))) {
             codes.push("AMENDMENT_NOT_OF_THE_LATEST");
         }
-        // An amendment says something else than the record that it amends.
-        if grams == Some(recorded) {
+        // An amendment says something else than the latest version of the record.
+        let says = last.as_ref().and_then(|(grams, _)| *grams).unwrap_or(recorded);
+        if grams == Some(says) {
             codes.push("REPLACEMENT_WRONG");
         }
         let latest = last.map_or_else(|| target.clone(), |(_, label)| label);
