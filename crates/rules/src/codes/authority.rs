@@ -11,7 +11,7 @@ crate::codes! {
     107 VERIFIER_ROLE_GRANTED Gate [] () "the verifying operator's role follows from the operator's and is not granted" => "grant the operator's role";
     108 REVOKED_KEY_UNKNOWN Gate [] (Authority) "a key that is revoked was granted" => "check the key's id with `marrowline key show`";
     109 REVOKER_NOT_ENTITLED Refuses [] (Authority) "a key is revoked by a key administrator, by QA or by its holder" => "ask one of these to sign";
-    110 REVOCATION_TIMES_WRONG Gate [] () "a key is compromised no later than it is revoked" => "correct the times in an amendment";
+    110 REVOCATION_TIMES_WRONG Gate [] () "a key is compromised no later than it is revoked" => "revoke the key again with the right times; what a date that is too early puts in doubt is reaffirmed";
     111 FOUNDERS_INCOMPLETE Gate [] () "the founding enrols at least a key administrator and QA, different people with different keys" => "add the missing person to the founding";
     112 RULE_SET_UNKNOWN Gate [] () "the rule set is one that the software knows" => "use a newer release, or another rule set";
     113 PERSON_NAME_DIFFERS Gate [] (Authority) "one person has one printed name" => "use the name of the first grant, or another person id";

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use marrowline_record::id::{Id16, RecordId};
-use marrowline_record::pb::StreamKind;
 use marrowline_record::pb::record::Event;
+use marrowline_record::pb::{self, StreamKind};
 
 use crate::codes::frame as codes;
 use crate::context::Context;
@@ -122,9 +122,17 @@ pub(super) fn check(c: &mut Context<'_>, event: &Event) {
     }
     let mut doubt = Doubt::new(c.view, &authority);
     // Who decides with a key that was granted by somebody else's hand may be somebody else, too.
-    let grants = c.signers.iter().filter_map(|signer| authority.key(&signer.key_id)).map(|key| key.granted_by);
-    let granted: BTreeSet<RecordId> = grants.collect();
-    doubt.records.extend(authority.grants_in_doubt().intersection(&granted).copied());
+    let granted: Vec<RecordId> =
+        c.signers.iter().filter_map(|signer| authority.key(&signer.key_id)).map(|key| key.granted_by).collect();
+    let grants = authority.grants_in_doubt();
+    // Of those who reaffirm one beyond doubt is enough, as long as nobody reaffirms the grant of their own key.
+    let is_freed = |e: &pb::RecordReaffirmed| {
+        let names_own = e.records.iter().any(|named| granted.contains(&RecordId(id16(&named.record_id))));
+        !names_own && granted.iter().any(|grant| !grants.contains(grant))
+    };
+    if !matches!(event, Event::RecordReaffirmed(e) if is_freed(e)) {
+        doubt.records.extend(granted.iter().filter(|grant| grants.contains(grant)));
+    }
     if !undoes(event) {
         for stream in &c.record.streams {
             let id = Id16(id16(&stream.id));

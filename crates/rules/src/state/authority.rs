@@ -159,13 +159,28 @@ impl Authority {
         }
     }
 
+    /// The founding is what everything rests on: whoever doubts it founds another ledger. Otherwise one revocation with a wrong year would end
+    /// the ledger for good.
     fn is_signed_in_doubt(&self, record: &SignedRecord, grants: &BTreeSet<RecordId>) -> bool {
-        let is_granted_in_doubt = |key: &KeyId| self.keys.get(key).is_some_and(|key| grants.contains(&key.granted_by));
-        self.is_compromised(&record.key_ids, record.recorded_at_ms) || record.key_ids.iter().any(is_granted_in_doubt)
+        let is_founding = self.founded.as_ref().is_some_and(|(id, _, _)| *id == record.record_id);
+        let is_doubtful = |key: &KeyId| self.is_granted_in_doubt(key, grants);
+        !is_founding && (self.is_compromised(&record.key_ids, record.recorded_at_ms) || record.key_ids.iter().any(is_doubtful))
+    }
+
+    fn is_granted_in_doubt(&self, key: &KeyId, grants: &BTreeSet<RecordId>) -> bool {
+        self.keys.get(key).is_some_and(|key| grants.contains(&key.granted_by))
+    }
+
+    /// Whether a reaffirmation frees what it names: none of its keys was in other hands, and one at least was granted beyond doubt. A grant in
+    /// doubt does not keep the other signatory from it, or a ledger with two founders could never be freed from a wrong date.
+    fn frees(&self, reaffirmation: &SignedRecord, grants: &BTreeSet<RecordId>) -> bool {
+        let is_beyond_doubt = |key: &KeyId| !self.is_granted_in_doubt(key, grants);
+        !self.is_compromised(&reaffirmation.key_ids, reaffirmation.recorded_at_ms)
+            && reaffirmation.key_ids.iter().any(is_beyond_doubt)
     }
 
     fn is_doubtful(&self, record: &SignedRecord, grants: &BTreeSet<RecordId>) -> bool {
-        let counts = |by: &Digest| self.upkeep.signed.iter().any(|r| r.digest == *by && !self.is_signed_in_doubt(r, grants));
+        let counts = |by: &Digest| self.upkeep.signed.iter().any(|r| r.digest == *by && self.frees(r, grants));
         self.is_signed_in_doubt(record, grants)
             && !self.reaffirmed.iter().any(|(target, by)| *target == record.digest && counts(by))
     }
