@@ -4,7 +4,7 @@
 //! Modelled is what decides about a subject and its orders: life, withdrawal, consent, halts, holds on subject, lot and units, weighings
 //! with their amendments, orders, assignments and releases, and the frame (signatures, age, heads). 300 histories in each run of the tests;
 //! `MARROWLINE_MODEL_CASES=10000` for more. `course` does the same for doses from their thaw to the end of their infusion, the dose check
-//! above all.
+//! above all; `release` for what is tested of a lot and decided about it; `custody` for where units are and what becomes of them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
