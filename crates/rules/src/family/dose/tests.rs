@@ -136,7 +136,7 @@ fn subject() -> Subject {
 }
 
 fn standing(subject: &Subject) -> Standing<'_> {
-    Standing { subject, trial: None, protocol: Some(trial()), unseen: false, namesake: None }
+    Standing { subject, trial: None, protocol: Some(trial()), unseen: false, namesake: None, strays: Vec::new() }
 }
 
 fn case<'a>(subject: &'a Subject, dose: &'a Dose, at_ms: i64) -> Case<'a> {

@@ -8,7 +8,8 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, SampleSource, StreamKind};
 
 use super::{
-    Allocation, Culture, Harvest, Lot, MaterialsUse, Processing, Sample, Thaw, ThawOrder, Unit, container, labels, results, waiting,
+    Allocation, Culture, Harvest, Lot, MaterialsUse, Processing, Sample, Thaw, ThawOrder, Unit, container, labels, results,
+    waiting,
 };
 use crate::index::id16;
 use crate::state::custody::Custody;

@@ -79,8 +79,9 @@ fn units_named(event: &Event) -> Vec<Id16> {
 
 #[cfg(test)]
 mod tests {
-    use marrowline_record::id::Digest;
+    use marrowline_record::id::{Digest, KeyId};
     use marrowline_record::pb::{self, StreamKind};
+    use marrowline_record::signing::Signing;
 
     use super::*;
 
@@ -103,7 +104,15 @@ mod tests {
                 event: Some(event),
                 ..pb::Record::default()
             }),
-            signings: Vec::new(),
+            signings: vec![Signing {
+                slot: 0,
+                key_id: KeyId([2; 32]),
+                role: 1,
+                meaning: 1,
+                signed_at_ms: 1,
+                offset_minutes: 0,
+                signature: [0; 64],
+            }],
         }
     }
 
@@ -117,14 +126,15 @@ mod tests {
         let places = vec![pb::UnitPlace { unit_id: id.clone(), location: Some(pb::Location::default()) }];
         let thawed = vec![pb::ThawedUnit { unit_id: id.clone(), ..pb::ThawedUnit::default() }];
         let contributions = vec![pb::Contribution { unit_id: id.clone(), ..pb::Contribution::default() }];
-        let to = |transfer: u8| pb::CustodyRelinquished {
-            transfer_id: vec![transfer; 16],
+        let relinquished = pb::CustodyRelinquished {
+            transfer_id: vec![4; 16],
+            to_facility_id: vec![3; 16],
             unit_ids: vec![id.clone(), OTHER.to_vec()],
             ..pb::CustodyRelinquished::default()
         };
         vec![
             Event::UnitsMoved(pb::UnitsMoved { places }),
-            Event::CustodyRelinquished(to(4)),
+            Event::CustodyRelinquished(relinquished),
             // Only the other unit came.
             Event::CustodyAccepted(pb::CustodyAccepted {
                 transfer_id: vec![4; 16],
