@@ -3,6 +3,7 @@
 //! Nothing of the protocol is known here: whether a consent is in force, a subject eligible or a dose within its band is asked of
 //! the rules, with the protocol in hand.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use marrowline_record::entry::Entry;
@@ -285,16 +286,16 @@ impl Subject {
 
     /// The first start of each dose whose preparation is not known to the subject: something was given.
     pub fn strays(&self) -> Vec<(Id16, Infusion)> {
-        let mut strays: Vec<(Id16, Infusion)> = Vec::new();
-        for entry in &self.waiting {
-            if let Some(Event::InfusionStarted(e)) = entry.event()
-                && strays.iter().all(|(dose, _)| dose.0[..] != e.dose_id[..])
-            {
-                let (record_id, started_at_ms) = (entry.record_id(), entry.occurred_at_ms());
-                strays.push((Id16(id16(&e.dose_id)), Infusion { record_id, started_at_ms, end: None }));
-            }
-        }
-        strays
+        let mut seen = BTreeSet::new();
+        let starts = self.waiting.iter().filter_map(|entry| match entry.event() {
+            Some(Event::InfusionStarted(e)) => Some((Id16(id16(&e.dose_id)), entry)),
+            _ => None,
+        });
+        let first = starts.filter(|(dose, _)| seen.insert(*dose)).map(|(dose, entry)| {
+            let (record_id, started_at_ms) = (entry.record_id(), entry.occurred_at_ms());
+            (dose, Infusion { record_id, started_at_ms, end: None })
+        });
+        first.collect()
     }
 
     /// Adds the next record.
