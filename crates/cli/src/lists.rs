@@ -164,7 +164,8 @@ pub fn print_forward(answer: &TraceForwardResponse) {
     for traced in &answer.units {
         let dose = traced.dose.as_ref().map_or_else(String::new, |d| format!("  dose {} {}", d.dose_code, d.state));
         let subject = if traced.subject_code.is_empty() { String::new() } else { format!("  subject {}", traced.subject_code) };
-        say!("{}{dose}{subject}", unit_line(&traced.unit.clone().unwrap_or_default()));
+        let unit = traced.unit.as_ref().map_or_else(|| "given of no known unit".to_owned(), unit_line);
+        say!("{unit}{dose}{subject}");
     }
     if !answer.affected_digest.is_empty() {
         say!("AFFECTED {} units, doses and subjects, digest {}", answer.affected_count, hex::encode(&answer.affected_digest));

@@ -16,11 +16,9 @@ use marrowline_record::EventKind;
 use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{Disposition, Role, StreamKind};
 use marrowline_rules::View as _;
-use marrowline_rules::family::dose::doses_of;
-use marrowline_rules::family::recall::Affected;
-use marrowline_rules::state::lot::Unit;
+use marrowline_rules::family::recall::{self, Affected};
 use marrowline_rules::state::subject::{Override, Reaction};
-use marrowline_rules::state::{Lot, Stream, Upkeep};
+use marrowline_rules::state::{Lot, Stream, Subject, Upkeep};
 use tonic::Status;
 
 use crate::auth::Person;
@@ -57,8 +55,16 @@ pub fn trace_forward(
             continue;
         }
         answer.lots.push(views::lot_summary(lot));
+        // Nobody knows which unit it was: only a trace of the whole lot can tell.
+        let given = if start.unit_id.is_none() { recall::given_of_no_unit(snapshot, lot) } else { BTreeSet::new() };
+        for subject in given.iter().filter_map(|id| snapshot.subject(id)) {
+            if reading::may_read(person, StreamKind::Subject, &subject.upkeep) {
+                subjects.insert(subject.id);
+                answer.units.push(TracedUnit { unit: None, dose: None, subject_code: code_of(&subject) });
+            }
+        }
         for unit in lot.units.values().filter(|unit| start.unit_id.is_none_or(|wanted| wanted == unit.id)) {
-            for (subject_id, dose_id) in destinations(snapshot, unit) {
+            for (subject_id, dose_id) in recall::destinations(snapshot, lot, unit) {
                 let subject = subject_id.and_then(|id| snapshot.subject(&id));
                 let subject = subject.filter(|subject| reading::may_read(person, StreamKind::Subject, &subject.upkeep));
                 subjects.extend(subject.iter().map(|subject| subject.id));
@@ -69,11 +75,7 @@ pub fn trace_forward(
                 answer.units.push(TracedUnit {
                     unit: Some(views::unit(snapshot, lot, unit, subject.is_some())),
                     dose,
-                    subject_code: subject
-                        .iter()
-                        .find_map(|s| s.consents.first())
-                        .map(|c| c.event.subject_code.clone())
-                        .unwrap_or_default(),
+                    subject_code: subject.as_deref().map(code_of).unwrap_or_default(),
                 });
             }
         }
@@ -87,14 +89,9 @@ pub fn trace_forward(
     Ok((answer, subjects))
 }
 
-/// Whom a unit may have reached: the subject of each dose that it is said to be in, and the subject that it is assigned to.
-fn destinations(snapshot: &Snapshot, unit: &Unit) -> Vec<(Option<Id16>, Option<Id16>)> {
-    let mut found: Vec<_> = doses_of(snapshot, unit).into_iter().map(|(dose, subject)| (subject, Some(dose))).collect();
-    let assigned = unit.allocation.as_ref().map(|allocation| allocation.subject_id);
-    if found.is_empty() || assigned.is_some() && found.iter().all(|(subject, _)| *subject != assigned) {
-        found.push((assigned, None));
-    }
-    found
+/// The subject's code.
+fn code_of(subject: &Subject) -> String {
+    subject.consents.first().map(|consent| consent.event.subject_code.clone()).unwrap_or_default()
 }
 
 /// How many streams a page looks at.

@@ -67,4 +67,5 @@ crate::codes! {
     844 DOSE_VIABILITY_ABOVE_UNITS Gate [deviation Major] (Lot) "a dose is no more viable than the most viable of its units was after its thaw" => "count again; amend the preparation, or the thaw if that is wrong";
     845 DMSO_BELOW_UNITS Gate [deviation Major] (Lot) "a dose has at least the DMSO that came with the volumes of its units" => "compute the DMSO again and amend the preparation";
     846 DOSE_AMBIGUOUS Gate [deviation Critical] (Subject) "no other dose has the dose's id, or the code on its label" => "give neither; find out which bag is which, void the wrong preparation and record it with a name of its own";
+    850 INFUSED_AMOUNT_UNKNOWN Gate [deviation Critical] (Subject) "of every infusion of the subject within 24 hours a preparation says how many cells it had" => "find out which dose it was; void a start that is wrong, record the missing preparation, or wait until the infusion has left the window";
 }

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::family::dose::doses_of;
 use crate::finding::Look;
 use crate::state::Lot;
+use crate::state::lot::Unit;
 use crate::view::View;
 
 /// Every unit, dose and subject that a lot or a donor reaches.
@@ -21,7 +22,7 @@ pub struct Affected {
     pub units: BTreeSet<Id16>,
     /// The doses that they are part of.
     pub doses: BTreeSet<Id16>,
-    /// The subjects whom they were allocated to, or whose doses they are part of.
+    /// The subjects whom they were allocated to, whose doses they are part of, or whose records say that they were given one of these.
     pub subjects: BTreeSet<Id16>,
 }
 
@@ -41,6 +42,7 @@ impl Affected {
     }
 
     fn extend(&mut self, view: &dyn View, lot: &Lot) {
+        self.subjects.extend(lot.given.iter().map(|(_, subject)| *subject));
         for unit in lot.units.values() {
             self.units.insert(unit.id);
             self.subjects.extend(unit.allocation.as_ref().map(|allocation| allocation.subject_id));
@@ -67,6 +69,29 @@ impl Affected {
         }
         hasher.finalize().into()
     }
+}
+
+/// Whom a unit may have reached, each with the dose: the subject of each dose that it is said to be in, whoever else was given that dose, and
+/// the subject that it is assigned to.
+pub fn destinations(view: &dyn View, lot: &Lot, unit: &Unit) -> Vec<(Option<Id16>, Option<Id16>)> {
+    let mut found: Vec<_> = doses_of(view, unit).into_iter().map(|(dose, subject)| (subject, Some(dose))).collect();
+    let doses: BTreeSet<_> = found.iter().filter_map(|(_, dose)| *dose).collect();
+    for (dose, subject) in lot.given.iter().filter(|(dose, _)| doses.contains(dose)) {
+        if !found.contains(&(Some(*subject), Some(*dose))) {
+            found.push((Some(*subject), Some(*dose)));
+        }
+    }
+    let assigned = unit.allocation.as_ref().map(|allocation| allocation.subject_id);
+    if found.is_empty() || assigned.is_some() && found.iter().all(|(subject, _)| *subject != assigned) {
+        found.push((assigned, None));
+    }
+    found
+}
+
+/// Subjects who were given a dose of the lot that none of its units is known to be in.
+pub fn given_of_no_unit(view: &dyn View, lot: &Lot) -> BTreeSet<Id16> {
+    let doses: BTreeSet<_> = lot.units.values().flat_map(|unit| doses_of(view, unit)).map(|(dose, _)| dose).collect();
+    lot.given.iter().filter(|(dose, _)| !doses.contains(dose)).map(|(_, subject)| *subject).collect()
 }
 
 /// What closes a recall or a look-back.

@@ -1,6 +1,7 @@
 //! A lot: its cultures, units, samples, results and disposition.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId};
@@ -16,6 +17,7 @@ pub mod container;
 pub(crate) mod fold;
 pub mod labels;
 pub mod results;
+pub(crate) mod waiting;
 
 pub use results::{ReportedResult, ResultVersion};
 
@@ -296,6 +298,12 @@ pub struct Lot {
     pub cells_taken_from_isolation: u128,
     /// Transfers that units of it were handed over with, finished ones too.
     pub transfers: BTreeSet<Id16>,
+    /// How far each dose got that a record of the lot names, whether its preparation is known or not.
+    pub doses_reached: BTreeMap<Id16, Processing>,
+    /// Each dose with each subject whose record says that it was given to them.
+    pub given: BTreeSet<(Id16, Id16)>,
+    /// Records about units whose filling is not known, in their order, until it is.
+    pub waiting: Vec<Arc<Entry>>,
     /// Keys that signed an operator's work on it (manufacture, sampling, thawing, destroying), voided or not, with the record.
     pub operated_by: Vec<(marrowline_record::id::KeyId, RecordId)>,
     /// Holds, deviations, signatures.
@@ -324,6 +332,9 @@ impl Lot {
             labels: BTreeMap::new(),
             cells_taken_from_isolation: 0,
             transfers: BTreeSet::new(),
+            doses_reached: BTreeMap::new(),
+            given: BTreeSet::new(),
+            waiting: Vec::new(),
             operated_by: Vec::new(),
             upkeep: Upkeep::new(marrowline_record::pb::StreamKind::Lot),
         }

@@ -3,6 +3,9 @@
 //! Nothing of the protocol is known here: whether a consent is in force, a subject eligible or a dose within its band is asked of
 //! the rules, with the protocol in hand.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, KeyId, RecordId};
 use marrowline_record::pb::record::Event;
@@ -163,6 +166,9 @@ pub struct Subject {
     pub orders: Vec<Order>,
     /// Doses in the order in which they were recorded.
     pub doses: Vec<Dose>,
+    /// Records about doses whose preparation is not known, in their order, until it is: it may be entered late, be recorded anew, or be
+    /// another subject's.
+    pub waiting: Vec<Arc<Entry>>,
     /// What was recorded of the subject's life, in the order in which it was recorded.
     pub vitals: Vec<Vital>,
     /// The record with which the subject withdrew from treatment, and when it did.
@@ -192,6 +198,7 @@ impl Subject {
             weighings: Vec::new(),
             orders: Vec::new(),
             doses: Vec::new(),
+            waiting: Vec::new(),
             vitals: Vec::new(),
             withdrawn: None,
             consent_withdrawals: Vec::new(),
@@ -275,6 +282,20 @@ impl Subject {
     /// A dose by its id.
     pub fn dose(&self, id: &Id16) -> Option<&Dose> {
         self.doses.iter().find(|dose| dose.id == *id)
+    }
+
+    /// The first start of each dose whose preparation is not known to the subject: something was given.
+    pub fn strays(&self) -> Vec<(Id16, Infusion)> {
+        let mut seen = BTreeSet::new();
+        let starts = self.waiting.iter().filter_map(|entry| match entry.event() {
+            Some(Event::InfusionStarted(e)) => Some((Id16(id16(&e.dose_id)), entry)),
+            _ => None,
+        });
+        let first = starts.filter(|(dose, _)| seen.insert(*dose)).map(|(dose, entry)| {
+            let (record_id, started_at_ms) = (entry.record_id(), entry.occurred_at_ms());
+            (dose, Infusion { record_id, started_at_ms, end: None })
+        });
+        first.collect()
     }
 
     /// Adds the next record.
@@ -410,13 +431,19 @@ impl Subject {
 
     fn fold_dose(&mut self, entry: &Entry, event: &Event, holds_before: usize) {
         if let Event::DosePrepared(e) = event {
-            let dose = Dose::prepared(entry, e);
+            let mut dose = Dose::prepared(entry, e);
             if let Some(order) = self.orders.iter_mut().find(|order| order.id == dose.order_id) {
                 order.dose_id.get_or_insert(dose.id);
             }
             if self.dose(&dose.id).is_none() {
+                for (earlier, event) in self.waiting.iter().filter_map(|earlier| Some((earlier, earlier.event()?))) {
+                    dose.fold(earlier, event);
+                }
+                self.waiting.retain(|earlier| earlier.event().and_then(dose::named_by) != Some(dose.id));
                 self.doses.push(dose);
             }
+        } else if dose::named_by(event).is_some_and(|id| self.dose(&id).is_none()) {
+            self.waiting.push(Arc::new(entry.clone()));
         } else {
             for dose in &mut self.doses {
                 dose.fold(entry, event);

@@ -11,7 +11,7 @@ use super::case::Case;
 use super::exposure::{self, Addition};
 use super::findings::Findings;
 use super::{amount, preparation, weight};
-use crate::family::subject::standing::Standing;
+use crate::family::subject::standing::{Standing, Stray};
 use crate::finding::Finding;
 use crate::index::IndexKey;
 use crate::state::subject::{Consent, Dispensing, Dose, Infusion, InfusionEnd, Order, Portion, Weighing};
@@ -136,7 +136,7 @@ fn subject() -> Subject {
 }
 
 fn standing(subject: &Subject) -> Standing<'_> {
-    Standing { subject, trial: None, protocol: Some(trial()), unseen: false, namesake: None }
+    Standing { subject, trial: None, protocol: Some(trial()), unseen: false, namesake: None, strays: Vec::new() }
 }
 
 fn case<'a>(subject: &'a Subject, dose: &'a Dose, at_ms: i64) -> Case<'a> {
@@ -335,6 +335,43 @@ fn the_interval_is_inclusive() {
         let mut f = Findings::default();
         exposure::interval(&mut f, &standing(&subject), NOW_MS, Some(&Id16([1; 16])), true);
         assert!(f.0.is_empty(), "a dose keeps no distance from itself");
+    }
+}
+
+fn stray(started_at_ms: i64, viable_cells: Option<u128>) -> Stray {
+    let start = Infusion { record_id: RecordId([50; 16]), started_at_ms, end: None };
+    Stray { dose_id: Id16([9; 16]), start, viable_cells }
+}
+
+#[test]
+fn a_dose_of_another_subject_counts_for_the_one_who_was_given_it() {
+    let (subject, added) = (subject(), dose(2, 40_000_000, 10_000));
+    for (started_at_ms, viable_cells, expected) in [
+        (NOW_MS - 24 * HOUR_MS, Some(100_000_001), vec![]),
+        (NOW_MS - 24 * HOUR_MS + 1, Some(100_000_001), vec!["ABOVE_24_HOUR_CAP"]),
+        (NOW_MS, Some(100_000_000), vec![]),
+        (NOW_MS + 24 * HOUR_MS - 1, Some(100_000_001), vec!["ABOVE_24_HOUR_CAP"]),
+        (NOW_MS + 24 * HOUR_MS, Some(100_000_001), vec![]),
+        (NOW_MS - 24 * HOUR_MS, None, vec![]),
+        (NOW_MS - 24 * HOUR_MS + 1, None, vec!["INFUSED_AMOUNT_UNKNOWN"]),
+        (NOW_MS + 24 * HOUR_MS - 1, None, vec!["INFUSED_AMOUNT_UNKNOWN"]),
+        (NOW_MS + 24 * HOUR_MS, None, vec![]),
+    ] {
+        let standing = Standing { strays: vec![stray(started_at_ms, viable_cells)], ..standing(&subject) };
+        let mut f = Findings::default();
+        exposure::cap(&mut f, &standing, NOW_MS, Addition::dose(&added));
+        assert_eq!(names(&f), expected, "{} {viable_cells:?}", started_at_ms - NOW_MS);
+    }
+}
+
+#[test]
+fn infusions_keep_their_distance_from_one_of_another_subjects_dose() {
+    let subject = subject();
+    for (gap_ms, expected) in [(HOUR_MS, vec![]), (HOUR_MS - 1, vec!["INTERVAL_TOO_SHORT"])] {
+        let standing = Standing { strays: vec![stray(NOW_MS - gap_ms, Some(1))], ..standing(&subject) };
+        let mut f = Findings::default();
+        exposure::interval(&mut f, &standing, NOW_MS, None, true);
+        assert_eq!(names(&f), expected);
     }
 }
 

@@ -12,7 +12,8 @@ use super::looks;
 use crate::codes::subject as code;
 use crate::family::dose::findings::{Findings, record, thing};
 use crate::family::dose::words::moment;
-use crate::index::{CODE_SUBJECT, IndexKey};
+use crate::index::{CODE_SUBJECT, IndexKey, subject_of_dose};
+use crate::state::subject::Infusion;
 use crate::state::{Protocol, Subject};
 use crate::view::View;
 
@@ -35,6 +36,24 @@ pub(in crate::family) struct Standing<'a> {
     pub(in crate::family) unseen: bool,
     /// Another subject that was given the subject's code, until that is resolved.
     pub(in crate::family) namesake: Option<Id16>,
+    /// Infusions of doses that were not prepared for the subject.
+    pub(in crate::family) strays: Vec<Stray>,
+}
+
+/// An infusion of the subject whose dose was not prepared for it, or not prepared at all.
+pub(in crate::family) struct Stray {
+    pub(in crate::family) dose_id: Id16,
+    pub(in crate::family) start: Infusion,
+    /// Viable cells in the whole dose, rounded up; `None` if no preparation says how many.
+    pub(in crate::family) viable_cells: Option<u128>,
+}
+
+impl Stray {
+    fn of(view: &dyn View, dose_id: Id16, start: Infusion) -> Stray {
+        let owner = subject_of_dose(view, &dose_id).and_then(|owner| view.subject(&owner));
+        let viable_cells = owner.and_then(|owner| owner.dose(&dose_id).map(|dose| dose.whole_rounded_up()));
+        Stray { dose_id, start, viable_cells }
+    }
 }
 
 /// Who was given a code that another subject had is held by a flag. Who had it first may as well be taken for the other, and is held by what
@@ -57,7 +76,8 @@ impl<'a> Standing<'a> {
         let stream = reference.and_then(|(id, _)| view.protocol(&id));
         let version = reference.map_or(0, |(_, version)| version);
         let protocol = stream.as_ref().and_then(|stream| stream.version(version).cloned());
-        Standing { subject, unseen: stream.is_none(), protocol, trial: stream, namesake: namesake(view, subject) }
+        let strays = subject.strays().into_iter().map(|(dose_id, start)| Stray::of(view, dose_id, start)).collect();
+        Standing { subject, unseen: stream.is_none(), protocol, trial: stream, namesake: namesake(view, subject), strays }
     }
 
     /// Consent in force, trial open, no hold on the subject.

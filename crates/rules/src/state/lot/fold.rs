@@ -1,12 +1,15 @@
 //! Folding a lot's records. Total: a flagged record that names an unknown unit or culture changes nothing of what is known.
 
+use std::collections::BTreeMap;
+
 use marrowline_record::entry::Entry;
-use marrowline_record::id::Id16;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, SampleSource, StreamKind};
 
 use super::{
     Allocation, Culture, Harvest, Lot, MaterialsUse, Processing, Sample, Thaw, ThawOrder, Unit, container, labels, results,
+    waiting,
 };
 use crate::index::id16;
 use crate::state::custody::Custody;
@@ -30,6 +33,7 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
     if is_operators_work(event, entry) {
         operated(lot, entry);
     }
+    waiting::keep(lot, entry, event);
     match event {
         Event::LotOpened(e) => {
             if lot.opened.is_none() {
@@ -46,18 +50,10 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
         Event::CultureSeeded(_) | Event::Passaged(_) | Event::Harvested(_) | Event::UnitsFilled(_) => {
             manufacture(lot, entry, event)
         }
-        Event::HoldLifted(e) => settled(lot, e),
-        Event::SampleTaken(e) => sampled(lot, entry, e),
         Event::TestResultReported(_) | Event::TestResultReviewed(_) | Event::ResultInvalidated(_) | Event::RecordAmended(_) => {
             results::fold(lot, entry, event);
         }
         Event::LabelsPrinted(_) | Event::LabelsApplied(_) | Event::LabelsReconciled(_) => labels::fold(lot, entry, event),
-        Event::ExceptionalRelease(e) => {
-            let (subject_id, record_id) = (Id16(entry.stream_id(pb::StreamKind::Subject)), entry.record_id());
-            let units = e.unit_ids.iter().map(|unit| Id16(id16(unit))).filter(|unit| lot.units.contains_key(unit));
-            let released: Vec<_> = units.map(|unit| (unit, subject_id, record_id)).collect();
-            lot.exceptional.extend(released);
-        }
         Event::LotDispositionDecided(e) => {
             lot.disposition = Some((entry.record_id(), e.disposition()));
             if matches!(e.disposition(), pb::Disposition::Conditional | pb::Disposition::Final) {
@@ -175,8 +171,9 @@ fn filled(lot: &mut Lot, entry: &Entry, e: &pb::UnitsFilled) {
         harvest.consumed_by.get_or_insert(entry.record_id());
     }
     let facility_id = signing_facility(entry).or(lot.facility_id).unwrap_or(Id16([0; 16]));
-    for unit in &e.units {
-        lot.units.entry(id(&unit.unit_id)).or_insert_with(|| Unit {
+    let mut new = BTreeMap::new();
+    for unit in e.units.iter().filter(|unit| !lot.units.contains_key(&id(&unit.unit_id))) {
+        new.entry(id(&unit.unit_id)).or_insert_with(|| Unit {
             id: id(&unit.unit_id),
             code: unit.unit_code.clone(),
             filled_by: entry.record_id(),
@@ -196,6 +193,7 @@ fn filled(lot: &mut Lot, entry: &Entry, e: &pb::UnitsFilled) {
             container: container::Container::default(),
         });
     }
+    waiting::replay(lot, new);
 }
 
 fn sampled(lot: &mut Lot, entry: &Entry, e: &pb::SampleTaken) {
@@ -212,8 +210,17 @@ fn sampled(lot: &mut Lot, entry: &Entry, e: &pb::SampleTaken) {
     }
 }
 
-fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
+/// What a record changes of units.
+pub(super) fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
     match event {
+        Event::HoldLifted(e) => settled(lot, e),
+        Event::SampleTaken(e) => sampled(lot, entry, e),
+        Event::ExceptionalRelease(e) => {
+            let (subject_id, record_id) = (Id16(entry.stream_id(StreamKind::Subject)), entry.record_id());
+            let units = e.unit_ids.iter().map(|unit| id(unit)).filter(|unit| lot.units.contains_key(unit));
+            let released: Vec<_> = units.map(|unit| (unit, subject_id, record_id)).collect();
+            lot.exceptional.extend(released);
+        }
         Event::UnitsMoved(e) => moved(lot, entry, e),
         Event::CustodyRelinquished(e) => relinquished(lot, entry, e),
         Event::CustodyAccepted(e) => accepted(lot, entry, e),
@@ -251,20 +258,22 @@ fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
         }
         Event::UnitsThawed(e) => thawed(lot, entry, e),
         Event::DosePrepared(e) => {
+            let dose = id(&e.dose_id);
+            // It may have been given out or begun before its preparation was recorded.
+            let to = lot.doses_reached.get(&dose).map_or(Processing::Prepared, |reached| *reached);
             for contribution in &e.contributions {
                 if let Some(unit) = existing(lot, &contribution.unit_id) {
-                    let dose = id(&e.dose_id);
                     if !unit.dose_ids.contains(&dose) {
                         unit.dose_ids.push(dose);
                     }
-                    advance(unit, Processing::Prepared);
+                    advance(unit, to);
                 }
             }
         }
         Event::DoseDispensed(e) => of_dose(lot, &e.dose_id, Processing::Dispensed),
-        Event::InfusionStarted(e) => of_dose(lot, &e.dose_id, Processing::Infused),
+        Event::InfusionStarted(e) => given(lot, entry, &e.dose_id),
         Event::InfusionEnded(e) => {
-            of_dose(lot, &e.dose_id, Processing::Infused);
+            given(lot, entry, &e.dose_id);
             infused(lot, e);
         }
         Event::CustodyRefused(e) => container::refused(each(lot, &e.unit_ids), entry, e),
@@ -295,9 +304,16 @@ pub(super) fn advance(unit: &mut Unit, to: Processing) {
 
 fn of_dose(lot: &mut Lot, dose_id: &[u8], to: Processing) {
     let dose = id(dose_id);
+    lot.doses_reached.entry(dose).and_modify(|reached| *reached = to.max(*reached)).or_insert(to);
     for unit in lot.units.values_mut().filter(|u| u.dose_ids.contains(&dose)) {
         advance(unit, to);
     }
+}
+
+/// Whose record says that it was given to them got it, whoever it was prepared for.
+fn given(lot: &mut Lot, entry: &Entry, dose_id: &[u8]) {
+    lot.given.insert((id(dose_id), Id16(entry.stream_id(StreamKind::Subject))));
+    of_dose(lot, dose_id, Processing::Infused);
 }
 
 /// Of whichever dose a unit was part: what went in is in somebody.
@@ -346,14 +362,17 @@ pub(super) fn disputed(custody: &Custody, entry: &Entry, facility: Option<Id16>)
 /// holds them. A hand-over by who did not hold the units says nothing of where they are; it stays disputed until they are taken over.
 const DISPUTED_TAKE_OVER: [&str; 3] = ["ACCEPTED_WITHOUT_TRANSFER", "SEAL_DIFFERS", "COUNT_DIFFERS"];
 
-fn settled(lot: &mut Lot, e: &pb::HoldLifted) {
+/// The take-over whose last hold this lifts.
+pub(super) fn take_over_settled(lot: &Lot, e: &pb::HoldLifted) -> Option<RecordId> {
     let lifted = lot.upkeep.holds.iter().find(|hold| hold.id[..] == e.hold_id[..] && DISPUTED_TAKE_OVER.contains(&hold.code));
-    let Some(record) = lifted.map(|hold| hold.record_id) else {
+    let record = lifted?.record_id;
+    lot.upkeep.open_holds().all(|hold| hold.record_id != record).then_some(record)
+}
+
+fn settled(lot: &mut Lot, e: &pb::HoldLifted) {
+    let Some(record) = take_over_settled(lot, e) else {
         return;
     };
-    if lot.upkeep.open_holds().any(|hold| hold.record_id == record) {
-        return;
-    }
     for unit in lot.units.values_mut().filter(|unit| unit.processing != Processing::Destroyed) {
         if let Custody::Disputed { facility_id, record_id, taking_back: None } = unit.custody
             && record_id == record

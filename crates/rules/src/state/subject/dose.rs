@@ -237,6 +237,11 @@ impl Dose {
         ten_thousandths.div_ceil(10_000)
     }
 
+    /// Viable cells of the whole dose, rounded up, whatever became of it.
+    pub fn whole_rounded_up(&self) -> u128 {
+        u128::from(self.total_cells).saturating_mul(u128::from(self.viability_basis_points)).div_ceil(10_000)
+    }
+
     /// Whether an end names no unit but the dose's own. One that names another says nothing of how much of this dose went in.
     fn has_only_its_units(&self, end: &InfusionEnd) -> bool {
         end.infused.iter().all(|(unit, _)| self.portions.iter().any(|portion| portion.unit_id == *unit))

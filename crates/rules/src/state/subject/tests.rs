@@ -156,3 +156,27 @@ fn the_arm_rests_on_the_latest_screening_by_its_own_time() {
         );
     }
 }
+
+#[test]
+fn whenever_a_preparation_is_recorded_its_dose_is_the_same() {
+    let dispensed = Event::DoseDispensed(pb::DoseDispensed { dose_id: vec![8; 16] });
+    let started = Event::InfusionStarted(pb::InfusionStarted { dose_id: vec![8; 16] });
+    let rejected = Event::DoseRejected(pb::DoseRejected { dose_id: vec![8; 16], ..pb::DoseRejected::default() });
+    let of_another = Event::InfusionStarted(pb::InfusionStarted { dose_id: vec![9; 16] });
+    let later = [dispensed, checked(BedsideResult::Mismatched), started, of_another, ended(5), rejected];
+    let mut later: Vec<Entry> = (2u8..).zip(later).map(|(number, event)| entry(number, event, &[])).collect();
+    let folded = |entries: &[Entry]| {
+        let mut subject = Subject::new(Id16([1; 16]));
+        entries.iter().for_each(|entry| subject.fold(entry));
+        let waiting: Vec<RecordId> = subject.waiting.iter().map(|entry| entry.record_id()).collect();
+        let strays: Vec<(Id16, i64)> = subject.strays().iter().map(|(dose, start)| (*dose, start.started_at_ms)).collect();
+        (subject.doses, waiting, strays)
+    };
+    later.insert(0, entry(1, prepared(), &[]));
+    let first = folded(&later);
+    assert_eq!((first.1.as_slice(), first.2.as_slice()), (&[RecordId([5; 16])][..], &[(Id16([9; 16]), 5)][..]));
+    for place in 0..6 {
+        later.swap(place, place + 1);
+        assert_eq!(folded(&later), first, "the preparation after {} records", place + 1);
+    }
+}
