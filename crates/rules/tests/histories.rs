@@ -69,6 +69,7 @@ histories! {
     labels
     lot
     medium
+    moved_late
     ordered_dose
     thawed_units
     prepared_dose

@@ -64,8 +64,8 @@ crate::codes! {
     840 WEIGHING_MISSING Gate [deviation Major] (Subject) "the weighing that an order rests on is a weighing of the subject that counts" => "weigh the subject and let an investigator order again";
     842 THAWS_CONTRADICT Flag [deviation Major holds units] (Lot) "two records of a unit's thaw say the same" => "keep the units apart; void the wrong record, then let QA and another person lift the hold";
     843 PREPARED_BEFORE_THAW Gate [deviation Major] (Lot) "a dose is prepared of units that were thawed before" => "find out which time is wrong; void that record and record it anew";
-    844 DOSE_VIABILITY_ABOVE_UNITS Gate [deviation Major] (Lot) "a dose is no more viable than the most viable of its units was after its thaw" => "count again; amend the preparation, or the thaw if that is wrong";
-    845 DMSO_BELOW_UNITS Gate [deviation Major] (Lot) "a dose has at least the DMSO that came with the volumes of its units" => "compute the DMSO again and amend the preparation";
+    844 DOSE_VIABILITY_ABOVE_UNITS Flag [deviation Minor] (Lot) "a dose is no more viable than the most viable of its units was after its thaw" => "count again and amend the count that is wrong, or let QA close the deviation; the lower viability counts for the smallest dose, the stated one for the largest";
+    845 DMSO_BELOW_UNITS Flag [deviation Major] (Lot) "a dose has at least the DMSO that came with the volumes of its units" => "compute the DMSO again and amend the preparation, or let QA close the deviation with how it was washed out; the stated amount counts";
     846 DOSE_AMBIGUOUS Gate [deviation Critical] (Subject) "no other dose has the dose's id, or the code on its label" => "give neither; find out which bag is which, void the wrong preparation and record it with a name of its own";
     850 INFUSED_AMOUNT_UNKNOWN Gate [deviation Critical] (Subject) "of every infusion of the subject within 24 hours a preparation says how many cells it had" => "find out which dose it was; void a start that is wrong, record the missing preparation, or wait until the infusion has left the window";
 }

@@ -50,6 +50,9 @@ pub(super) fn relinquished(c: &mut Context<'_>, e: &pb::CustodyRelinquished) {
         || "a new id".to_owned(),
         || field("custody_relinquished.transfer_id"),
     );
+    let at_ms = c.occurred_at_ms;
+    let is_announced =
+        c.stream_ids(StreamKind::Lot).filter_map(|id| c.view.lot(&id)).any(|lot| lot.announced(e, at_ms).is_some());
     for (number, unit_id) in e.unit_ids.iter().enumerate() {
         let path = format!("custody_relinquished.unit_ids[{number}]");
         let id = Id16(id16(unit_id));
@@ -57,8 +60,9 @@ pub(super) fn relinquished(c: &mut Context<'_>, e: &pb::CustodyRelinquished) {
             c.find(&UNIT_UNKNOWN, format!("unit {id}"), "a unit of the lots named", field(path));
             continue;
         };
+        let holder = if is_announced { unit.holder_at(at_ms) } else { unit.custody.holder() };
         c.demand(
-            unit.custody.holder().is_some() && unit.custody.holder() == from.as_ref(),
+            holder.is_some() && holder == from.as_ref(),
             &codes::RELINQUISHED_WITHOUT_CUSTODY,
             || format!("unit {} is not held by the facility that hands it over", unit.code),
             || "a unit that the facility holds".to_owned(),
@@ -70,7 +74,7 @@ pub(super) fn relinquished(c: &mut Context<'_>, e: &pb::CustodyRelinquished) {
 
 fn check_unused(c: &mut Context<'_>, unit: &Unit, path: String) {
     c.demand(
-        unit.is_frozen(),
+        unit.is_frozen_at(c.occurred_at_ms),
         &codes::TRANSFER_OF_USED_UNIT,
         || format!("unit {} is {:?}", unit.code, unit.processing).to_lowercase(),
         || "a frozen unit".to_owned(),

@@ -20,7 +20,7 @@ pub(super) fn findings(
     unit: &Unit,
     at_ms: i64,
 ) -> Vec<Finding> {
-    let mut found = missing_readings(view, document, unit, at_ms);
+    let mut found = missing_readings(view, document, lot, unit, at_ms);
     if let Some(limit) = document.storage {
         found.extend(unit.stays.iter().filter_map(|stay| too_warm(view, &limit, lot, unit, stay, at_ms)));
         found.extend(named_elsewhere(view, &limit, lot, unit));
@@ -28,9 +28,17 @@ pub(super) fn findings(
     found
 }
 
+/// Loggers of freezers measure every few minutes. Where a limit allows less above it than this, they count all the same.
+const SHORTEST_INTERVAL_SECONDS: u32 = 600;
+
+/// How far apart readings may be to show that a limit was kept: what was too warm for longer than allowed between two of them is not seen.
+fn longest_interval_ms(document: &pb::SpecificationPublished) -> i64 {
+    document.storage.map_or(i64::MAX, |limit| i64::from(limit.max_seconds_above.max(SHORTEST_INTERVAL_SECONDS)) * 1_000)
+}
+
 /// Devices logged how cold a unit was wherever it was kept, where the specification asks for it. What a logger has measured within the
 /// specification's late-entry limit may still be on its way; a unit that stays in nobody's place for no longer is in its shipper.
-fn missing_readings(view: &dyn View, document: &pb::SpecificationPublished, unit: &Unit, at_ms: i64) -> Vec<Finding> {
+fn missing_readings(view: &dyn View, document: &pb::SpecificationPublished, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec<Finding> {
     if !document.required_evidence().any(|kind| kind == EvidenceKind::Readings) {
         return Vec::new();
     }
@@ -55,7 +63,7 @@ fn missing_readings(view: &dyn View, document: &pb::SpecificationPublished, unit
             return Some(finding("in a place without a device".to_owned(), stay.record_id));
         };
         let gap_ms = match view.equipment(&device) {
-            Some(equipment) => equipment.unwatched_from(stay.from_ms, until_ms)?,
+            Some(equipment) => unanswered_gap(&equipment, document, lot, unit, (stay.from_ms, until_ms))?,
             None => (stay.from_ms < until_ms).then_some(stay.from_ms)?,
         };
         Some(finding(format!("no readings of device {device} from {} on", moment(gap_ms)), stay.record_id))
@@ -63,6 +71,21 @@ fn missing_readings(view: &dyn View, document: &pb::SpecificationPublished, unit
     let before_first = (first.from_ms.saturating_sub(unit.filled_at_ms) > limit_ms)
         .then(|| finding(format!("in no place from {} on", moment(unit.filled_at_ms)), unit.filled_by));
     before_first.into_iter().chain(unit.stays.iter().filter_map(of_stay)).collect()
+}
+
+/// When a device began not to be watched in a time that no excursion on the unit's lot covers.
+fn unanswered_gap(
+    equipment: &Equipment,
+    document: &pb::SpecificationPublished,
+    lot: &Lot,
+    unit: &Unit,
+    (from_ms, until_ms): (i64, i64),
+) -> Option<i64> {
+    let gaps = equipment.unwatched(from_ms, until_ms, longest_interval_ms(document));
+    let is_open = |(from_ms, until_ms): &(i64, i64)| {
+        document.storage.is_none_or(|limit| !is_answered(equipment, &limit, lot, unit, *from_ms, *until_ms))
+    };
+    gaps.into_iter().find(is_open).map(|(from_ms, _)| from_ms)
 }
 
 /// A time in which a device was too warm while a unit was in it, by its readings or by an excursion, and no excursion on the unit's lot

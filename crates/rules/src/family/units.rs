@@ -149,21 +149,25 @@ pub(super) fn moved(c: &mut Context<'_>, e: &pb::UnitsMoved) {
             continue;
         };
         c.demand(
-            unit.custody.holder() == Some(&facility) && mover.is_none_or(|mover| mover == facility),
+            unit.holder_at(c.occurred_at_ms) == Some(&facility) && mover.is_none_or(|mover| mover == facility),
             &codes::MOVED_OUTSIDE_CUSTODY,
             || format!("unit {} moved at {facility} by {}", unit.code, mover.unwrap_or(facility)),
             || "the facility that holds it, and its own people".to_owned(),
             || field(format!("{path}.location.facility_id")),
         );
         c.demand(
-            matches!(unit.processing, Processing::Filled | Processing::Stored | Processing::Allocated),
+            unit.is_frozen_at(c.occurred_at_ms),
             &codes::THAWED_UNIT_STORED,
             || format!("unit {} is {:?}", unit.code, unit.processing).to_lowercase(),
             || "a frozen unit".to_owned(),
             || field(path.clone()),
         );
+        // It was there and has left: what is in the place now says nothing of that.
+        if unit.is_moved_after(c.occurred_at_ms) {
+            continue;
+        }
         let twice = !places.insert(IndexKey::of_place(location, false));
-        if let Some(other) = occupant(c.view, &e.places, location, &id) {
+        if let Some(other) = occupant(c.view, &lot, &e.places, location, &id) {
             taken(c, &other, &path);
         } else if twice {
             taken(c, "another unit of this record", &path);
@@ -175,21 +179,22 @@ fn taken(c: &mut Context<'_>, other: &str, path: &str) {
     c.find(&codes::LOCATION_TAKEN, format!("a place that {other} is in"), "a free place", field(format!("{path}.location")));
 }
 
-/// A unit that is in a place now, unless this record moves it away: the one that was put there last, or the one that had it before a second
-/// unit was put there.
-fn occupant(view: &dyn View, moving: &[pb::UnitPlace], location: &pb::Location, unit: &Id16) -> Option<String> {
-    let is_there = |other: Id16| {
-        if other == *unit || moving.iter().any(|p| p.unit_id[..] == other.0) {
-            return None;
-        }
-        let lot = view.lot(&lot_of_unit(view, &other)?)?;
-        let there = lot.units.get(&other)?;
-        // A unit that was moved on, thawed or handed over has left its place.
-        let place = there.location.as_ref().map(|place| IndexKey::of_place(place, false));
-        (place? == IndexKey::of_place(location, false)).then(|| format!("unit {}", there.code))
-    };
+/// A unit that is in a place now, unless this record moves it away: one of the same lot, or of those of other lots the one that was put there
+/// last, or the one that had the place before a second unit was put there.
+fn occupant(view: &dyn View, lot: &Lot, moving: &[pb::UnitPlace], location: &pb::Location, unit: &Id16) -> Option<String> {
+    let key = IndexKey::of_place(location, false);
+    let is_moving = |other: &Id16| other == unit || moving.iter().any(|p| p.unit_id[..] == other.0);
+    // A unit that was moved on, thawed or handed over has left its place.
+    let is_there = |other: &Unit| other.location.as_ref().is_some_and(|place| IndexKey::of_place(place, false) == key);
+    let told = |other: &Unit| format!("unit {}", other.code);
+    if let Some(other) = lot.units.values().find(|other| !is_moving(&other.id) && is_there(other)) {
+        return Some(told(other));
+    }
     let known = [false, true].map(|free| view.lookup(&IndexKey::of_place(location, free)).map(Id16));
-    known.into_iter().flatten().find_map(is_there)
+    known.into_iter().flatten().filter(|other| !is_moving(other)).find_map(|other| {
+        let lot = view.lot(&lot_of_unit(view, &other)?)?;
+        lot.units.get(&other).filter(|other| is_there(other)).map(told)
+    })
 }
 
 /// Whether a unit may be used at a time: its lot released and not held, its donor eligible and not held, within its shelf life, made to

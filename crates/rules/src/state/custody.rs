@@ -1,6 +1,11 @@
 //! Who holds a unit. Exactly one custody state at any instant.
 
+use std::collections::BTreeSet;
+
 use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::pb;
+
+use crate::index::id16;
 
 /// Where a unit's custody lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,5 +81,33 @@ impl Custody {
             Custody::InTransit { from_facility_id, .. } => *from_facility_id,
         };
         Custody::Disputed { facility_id, record_id, taking_back: Some(back) }
+    }
+}
+
+/// A take-over of units that nobody had handed over when it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakeOver {
+    /// The record.
+    pub record_id: RecordId,
+    /// When.
+    pub at_ms: i64,
+    /// The transfer.
+    pub transfer_id: Id16,
+    /// Who took them over.
+    pub facility_id: Id16,
+    /// Code of the seal, if it was whole.
+    pub seal: Option<String>,
+    /// The units that were counted.
+    pub unit_ids: BTreeSet<Id16>,
+}
+
+impl TakeOver {
+    /// Whether it is what a hand-over, entered later, says: of these units, under this seal, to this facility, and from before they came.
+    pub fn is_of(&self, e: &pb::CustodyRelinquished, at_ms: i64) -> bool {
+        at_ms < self.at_ms
+            && self.transfer_id.0 == e.transfer_id[..]
+            && self.facility_id.0 == e.to_facility_id[..]
+            && self.seal.as_ref() == Some(&e.seal)
+            && self.unit_ids == e.unit_ids.iter().map(|unit| Id16(id16(unit))).collect()
     }
 }

@@ -31,13 +31,15 @@ pub struct Logged {
     pub until_ms: i64,
 }
 
-/// A time that some readings account for: from an interval before the first to an interval after the last.
+/// A time that readings of one interval account for: from an interval before the first to an interval after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Its first moment.
     pub from_ms: i64,
     /// Its last.
     pub until_ms: i64,
+    /// From one reading to the next.
+    pub interval_ms: i64,
 }
 
 /// The readings of a sensor that one record logged.
@@ -112,7 +114,7 @@ pub struct Equipment {
     pub standings: Vec<Standing>,
     /// Its sensors.
     pub sensors: BTreeMap<String, Logged>,
-    /// What its sensors together account for: ascending, apart from each other.
+    /// What its sensors together account for: ascending, those of one interval apart from each other.
     pub watched: Vec<Span>,
     /// Its readings, in the order of the log.
     pub chunks: Vec<Arc<Chunk>>,
@@ -141,15 +143,20 @@ impl Equipment {
         self.standings.iter().rfind(|standing| standing.from_ms <= at_ms)
     }
 
-    /// The first moment of a time that no reading accounts for; `None` if all of it is.
-    pub fn unwatched_from(&self, from_ms: i64, until_ms: i64) -> Option<i64> {
+    /// The parts of a time, first moment and last, that no reading accounts for, if only those count that are at most an interval apart.
+    pub fn unwatched(&self, from_ms: i64, until_ms: i64, longest_ms: i64) -> Vec<(i64, i64)> {
         let mut reached = from_ms;
-        for span in &self.watched {
-            if span.from_ms <= reached && reached <= span.until_ms {
-                reached = span.until_ms;
+        let mut gaps = Vec::new();
+        for span in self.watched.iter().filter(|span| span.interval_ms <= longest_ms && span.from_ms < until_ms) {
+            if reached < span.from_ms {
+                gaps.push((reached, span.from_ms));
             }
+            reached = reached.max(span.until_ms);
         }
-        (from_ms < until_ms && reached < until_ms).then_some(reached)
+        if reached < until_ms {
+            gaps.push((reached, until_ms));
+        }
+        gaps
     }
 
     /// Times in which a sensor was warmer than a limit. What lies between two warm readings was warm if no reading is missing there.
@@ -212,11 +219,14 @@ impl Equipment {
         let mut span = Span {
             from_ms: chunk.first_ms.saturating_sub(chunk.interval_ms),
             until_ms: chunk.last_ms().saturating_add(chunk.interval_ms).min(occurred_at_ms),
+            interval_ms: chunk.interval_ms,
         };
         self.watched.retain(|known| {
-            let is_apart = known.until_ms < span.from_ms || span.until_ms < known.from_ms;
+            let is_apart =
+                known.until_ms < span.from_ms || span.until_ms < known.from_ms || known.interval_ms != span.interval_ms;
             if !is_apart {
-                span = Span { from_ms: span.from_ms.min(known.from_ms), until_ms: span.until_ms.max(known.until_ms) };
+                span.from_ms = span.from_ms.min(known.from_ms);
+                span.until_ms = span.until_ms.max(known.until_ms);
             }
             is_apart
         });

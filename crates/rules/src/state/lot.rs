@@ -8,17 +8,18 @@ use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::milli::log2_milli;
 use marrowline_record::pb::{self, Disposition, Location, ThawPurpose};
 
-use crate::index::id16;
 use crate::state::Upkeep;
-use crate::state::custody::Custody;
+use crate::state::custody::{Custody, TakeOver};
 use crate::state::lot::labels::LabelBatch;
 
 pub mod container;
 pub(crate) mod fold;
 pub mod labels;
+pub mod places;
 pub mod results;
 pub(crate) mod waiting;
 
+pub use places::{PlaceChange, Stay};
 pub use results::{ReportedResult, ResultVersion};
 
 /// What was done with a unit.
@@ -127,6 +128,12 @@ pub struct Unit {
     pub location: Option<Location>,
     /// Where it was kept so far.
     pub stays: Vec<Stay>,
+    /// What was recorded of its places, in the order in which it happened.
+    pub places: Vec<PlaceChange>,
+    /// Who undisputedly held it from each moment on; nobody while it was on its way or disputed.
+    pub holders: Vec<(i64, Option<Id16>)>,
+    /// When it was first thawed or used up.
+    pub used_at_ms: Option<i64>,
     /// Its assignment, which stays when it is thawed and prepared.
     pub allocation: Option<Allocation>,
     /// The thaw that was ordered.
@@ -137,47 +144,6 @@ pub struct Unit {
     pub dose_ids: Vec<Id16>,
     /// What happened to its container.
     pub container: container::Container,
-}
-
-/// A time in one place, or in a facility's hands without a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stay {
-    /// The record that put it there.
-    pub record_id: RecordId,
-    /// Whether it had a place.
-    pub is_placed: bool,
-    /// The device that the place is in, if it was named.
-    pub equipment_id: Option<Id16>,
-    /// Since when.
-    pub from_ms: i64,
-    /// Until when; `None` while it is there.
-    pub until_ms: Option<i64>,
-}
-
-impl Unit {
-    /// Puts it into a place.
-    fn put(&mut self, location: Option<Location>, entry: &Entry) {
-        self.leave(entry);
-        let equipment_id = location.as_ref().and_then(|location| location.equipment_id.as_deref()).map(|id| Id16(id16(id)));
-        let (record_id, from_ms) = (entry.record_id(), entry.occurred_at_ms());
-        self.stays.push(Stay { record_id, is_placed: location.is_some(), equipment_id, from_ms, until_ms: None });
-        self.location = location;
-    }
-
-    /// A facility has it from now on and has not put it into a place yet.
-    fn arrive(&mut self, entry: &Entry) {
-        if self.stays.last().is_none_or(|stay| stay.until_ms.is_some()) {
-            self.put(None, entry);
-        }
-    }
-
-    /// Takes it out of its place.
-    fn leave(&mut self, entry: &Entry) {
-        self.location = None;
-        if let Some(stay) = self.stays.last_mut() {
-            stay.until_ms.get_or_insert(entry.occurred_at_ms());
-        }
-    }
 }
 
 /// What a culture, the isolation or a harvest gave.
@@ -304,6 +270,8 @@ pub struct Lot {
     pub given: BTreeSet<(Id16, Id16)>,
     /// Records about units whose filling is not known, in their order, until it is.
     pub waiting: Vec<Arc<Entry>>,
+    /// Take-overs of units that nobody had handed over by then.
+    pub unannounced: Vec<TakeOver>,
     /// Keys that signed an operator's work on it (manufacture, sampling, thawing, destroying), voided or not, with the record.
     pub operated_by: Vec<(marrowline_record::id::KeyId, RecordId)>,
     /// Holds, deviations, signatures.
@@ -335,6 +303,7 @@ impl Lot {
             doses_reached: BTreeMap::new(),
             given: BTreeSet::new(),
             waiting: Vec::new(),
+            unannounced: Vec::new(),
             operated_by: Vec::new(),
             upkeep: Upkeep::new(marrowline_record::pb::StreamKind::Lot),
         }
@@ -357,6 +326,12 @@ impl Lot {
         let dispensed = |unit: &&Unit| unit.processing >= Processing::Dispensed && !unit.dose_ids.is_empty();
         let of_unit = |unit: &Unit| unit.allocation.map_or(unit.filled_by, |allocation| allocation.record_id);
         self.released.or(exceptional).or_else(|| self.units.values().find(dispensed).map(of_unit))
+    }
+
+    /// The take-over that a hand-over which is entered after it is about: of the same units, transfer and seal, by the facility that they
+    /// were sent to, after they were sent.
+    pub fn announced(&self, e: &pb::CustodyRelinquished, at_ms: i64) -> Option<&TakeOver> {
+        self.unannounced.iter().find(|take_over| take_over.is_of(e, at_ms))
     }
 
     /// The last disposition's decision.

@@ -307,25 +307,27 @@ impl Course {
                 codes.insert("UNIT_IN_OTHER_DOSE");
             }
         }
-        let viable = u128::from(dose.cells) * dose.units.len() as u128 * u128::from(dose.viability) * 1_000;
+        // The smallest dose is of cells that were viable after the thaw, the largest of those that are said to be.
+        let viable = |share: u64| u128::from(dose.cells) * dose.units.len() as u128 * u128::from(share) * 1_000;
         let grams = u128::from(self.grams_ordered(dose.order)) * 10_000;
-        if viable < 1_000_000 * grams {
+        if viable(self.best_of(dose).map_or(dose.viability, |best| best.min(dose.viability))) < 1_000_000 * grams {
             codes.insert("DOSE_BELOW_BAND");
         }
-        if viable > 2_000_000 * grams {
+        if viable(dose.viability) > 2_000_000 * grams {
             codes.insert("DOSE_ABOVE_BAND");
         }
         if dose.viability < VIABLE {
             codes.insert("DOSE_VIABILITY_LOW");
         }
-        let best = dose.units.iter().filter_map(|unit| self.thaws_of(*unit).map(|(viability, _)| viability).min()).max();
-        if best.is_some_and(|best| dose.viability > best) {
-            codes.insert("DOSE_VIABILITY_ABOVE_UNITS");
-        }
         if self.now > dose.expires {
             codes.insert("DOSE_EXPIRED");
         }
         codes
+    }
+
+    /// How viable the most viable unit of a dose was after its thaw.
+    fn best_of(&self, dose: &Dose<'_>) -> Option<u64> {
+        dose.units.iter().filter_map(|unit| self.thaws_of(*unit).map(|(viability, _)| viability).min()).max()
     }
 
     /// What was recorded of a unit's thaw, with its time.
@@ -526,6 +528,8 @@ impl Course {
         let dose =
             Dose { number, order: &order, units, cells: *cells, viability: *viability, expires, is_verified: *is_verified };
         let mut codes = self.made_of(&dose);
+        // Two counts differ: it is said of the preparation, and keeps no dose back.
+        codes.extend(self.best_of(&dose).is_some_and(|best| dose.viability > best).then_some("DOSE_VIABILITY_ABOVE_UNITS"));
         codes.extend(self.order_is(&order, number));
         Some((what, codes, fact))
     }

@@ -11,6 +11,7 @@ use crate::codes::dose as code;
 use crate::family::dose::case::{Case, SeenUnit};
 use crate::family::dose::findings::{Findings, record, thing};
 use crate::family::dose::words::{duration, grouped, percent, tenths};
+use crate::state::lot::Thaw;
 
 /// UCUM codes of endotoxin units per millilitre.
 const ENDOTOXIN_UNITS: [&str; 2] = ["[EU]/mL", "[EU]/ml"];
@@ -37,44 +38,52 @@ fn band(f: &mut Findings, case: &Case<'_>) {
     // A protocol without a band allows no dose.
     let band = protocol.dose_band.unwrap_or_default();
     let weight = u128::from(weighing.weight_grams);
-    let share = u128::from(dose.viability_basis_points);
-    let viable = u128::from(dose.total_cells) * share * 1_000;
-    let found = || {
+    let viable = |basis_points: u32| u128::from(dose.total_cells) * u128::from(basis_points) * 1_000;
+    let found = |basis_points: u32| {
         format!(
             "{} viable cells/kg ({} cells × {} ÷ {} g)",
-            tenths(viable, weight * 10_000),
+            tenths(viable(basis_points), weight * 10_000),
             grouped(dose.total_cells),
-            percent(dose.viability_basis_points),
+            percent(basis_points),
             grouped(weight)
         )
     };
     let (min, max) = (band.min_viable_cells_per_kg, band.max_viable_cells_per_kg);
-    let allowed = |limit: String| {
+    let allowed = |limit: String, basis_points: u32| {
         format!(
             "{} to {} viable cells/kg: {limit} cells at {} for {} g",
             grouped(min),
             grouped(max),
-            percent(dose.viability_basis_points),
+            percent(basis_points),
             grouped(weight)
         )
     };
+    let share = |basis_points: u32| (u128::from(basis_points) * 1_000).max(1);
     let look_at = || vec![record(dose.record_id), record(weighing.record_id)];
+    // Nothing comes to life after the thaw: the dose has no more viable cells than its units had, and no fewer than it states.
+    let stated = dose.viability_basis_points;
+    let least = most_viable(case).map_or(stated, |best| best.viability_basis_points.min(stated));
     let fewest = u128::from(min) * weight * 10_000;
     f.demand(
-        fewest <= viable,
+        fewest <= viable(least),
         &code::DOSE_BELOW_BAND,
-        found,
-        || allowed(format!("at least {}", grouped(fewest.div_ceil((share * 1_000).max(1))))),
+        || found(least),
+        || allowed(format!("at least {}", grouped(fewest.div_ceil(share(least)))), least),
         look_at,
     );
     let most = u128::from(max) * weight * 10_000;
     f.demand(
-        viable <= most,
+        viable(stated) <= most,
         &code::DOSE_ABOVE_BAND,
-        found,
-        || allowed(format!("at most {}", grouped(most / (share * 1_000).max(1)))),
+        || found(stated),
+        || allowed(format!("at most {}", grouped(most / share(stated))), stated),
         look_at,
     );
+}
+
+/// The thaw of the unit that was the most viable after it.
+fn most_viable(case: &Case<'_>) -> Option<Thaw> {
+    case.seen().filter_map(|(_, seen)| seen.unit.thaw).max_by_key(|thaw| thaw.viability_basis_points)
 }
 
 /// Viability and DMSO are within the strictest of the units' specifications.
@@ -89,8 +98,6 @@ pub(in crate::family) fn quality(f: &mut Findings, case: &Case<'_>) {
             || vec![record(dose.record_id)],
         );
     }
-    as_counted_after_thaw(f, case);
-    dmso_of_units(f, case);
     let limit = case.specifications().map(|s| s.max_dmso_milligrams_per_kg).min();
     let (Some(limit), Some(weighing)) = (limit, case.order_weighing()) else {
         return;
@@ -109,11 +116,17 @@ pub(in crate::family) fn quality(f: &mut Findings, case: &Case<'_>) {
     );
 }
 
+/// What the preparation states of the dose, beside its units. Two counts of the same cells differ and DMSO can be washed out, and no document
+/// says by how much: what does not agree is flagged, and QA judges it.
+pub(in crate::family) fn as_its_units(f: &mut Findings, case: &Case<'_>) {
+    as_counted_after_thaw(f, case);
+    dmso_of_units(f, case);
+}
+
 /// A dose is no more viable than the most viable of its units was after its thaw: cells die, and none comes back to life.
 fn as_counted_after_thaw(f: &mut Findings, case: &Case<'_>) {
     let dose = case.dose;
-    let thaws = case.seen().filter_map(|(_, seen)| seen.unit.thaw);
-    let Some(best) = thaws.max_by_key(|thaw| thaw.viability_basis_points) else {
+    let Some(best) = most_viable(case) else {
         return;
     };
     f.demand(

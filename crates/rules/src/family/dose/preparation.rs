@@ -30,6 +30,7 @@ pub(in crate::family) fn prepared(c: &mut Context<'_>, e: &pb::DosePrepared) {
         portions::held_by(&mut f, &seen.unit, &facility);
     }
     made_of(&mut f, &case, false);
+    amount::as_its_units(&mut f, &case);
     f.into_context(c);
 }
 

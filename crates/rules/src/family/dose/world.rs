@@ -144,6 +144,9 @@ pub(in crate::family) fn unit() -> Unit {
         custody: Custody::Held { facility_id: HOSPITAL },
         location: None,
         stays: Vec::new(),
+        places: Vec::new(),
+        holders: Vec::new(),
+        used_at_ms: None,
         allocation: Some(Allocation { record_id: record_id(21), order_id: ORDER, subject_id: SUBJECT }),
         thaw_order: None,
         thaw: Some(Thaw {

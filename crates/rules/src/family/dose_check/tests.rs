@@ -103,12 +103,7 @@ const SPOILED: &[Spoil<World>] = &[
     (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = vec![OTHER, DOSE]),
     (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = vec![DOSE, OTHER]),
     (&["UNIT_IN_OTHER_DOSE"], |w| w.unit().dose_ids = Vec::new()),
-    (&["THAW_VIABILITY_LOW", "DOSE_VIABILITY_ABOVE_UNITS"], |w| {
-        w.unit().thaw.as_mut().unwrap().viability_basis_points = 6_999;
-    }),
-    (&["DOSE_VIABILITY_ABOVE_UNITS"], |w| w.unit().thaw.as_mut().unwrap().viability_basis_points = 8_999),
-    (&["DMSO_BELOW_UNITS"], |w| w.dose().dmso_milligrams = 1_099),
-    (&["DMSO_BELOW_UNITS"], |w| w.unit().dmso_basis_points = 1_001),
+    (&["THAW_VIABILITY_LOW", "DOSE_BELOW_BAND"], |w| w.unit().thaw.as_mut().unwrap().viability_basis_points = 6_999),
     (&["TOO_MANY_DONORS"], |w| w.product.max_donors_per_dose = 0),
     (&["CONTRIBUTIONS_DIFFER_FROM_TOTAL"], |w| w.dose().total_cells = 99_999_999),
     (&["DOSE_BELOW_BAND"], |w| w.trial.dose_band.as_mut().unwrap().min_viable_cells_per_kg = 1_285_715),

@@ -4,7 +4,7 @@ use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::{self, ContainerEventKind, ReturnPurpose};
 
-use super::fold::{advance, disputed};
+use super::fold::disputed;
 use super::{Processing, Unit};
 use crate::index::id16;
 use crate::state::custody::{Custody, TakingBack};
@@ -27,7 +27,7 @@ pub(super) fn refused<'u>(units: impl Iterator<Item = &'u mut Unit>, entry: &Ent
     let by = facility_of_slot(entry, 0);
     for unit in units {
         let back = TakingBack { transfer_id: Id16(id16(&e.transfer_id)), seal: e.seal.clone() };
-        unit.custody = unit.custody.refused(by.as_ref(), back, entry.record_id());
+        unit.pass(unit.custody.refused(by.as_ref(), back, entry.record_id()), entry.occurred_at_ms());
     }
 }
 
@@ -56,30 +56,24 @@ pub(super) fn returned<'u>(units: impl Iterator<Item = &'u mut Unit>, entry: &En
     for unit in units {
         unit.leave(entry);
         unit.arrive(entry);
-        unit.custody = match (unit.custody.holder() == from.as_ref(), to) {
+        let custody = match (unit.custody.holder() == from.as_ref(), to) {
             (true, Some(facility_id)) => Custody::Held { facility_id },
             _ => disputed(&unit.custody, entry, to),
         };
+        unit.pass(custody, entry.occurred_at_ms());
         if e.purpose() == ReturnPurpose::Storage && unit.is_frozen() {
             unit.processing = Processing::Stored;
             unit.allocation = None;
             unit.thaw_order = None;
         } else {
-            advance(unit, Processing::Returned);
+            unit.advance(Processing::Returned, entry);
         }
     }
 }
 
 pub(super) fn destroyed<'u>(units: impl Iterator<Item = &'u mut Unit>, entry: &Entry) {
     for unit in units {
-        unit.processing = Processing::Destroyed;
+        unit.advance(Processing::Destroyed, entry);
         unit.leave(entry);
-    }
-}
-
-impl Unit {
-    /// Whether it was never thawed nor used up.
-    pub fn is_frozen(&self) -> bool {
-        matches!(self.processing, Processing::Filled | Processing::Stored | Processing::Allocated)
     }
 }

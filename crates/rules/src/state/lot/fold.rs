@@ -1,6 +1,6 @@
 //! Folding a lot's records. Total: a flagged record that names an unknown unit or culture changes nothing of what is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use marrowline_record::entry::Entry;
 use marrowline_record::id::{Id16, RecordId};
@@ -12,7 +12,7 @@ use super::{
     waiting,
 };
 use crate::index::id16;
-use crate::state::custody::Custody;
+use crate::state::custody::{Custody, TakeOver};
 
 fn id(bytes: &[u8]) -> Id16 {
     Id16(id16(bytes))
@@ -186,6 +186,9 @@ fn filled(lot: &mut Lot, entry: &Entry, e: &pb::UnitsFilled) {
             custody: Custody::Held { facility_id },
             location: None,
             stays: Vec::new(),
+            places: Vec::new(),
+            holders: vec![(entry.occurred_at_ms(), Some(facility_id))],
+            used_at_ms: None,
             allocation: None,
             thaw_order: None,
             thaw: None,
@@ -205,7 +208,7 @@ fn sampled(lot: &mut Lot, entry: &Entry, e: &pb::SampleTaken) {
     if e.source() == SampleSource::Unit
         && let Some(unit) = e.source_id.as_deref().and_then(|source| existing(lot, source))
     {
-        advance(unit, Processing::Sampled);
+        unit.advance(Processing::Sampled, entry);
         unit.leave(entry);
     }
 }
@@ -234,7 +237,7 @@ pub(super) fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
                 unit.allocation = Some(allocation);
                 // A thaw was ordered for whoever had it before.
                 unit.thaw_order = None;
-                advance(unit, Processing::Allocated);
+                unit.advance(Processing::Allocated, entry);
             }
         }
         Event::AllocationReleased(e) => {
@@ -266,15 +269,15 @@ pub(super) fn units(lot: &mut Lot, entry: &Entry, event: &Event) {
                     if !unit.dose_ids.contains(&dose) {
                         unit.dose_ids.push(dose);
                     }
-                    advance(unit, to);
+                    unit.advance(to, entry);
                 }
             }
         }
-        Event::DoseDispensed(e) => of_dose(lot, &e.dose_id, Processing::Dispensed),
+        Event::DoseDispensed(e) => of_dose(lot, entry, &e.dose_id, Processing::Dispensed),
         Event::InfusionStarted(e) => given(lot, entry, &e.dose_id),
         Event::InfusionEnded(e) => {
             given(lot, entry, &e.dose_id);
-            infused(lot, e);
+            infused(lot, entry, e);
         }
         Event::CustodyRefused(e) => container::refused(each(lot, &e.unit_ids), entry, e),
         Event::ContainerEvent(e) => container::happened(each(lot, &e.unit_ids), entry, e),
@@ -295,32 +298,25 @@ fn existing<'l>(lot: &'l mut Lot, unit_id: &[u8]) -> Option<&'l mut Unit> {
     lot.units.get_mut(&id(unit_id)).filter(|unit| unit.processing != Processing::Destroyed)
 }
 
-/// A unit never goes back: thawed stays thawed, used up stays used up.
-pub(super) fn advance(unit: &mut Unit, to: Processing) {
-    if to > unit.processing {
-        unit.processing = to;
-    }
-}
-
-fn of_dose(lot: &mut Lot, dose_id: &[u8], to: Processing) {
+fn of_dose(lot: &mut Lot, entry: &Entry, dose_id: &[u8], to: Processing) {
     let dose = id(dose_id);
     lot.doses_reached.entry(dose).and_modify(|reached| *reached = to.max(*reached)).or_insert(to);
     for unit in lot.units.values_mut().filter(|u| u.dose_ids.contains(&dose)) {
-        advance(unit, to);
+        unit.advance(to, entry);
     }
 }
 
 /// Whose record says that it was given to them got it, whoever it was prepared for.
 fn given(lot: &mut Lot, entry: &Entry, dose_id: &[u8]) {
     lot.given.insert((id(dose_id), Id16(entry.stream_id(StreamKind::Subject))));
-    of_dose(lot, dose_id, Processing::Infused);
+    of_dose(lot, entry, dose_id, Processing::Infused);
 }
 
 /// Of whichever dose a unit was part: what went in is in somebody.
-fn infused(lot: &mut Lot, e: &pb::InfusionEnded) {
+fn infused(lot: &mut Lot, entry: &Entry, e: &pb::InfusionEnded) {
     for infused in e.infused.iter().filter(|infused| infused.volume_microlitres() > 0) {
         if let Some(unit) = existing(lot, &infused.unit_id) {
-            advance(unit, Processing::Infused);
+            unit.advance(Processing::Infused, entry);
         }
     }
 }
@@ -329,7 +325,7 @@ fn moved(lot: &mut Lot, entry: &Entry, e: &pb::UnitsMoved) {
     for place in &e.places {
         if let Some(unit) = existing(lot, &place.unit_id) {
             unit.put(place.location.clone(), entry);
-            advance(unit, Processing::Stored);
+            unit.advance(Processing::Stored, entry);
         }
     }
 }
@@ -345,7 +341,7 @@ fn thawed(lot: &mut Lot, entry: &Entry, e: &pb::UnitsThawed) {
             };
             unit.thaw = Some(unit.thaw.map_or(said, |known| known.beside(&said)));
             unit.leave(entry);
-            advance(unit, Processing::Thawed);
+            unit.advance(Processing::Thawed, entry);
         }
     }
 }
@@ -373,21 +369,22 @@ fn settled(lot: &mut Lot, e: &pb::HoldLifted) {
     let Some(record) = take_over_settled(lot, e) else {
         return;
     };
-    for unit in lot.units.values_mut().filter(|unit| unit.processing != Processing::Destroyed) {
-        if let Custody::Disputed { facility_id, record_id, taking_back: None } = unit.custody
-            && record_id == record
-        {
-            unit.custody = Custody::Held { facility_id };
-        }
-    }
+    lot.units.values_mut().filter(|unit| unit.processing != Processing::Destroyed).for_each(|unit| unit.settle(&record));
 }
 
 fn relinquished(lot: &mut Lot, entry: &Entry, e: &pb::CustodyRelinquished) {
-    let from = signing_facility(entry);
+    let (from, at_ms) = (signing_facility(entry), entry.occurred_at_ms());
     lot.transfers.insert(id(&e.transfer_id));
+    let announced = lot.announced(e, at_ms).map(|take_over| take_over.record_id);
     for unit in each(lot, &e.unit_ids) {
         unit.leave(entry);
-        unit.custody = match (&unit.custody, from) {
+        // Both sides say the same, only the order of entry was another: nothing is disputed any more, and QA still lifts the hold.
+        if let Some(take_over) = announced.filter(|_| unit.holder_at(at_ms) == from.as_ref()) {
+            unit.was_on_its_way(at_ms);
+            unit.settle(&take_over);
+            continue;
+        }
+        let custody = match (&unit.custody, from) {
             (Custody::Held { facility_id }, Some(from)) if *facility_id == from => Custody::InTransit {
                 transfer_id: id(&e.transfer_id),
                 from_facility_id: from,
@@ -396,13 +393,27 @@ fn relinquished(lot: &mut Lot, entry: &Entry, e: &pb::CustodyRelinquished) {
             },
             (custody, _) => disputed(custody, entry, from),
         };
+        unit.pass(custody, at_ms);
     }
 }
 
 fn accepted(lot: &mut Lot, entry: &Entry, e: &pb::CustodyAccepted) {
     let at = signing_facility(entry);
     let transfer = id(&e.transfer_id);
-    let counted: Vec<Id16> = e.unit_ids.iter().map(|u| id(u)).collect();
+    let counted: BTreeSet<Id16> = e.unit_ids.iter().map(|u| id(u)).collect();
+    let is_awaited = |unit: &Unit| at.as_ref().is_some_and(|at| unit.custody.expected_seal(&transfer, at).is_some());
+    // What is said of units whose filling is not known yet waits for it, with the hand-over that may be known by then.
+    let is_known = counted.iter().any(|unit| lot.units.contains_key(unit));
+    if let Some(facility_id) = at.filter(|_| is_known && !lot.units.values().any(is_awaited)) {
+        lot.unannounced.push(TakeOver {
+            record_id: entry.record_id(),
+            at_ms: entry.occurred_at_ms(),
+            transfer_id: transfer,
+            facility_id,
+            seal: e.seal_intact.then(|| e.seal.clone()),
+            unit_ids: counted.clone(),
+        });
+    }
     for unit in lot.units.values_mut().filter(|u| u.processing != Processing::Destroyed) {
         let seal = at.as_ref().and_then(|at| unit.custody.expected_seal(&transfer, at));
         let is_counted = counted.contains(&unit.id);
@@ -410,10 +421,11 @@ fn accepted(lot: &mut Lot, entry: &Entry, e: &pb::CustodyAccepted) {
             continue;
         }
         let agrees = is_counted && e.seal_intact && seal == Some(e.seal.as_str());
-        unit.custody = match (at, &unit.custody) {
+        let custody = match (at, &unit.custody) {
             (Some(facility_id), _) if agrees => Custody::Held { facility_id },
             (_, custody) => disputed(custody, entry, at),
         };
+        unit.pass(custody, entry.occurred_at_ms());
         if is_counted {
             unit.arrive(entry);
         }

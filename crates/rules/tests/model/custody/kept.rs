@@ -13,7 +13,7 @@ struct Stay {
 }
 
 impl History {
-    /// Where a unit was put, or taken out of, at each entry that moved it.
+    /// Where a unit was put, or taken out of, at each entry that moved it, in the order in which it happened.
     fn put(&self, unit: usize) -> Vec<(i64, Option<Place<'_>>)> {
         let mut put = Vec::new();
         for (_, entry) in self.life(unit).filter(|(_, entry)| entry.fact.units().contains(&unit)) {
@@ -31,6 +31,7 @@ impl History {
                 _ => {}
             }
         }
+        put.sort_by_key(|(at, _)| *at);
         put
     }
 
