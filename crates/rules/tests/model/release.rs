@@ -295,9 +295,9 @@ impl<'a> Report<'a> {
         self.versions.last().and_then(|version| version.content)
     }
 
-    /// What the last version says that says anything.
+    /// What an amendment has to differ from: the last version, and of a void record what was recorded first.
     fn last_said(&self) -> Option<&'a Content> {
-        self.versions.iter().rev().find_map(|version| version.content)
+        self.latest().or_else(|| self.versions.first().and_then(|version| version.content))
     }
 
     fn is_void(&self) -> bool {

@@ -184,7 +184,9 @@ impl Release {
             // Of what is no fact nothing else is asked.
             return found([(true, "AMENDMENT_NOT_OF_A_FACT")]);
         }
-        let is_own = self.report_of(target).is_some_and(|report| report.is_analyst(approver));
+        // Who wrote a version, voiding it included; who approved one did not write it.
+        let wrote = |deed: &Deed| matches!(deed, Deed::Amended { target: of, author, .. } if of == target && person(author) == person(approver));
+        let is_own = self.report_of(target).is_some_and(|report| report.is_analyst(approver)) || self.any(wrote);
         let is_void = self.report_of(target).is_some_and(|report| report.is_void());
         found([
             (is_void || self.version_of(target) != replaces, "AMENDMENT_NOT_OF_THE_LATEST"),
