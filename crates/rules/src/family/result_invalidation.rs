@@ -116,7 +116,9 @@ fn check_release(c: &mut Context<'_>, lot: &Lot, result: &ReportedResult) {
     let satisfies =
         |r: &ReportedResult| Reading::of(lot, r).verdict(test) == Outcome::Satisfied && is_within_retests(lot, r, &document);
     // An amendment after the review left the release standing, so that its result counts here without another review.
-    let had = lot.results.iter().any(|r| r.test_code == test.code && satisfies(r));
+    let is_amended = result.review.is_none() && lot.upkeep.amended.contains_key(&result.record_id);
+    let is_rested_on = is_amended || accepted(lot, &test.code).any(|r| r.record_id == result.record_id);
+    let had = is_rested_on && result.invalidated.is_none() && satisfies(result);
     let has = accepted(lot, &test.code).any(|r| r.record_id != result.record_id && satisfies(r));
     c.demand(
         has || !had,

@@ -159,6 +159,11 @@ impl Content {
         self.verdict == Verdict::Fails && self.test().is_some()
     }
 
+    /// The result itself: below a limit and less than it are the same.
+    fn value(&self) -> String {
+        self.text.replace("below ", "<").replace("above ", ">")
+    }
+
     /// Not incubated for long enough, by what was said.
     fn is_early(&self) -> bool {
         let incubation = self.test().and_then(|test| test.incubation);
@@ -288,6 +293,11 @@ struct Report<'a> {
 impl<'a> Report<'a> {
     fn latest(&self) -> Option<&'a Content> {
         self.versions.last().and_then(|version| version.content)
+    }
+
+    /// What an amendment has to differ from: the last version, and of a void record what was recorded first.
+    fn last_said(&self) -> Option<&'a Content> {
+        self.latest().or_else(|| self.versions.first().and_then(|version| version.content))
     }
 
     fn is_void(&self) -> bool {

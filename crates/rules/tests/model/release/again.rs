@@ -24,10 +24,11 @@ impl Release {
         };
         let (known, now) = (own(report.latest()), own(content));
         let mut flags: BTreeSet<&'static str> = now.difference(&known).copied().collect();
-        let fails = |content: Option<&Content>| content.is_some_and(Content::fails);
-        if self.is_out() && fails(content) && !fails(report.latest()) {
-            flags.insert("POSITIVE_AFTER_RELEASE");
-        }
+        // A failure with another value is another failure: what was decided about the one before was not about this one.
+        let value = |content: &Content| content.fails().then(|| content.value());
+        let fails_anew = content.and_then(value).is_some_and(|fails| report.latest().and_then(value) != Some(fails));
+        flags.extend(fails_anew.then_some("OUT_OF_SPECIFICATION"));
+        flags.extend((fails_anew && self.is_out()).then_some("POSITIVE_AFTER_RELEASE"));
         let falls = (report.place + 1..self.history.len()).any(|place| {
             let past = self.before(place);
             let mut other = past.clone();

@@ -166,8 +166,15 @@ impl Release {
         let Some(how) = self.decisions().next() else { return false };
         let Some(test) = self.report_of(label).map(|report| report.test) else { return false };
         let is_asked = stage(how == Disposition::Final).any(|asked| asked.code == test);
-        let counted: Vec<Report<'_>> = self.reports().filter(|report| report.test == test && self.counts(report)).collect();
-        how != Disposition::Rejected && is_asked && counted.iter().all(|report| report.label == label) && !counted.is_empty()
+        let of_test = || self.reports().filter(|report| report.test == test);
+        // An amended result that nobody reviewed again is still what the release rests on; none can be taken in its place.
+        let is_rested_on = |report: &Report<'_>| {
+            let is_amended = report.versions.len() > 1 && self.review_of(report).is_none();
+            self.counts(report) || (is_amended && self.is_valid_pass(report) && !self.is_beyond(report))
+        };
+        let loses = of_test().any(|report| report.label == label && is_rested_on(&report));
+        let keeps = of_test().any(|report| report.label != label && self.counts(&report));
+        how != Disposition::Rejected && is_asked && loses && !keeps
     }
 
     fn amendment_codes(&self, target: &str, replaces: &str, author: &str, approver: &str) -> BTreeSet<&'static str> {
@@ -177,7 +184,9 @@ impl Release {
             // Of what is no fact nothing else is asked.
             return found([(true, "AMENDMENT_NOT_OF_A_FACT")]);
         }
-        let is_own = self.report_of(target).is_some_and(|report| person(report.versions[0].author) == person(approver));
+        // Who wrote a version, voiding it included; who approved one did not write it.
+        let wrote = |deed: &Deed| matches!(deed, Deed::Amended { target: of, author, .. } if of == target && person(author) == person(approver));
+        let is_own = self.report_of(target).is_some_and(|report| report.is_analyst(approver)) || self.any(wrote);
         let is_void = self.report_of(target).is_some_and(|report| report.is_void());
         found([
             (is_void || self.version_of(target) != replaces, "AMENDMENT_NOT_OF_THE_LATEST"),

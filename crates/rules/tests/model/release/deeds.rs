@@ -276,9 +276,6 @@ impl Release {
             }
             _ => (None, String::new()),
         };
-        if self.is_left_out(&target, content.as_ref(), approver) {
-            return None;
-        }
         let is_amended = content.is_some();
         let replaces = if *is_latest { self.version_of(&target) } else { target.clone() };
         let (event, more) =
@@ -290,21 +287,11 @@ impl Release {
         );
         let mut codes =
             found([(approver == "-", "SIGNATURE_MISSING"), (person(author) == person(approver), "SIGNERS_NOT_DIFFERENT")]);
-        codes.extend((is_amended && *is_digest && content == first).then_some("REPLACEMENT_WRONG"));
+        // An amendment says something else than the latest version.
+        let says = self.report_of(&target).and_then(|report| report.last_said().cloned());
+        codes.extend((is_amended && *is_digest && content == says).then_some("REPLACEMENT_WRONG"));
         let deed = Deed::Amended { target, replaces, content, author, approver, is_digest: *is_digest };
         Some(Said { codes, ..Said::new(Law::Decision, what, deed) })
-    }
-
-    /// Left out, because rules and contract differ about it: going back to what was recorded first, or saying the same once more; a failure that
-    /// was invalidated and is amended to another one; an amendment that is approved by who made the one before.
-    fn is_left_out(&self, target: &str, content: Option<&Content>, approver: &str) -> bool {
-        let Some(report) = self.report_of(target) else { return false };
-        let is_same = |version: &super::Version<'_>| version.content == content;
-        let is_repeated = content.is_some() && report.versions.len() > 1 && report.versions.iter().any(is_same);
-        let fails = |content: Option<&Content>| content.is_some_and(Content::fails);
-        let fails_anew = fails(content) && fails(report.latest()) && self.is_settled(&report);
-        let is_authors = report.versions.iter().skip(1).any(|version| person(version.author) == person(approver));
-        is_repeated || fails_anew || (approver != "-" && is_authors)
     }
 
     /// A report that a step is about; of what is none, the record of the review of the first one.
@@ -328,14 +315,6 @@ impl Release {
     fn invalidate(&self, which: Pick, (reviewer, assurance): (&'static str, &'static str), document: Document) -> Option<Said> {
         let is_open = |label: &str| self.report_of(label).is_some_and(|report| !self.is_settled(&report));
         let target = self.target(which, is_open)?;
-        // Left out: whether a released lot loses a result that was amended to another that passes as well, and not reviewed again.
-        let is_awaiting = |report: &super::Report<'_>| {
-            let of_target = self.report_of(&target).is_some_and(|target| target.test == report.test);
-            of_target && self.is_out() && report.versions.len() > 1 && self.review_of(report).is_none()
-        };
-        if self.reports().any(|report| is_awaiting(&report)) {
-            return None;
-        }
         let (cites, named) = match document {
             Document::None => (String::new(), String::new()),
             Document::Cited => (" citing STORED".to_owned(), " documenting_record_id=@rec:STORED".to_owned()),
