@@ -51,8 +51,8 @@ pub async fn happens(server: &Server) {
     // What was recorded first is still what the log holds, and what its signature is for.
     let (first, _) = nurse.record(weighed.record.record_id.as_slice().try_into().unwrap()).await.unwrap();
     assert_eq!(first.record(), &weighed.record);
-    // A record that says the same is no amendment, and the field that is wrong is named.
-    let same = change(server, &["amend", &id, "--set", "weight_grams=7100"]);
+    // An amendment that says what the record says already is none, and the field that is wrong is named.
+    let same = change(server, &["amend", &id, "--set", "weight_grams=72000"]);
     assert_eq!(same.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&same.stderr).contains("REPLACEMENT_WRONG"));
 
