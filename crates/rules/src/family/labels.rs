@@ -15,17 +15,20 @@ use crate::state::lot::labels::LabelBatch;
 pub(super) fn printed(c: &mut Context<'_>, e: &pb::LabelsPrinted) {
     let lot = lot(c);
     let id = Id16(id16(&e.batch_id));
-    if let Some(batch) = lot.labels.get(&id) {
+    let Some(batch) = lot.labels.get(&id) else {
+        return;
+    };
+    if batch.is_printed {
         let look_at = vec![Look::Field("labels_printed.batch_id".to_owned()), Look::Record(batch.record_id)];
         c.find(&codes::LABEL_BATCH_REUSED, format!("batch {id}, which exists"), "a new id", look_at);
-        not_closed(c, batch);
     }
+    not_closed(c, batch);
 }
 
 /// The batch, flagged if the lot has none of this id.
 fn batch_of<'l>(c: &mut Context<'_>, lot: &'l Lot, batch_id: &[u8], path: &str) -> Option<&'l LabelBatch> {
     let id = Id16(id16(batch_id));
-    let batch = lot.labels.get(&id);
+    let batch = lot.labels.get(&id).filter(|batch| batch.is_printed);
     c.demand(
         batch.is_some(),
         &codes::LABEL_BATCH_UNKNOWN,
@@ -36,13 +39,15 @@ fn batch_of<'l>(c: &mut Context<'_>, lot: &'l Lot, batch_id: &[u8], path: &str) 
     batch
 }
 
+/// What was done before the count and is entered after it does not come after it; whether the count closes with it, the disposition asks.
 fn not_closed(c: &mut Context<'_>, batch: &LabelBatch) {
-    if let Some((record, _)) = &batch.reconciliation {
+    let at_ms = c.occurred_at_ms;
+    if let Some(count) = batch.reconciliation.as_ref().filter(|count| count.at_ms <= at_ms) {
         c.find(
             &codes::LABEL_BATCH_CLOSED,
             "a batch that was reconciled",
             "a batch whose labels are still being used",
-            vec![Look::Record(*record)],
+            vec![Look::Record(count.record_id)],
         );
     }
 }
@@ -91,12 +96,13 @@ pub(super) fn check_evidence(c: &mut Context<'_>, lot: &Lot, document: &pb::Spec
     if !document.required_evidence().any(|kind| kind == EvidenceKind::Labels) {
         return;
     }
-    if lot.labels.is_empty() {
+    let printed = || lot.labels.iter().filter(|(_, batch)| batch.is_printed);
+    if printed().next().is_none() {
         let look_at = lot.opened.iter().map(|(record, _)| Look::Record(*record)).collect();
         c.find(&codes::LABEL_EVIDENCE_MISSING, "no labels printed", "labels, printed, applied and reconciled", look_at);
     }
-    for (id, batch) in &lot.labels {
-        let counted = batch.reconciliation.as_ref().map(|(record, _)| *record);
+    for (id, batch) in printed() {
+        let counted = batch.reconciliation.as_ref().map(|count| count.record_id);
         c.demand(
             batch.is_reconciled(),
             &codes::LABEL_EVIDENCE_MISSING,
@@ -105,7 +111,7 @@ pub(super) fn check_evidence(c: &mut Context<'_>, lot: &Lot, document: &pb::Spec
             || std::iter::once(batch.record_id).chain(counted).map(Look::Record).collect(),
         );
     }
-    let is_labelled = |id: &Id16| lot.labels.values().any(|batch| batch.applied.contains(id));
+    let is_labelled = |id: &Id16| printed().any(|(_, batch)| batch.applied.contains(id));
     let bare = lot.units.values().filter(|unit| unit.processing != Processing::Destroyed && !is_labelled(&unit.id));
     for unit in bare {
         c.find(

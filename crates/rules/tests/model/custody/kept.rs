@@ -44,16 +44,12 @@ impl History {
         (0..UNITS).filter(|unit| self.place(*unit).is_some_and(|(there, _)| there == place)).collect()
     }
 
-    /// What was put last into a place, wherever it is now; or what was put there last by a record none of whose places was taken.
-    pub fn last_put(&self, place: &str, while_free: bool) -> Option<usize> {
-        let put = |entry: &Entry| match &entry.fact {
-            Fact::Moved { .. } if while_free && entry.flags.contains(&"LOCATION_TAKEN") => None,
-            Fact::Moved { units, places, .. } => {
-                units.iter().zip(places).rev().find(|(_, put)| *put == place).map(|(unit, _)| *unit)
-            }
-            _ => None,
-        };
-        self.0.iter().rev().find_map(put)
+    /// Whether a unit was put somewhere else, taken out or taken over after a moment.
+    pub fn is_moved_after(&self, unit: usize, at: i64) -> bool {
+        let arrives = |fact: &Fact| matches!(fact, Fact::TakenOver { .. } | Fact::Happened { kind: "FOUND", .. });
+        let arrived =
+            self.life(unit).any(|(_, entry)| entry.at > at && entry.fact.units().contains(&unit) && arrives(&entry.fact));
+        arrived || self.put(unit).iter().any(|(moved, _)| *moved > at)
     }
 
     fn stays(&self, unit: usize, now: i64) -> Vec<Stay> {

@@ -126,7 +126,7 @@ impl Model {
         self.now += if let Step::Wait(ms) = step { *ms } else { 5 * MINUTE };
         match step {
             Step::Wait(_) => None,
-            Step::Move { by, places } => self.moves(*by, places),
+            Step::Move { by, places, ago } => self.moves(*by, places, self.now - ago),
             Step::HandOver { by, to, units, used } => self.hand_over(*by, *to, units, *used),
             Step::TakeOver { which, wrong } => self.take_over(*which, *wrong),
             Step::Refuse { which, wrong, seal } => Some(self.refuse(*which, *wrong, *seal)),
@@ -145,8 +145,12 @@ impl Model {
         }
     }
 
-    /// A destroyed unit that is put somewhere is flagged as a used one.
-    fn moves(&self, by: Who, wanted: &[Placed]) -> Option<Judged> {
+    /// A destroyed unit that is put somewhere is flagged as a used one. A move is judged at its own time, and takes no place if the unit has
+    /// left since. What falls by a move that is entered after a decision, or is dated before these histories, is left out.
+    fn moves(&self, by: Who, wanted: &[Placed], at: i64) -> Option<Judged> {
+        if at < self.now && (at < START || self.history.is_decided_after(at)) {
+            return None;
+        }
         let units: Vec<usize> = wanted.iter().map(|placed| placed.unit).collect();
         let by = self.who(by, &units);
         let own = FACILITIES.iter().position(|facility| *facility == by)?;
@@ -159,22 +163,20 @@ impl Model {
         let devices: Vec<Option<&'static str>> =
             wanted.iter().map(|placed| placed.device.map(|device| DEVICES[device])).collect();
         let mut codes = Self::each(&units, "UNIT_UNKNOWN", |unit, codes| {
-            codes.extend((!self.history.state(unit).is_frozen()).then_some("THAWED_UNIT_STORED"));
+            codes.extend((!self.history.is_frozen_at(unit, at)).then_some("THAWED_UNIT_STORED"));
         });
         // Who holds a unit moves it, among the own places.
-        let is_own = |(unit, at): (&usize, &usize)| self.holder(*unit) == Some(by) && FACILITIES[*at] == by;
+        let is_own = |(unit, place): (&usize, &usize)| self.history.holder_at(*unit, at) == Some(by) && FACILITIES[*place] == by;
         let mut known = units.iter().zip(&facilities).filter(|(unit, _)| **unit < UNITS);
         codes.extend((!known.all(is_own)).then_some("MOVED_OUTSIDE_CUSTODY"));
         codes.extend(wanted.iter().any(|placed| !placed.is_rack_known).then_some("RACK_UNKNOWN"));
         for place in &placed {
-            let together: Vec<usize> =
-                units.iter().zip(&placed).filter(|(_, there)| *there == place).map(|(unit, _)| *unit).collect();
-            let occupants = self.history.occupants(place);
-            let is_taken = together.len() > 1 || occupants.iter().any(|occupant| !units.contains(occupant));
-            // Left out: the ledger looks for the unit that was put there last, and for the last of a record without any taken place; it
-            // misses others, and does not ask about the place of a unit that no lot has.
-            let looked_up = [false, true].map(|while_free| self.history.last_put(place, while_free));
-            if occupants.iter().any(|occupant| !looked_up.contains(&Some(*occupant))) || (is_taken && together.contains(&UNITS)) {
+            let all = || units.iter().zip(&placed).filter(|(_, there)| *there == place).map(|(unit, _)| *unit);
+            let together: Vec<usize> = all().filter(|unit| !self.history.is_moved_after(*unit, at)).collect();
+            let is_occupied = self.history.occupants(place).iter().any(|occupant| !units.contains(occupant));
+            let is_taken = together.len() > 1 || (is_occupied && !together.is_empty());
+            // Left out: the ledger does not ask about the place of a unit that no lot has.
+            if is_taken && together.contains(&UNITS) {
                 return None;
             }
             codes.extend(is_taken.then_some("LOCATION_TAKEN"));
@@ -185,7 +187,8 @@ impl Model {
         });
         let names: Vec<String> = names.collect();
         let what = format!("{} | UnitsMoved on lot:L1 | places=[{}]", cryobank(by), names.join(","));
-        Some(fact(what, codes, Fact::Moved { units, places: placed, devices }))
+        let moved = fact(what, codes, Fact::Moved { units, places: placed, devices });
+        Some(Judged { at: (at < self.now).then_some(at), ..moved })
     }
 
     /// A destroyed unit that is handed over is flagged as a used one. The id may be one of an earlier transfer.

@@ -50,6 +50,7 @@ pub enum Step {
     Move {
         by: Who,
         places: Vec<Placed>,
+        ago: i64,
     },
     HandOver {
         by: Who,
@@ -233,7 +234,8 @@ fn thaw() -> impl Strategy<Value = Step> {
 fn moves() -> impl Strategy<Value = Step> {
     let placed =
         (prop::option::weighted(0.05, 0..3usize), prop::bool::weighted(0.95), 0..4usize, prop::option::weighted(0.6, 0..2usize));
-    (who(), units(), prop::collection::vec(placed, 4)).prop_map(|(by, units, placed)| {
+    let ago = prop_oneof![6 => Just(0), 1 => prop::sample::select(&[5 * MINUTE, 7 * MINUTE, 13 * MINUTE, HOUR][..])];
+    (who(), units(), prop::collection::vec(placed, 4), ago).prop_map(|(by, units, placed, ago)| {
         let places = units.into_iter().zip(placed).map(|(unit, (at, is_rack_known, position, device))| Placed {
             unit,
             at,
@@ -241,7 +243,7 @@ fn moves() -> impl Strategy<Value = Step> {
             position,
             device,
         });
-        Step::Move { by, places: places.collect() }
+        Step::Move { by, places: places.collect(), ago }
     })
 }
 

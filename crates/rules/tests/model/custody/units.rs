@@ -258,6 +258,46 @@ impl History {
         state
     }
 
+    /// Whether a unit was not yet thawed nor used up at a moment.
+    pub fn is_frozen_at(&self, unit: usize, at: i64) -> bool {
+        let uses = |number: usize, entry: &Entry| match entry.fact {
+            Fact::Returned { is_for_storage: true, .. } => !self.state_before(unit, number).is_frozen(),
+            Fact::Thawed { .. } | Fact::Sampled { .. } | Fact::Returned { .. } | Fact::Destroyed { .. } => true,
+            _ => false,
+        };
+        !self.life(unit).any(|(number, entry)| entry.at <= at && entry.fact.names(unit) && uses(number, entry))
+    }
+
+    /// Who held a unit at a moment. Whoever settles a dispute says who has held it since it began.
+    pub fn holder_at(&self, unit: usize, at: i64) -> Option<&'static str> {
+        let mut held = vec![(i64::MIN, Custody::Held("WARD"))];
+        for (number, entry) in self.life(unit) {
+            let custody = self.custody_until(unit, number + 1);
+            let (from, known) = held.last_mut().unwrap();
+            if custody == *known {
+                continue;
+            }
+            if matches!(entry.fact, Fact::Lifted { .. }) {
+                *known = custody;
+            } else {
+                let from = entry.at.max(*from);
+                held.push((from, custody));
+            }
+        }
+        held.iter().rfind(|(from, _)| *from <= at).and_then(|(_, custody)| custody.holder())
+    }
+
+    /// Whether QA or a pharmacist decided something after a moment.
+    pub fn is_decided_after(&self, at: i64) -> bool {
+        let is_decision = |fact: &Fact| {
+            matches!(
+                fact,
+                Fact::Lifted { .. } | Fact::Allocated { .. } | Fact::Released(_) | Fact::ThawOrdered(_) | Fact::Ordered
+            )
+        };
+        self.0.iter().any(|entry| entry.at > at && is_decision(&entry.fact))
+    }
+
     pub fn is_destroyed(&self, unit: usize) -> bool {
         self.state(unit) == State::Destroyed
     }
@@ -329,8 +369,12 @@ impl History {
     }
 
     pub fn custody(&self, unit: usize) -> Custody {
+        self.custody_until(unit, self.0.len())
+    }
+
+    fn custody_until(&self, unit: usize, end: usize) -> Custody {
         let mut custody = Custody::Held("WARD");
-        for (number, entry) in self.life(unit) {
+        for (number, entry) in self.life(unit).take_while(|(number, _)| *number < end) {
             let is_named = entry.fact.names(unit);
             custody = match (&entry.fact, custody) {
                 (Fact::HandedOver { by, to, transfer, seal, .. }, Custody::Held(holder)) if is_named && holder == *by => {
