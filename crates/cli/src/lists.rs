@@ -162,7 +162,10 @@ pub fn print_forward(answer: &TraceForwardResponse) {
         say!("{}", lot_line(lot));
     }
     for traced in &answer.units {
-        let dose = traced.dose.as_ref().map_or_else(String::new, |d| format!("  dose {} {}", d.dose_code, d.state));
+        let dose = traced.dose.as_ref().map_or_else(String::new, |d| match d.dose_code.as_str() {
+            "" => format!("  dose {} without a preparation", words::id(&d.dose_id)),
+            code => format!("  dose {code} {}", d.state),
+        });
         let subject = if traced.subject_code.is_empty() { String::new() } else { format!("  subject {}", traced.subject_code) };
         let unit = traced.unit.as_ref().map_or_else(|| "given of no known unit".to_owned(), unit_line);
         say!("{unit}{dose}{subject}");

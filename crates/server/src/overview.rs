@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use marrowline_api::errors;
 use marrowline_api::v1::{
-    ListLotsRequest, ListLotsResponse, ListObligationsRequest, ListObligationsResponse, ListUnitsRequest, ListUnitsResponse,
-    Obligation, ObligationKind, TraceForwardResponse, TracedUnit,
+    DoseView, ListLotsRequest, ListLotsResponse, ListObligationsRequest, ListObligationsResponse, ListUnitsRequest,
+    ListUnitsResponse, Obligation, ObligationKind, TraceForwardResponse, TracedUnit,
 };
 use marrowline_ledger::{Ledger, Snapshot};
 use marrowline_record::EventKind;
@@ -57,10 +57,11 @@ pub fn trace_forward(
         answer.lots.push(views::lot_summary(lot));
         // Nobody knows which unit it was: only a trace of the whole lot can tell.
         let given = if start.unit_id.is_none() { recall::given_of_no_unit(snapshot, lot) } else { BTreeSet::new() };
-        for subject in given.iter().filter_map(|id| snapshot.subject(id)) {
+        for (dose_id, subject) in given.iter().filter_map(|(dose, id)| Some((dose, snapshot.subject(id)?))) {
             if reading::may_read(person, StreamKind::Subject, &subject.upkeep) {
                 subjects.insert(subject.id);
-                answer.units.push(TracedUnit { unit: None, dose: None, subject_code: code_of(&subject) });
+                let dose = Some(unknown_dose(dose_id));
+                answer.units.push(TracedUnit { unit: None, dose, subject_code: code_of(&subject) });
             }
         }
         for unit in lot.units.values().filter(|unit| start.unit_id.is_none_or(|wanted| wanted == unit.id)) {
@@ -68,9 +69,11 @@ pub fn trace_forward(
                 let subject = subject_id.and_then(|id| snapshot.subject(&id));
                 let subject = subject.filter(|subject| reading::may_read(person, StreamKind::Subject, &subject.upkeep));
                 subjects.extend(subject.iter().map(|subject| subject.id));
-                let dose = subject.iter().find_map(|subject| {
-                    let dose = subject.dose(dose_id.as_ref()?)?;
-                    Some(views::dose(snapshot, subject, dose))
+                // A dose that the subject's own records do not know, or that is nobody's, is told by its id alone.
+                let may_tell = subject.is_some() || subject_id.is_none();
+                let dose = dose_id.filter(|_| may_tell).map(|id| {
+                    let known = subject.iter().find_map(|subject| Some(views::dose(snapshot, subject, subject.dose(&id)?)));
+                    known.unwrap_or_else(|| unknown_dose(&id))
                 });
                 answer.units.push(TracedUnit {
                     unit: Some(views::unit(snapshot, lot, unit, subject.is_some())),
@@ -89,9 +92,13 @@ pub fn trace_forward(
     Ok((answer, subjects))
 }
 
-/// The subject's code.
+fn unknown_dose(id: &Id16) -> DoseView {
+    DoseView { dose_id: id.0.to_vec(), ..DoseView::default() }
+}
+
+/// The subject's code; its id, if nothing but what was given to it is recorded.
 fn code_of(subject: &Subject) -> String {
-    subject.consents.first().map(|consent| consent.event.subject_code.clone()).unwrap_or_default()
+    subject.consents.first().map_or_else(|| subject.id.to_string(), |consent| consent.event.subject_code.clone())
 }
 
 /// How many streams a page looks at.

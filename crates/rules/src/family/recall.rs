@@ -42,7 +42,10 @@ impl Affected {
     }
 
     fn extend(&mut self, view: &dyn View, lot: &Lot) {
-        self.subjects.extend(lot.given.iter().map(|(_, subject)| *subject));
+        for (dose, subject) in &lot.given {
+            self.doses.insert(*dose);
+            self.subjects.insert(*subject);
+        }
         for unit in lot.units.values() {
             self.units.insert(unit.id);
             self.subjects.extend(unit.allocation.as_ref().map(|allocation| allocation.subject_id));
@@ -88,10 +91,10 @@ pub fn destinations(view: &dyn View, lot: &Lot, unit: &Unit) -> Vec<(Option<Id16
     found
 }
 
-/// Subjects who were given a dose of the lot that none of its units is known to be in.
-pub fn given_of_no_unit(view: &dyn View, lot: &Lot) -> BTreeSet<Id16> {
+/// Doses of the lot that none of its units is known to be in, each with a subject who was given it.
+pub fn given_of_no_unit(view: &dyn View, lot: &Lot) -> BTreeSet<(Id16, Id16)> {
     let doses: BTreeSet<_> = lot.units.values().flat_map(|unit| doses_of(view, unit)).map(|(dose, _)| dose).collect();
-    lot.given.iter().filter(|(dose, _)| !doses.contains(dose)).map(|(_, subject)| *subject).collect()
+    lot.given.iter().filter(|(dose, _)| !doses.contains(dose)).copied().collect()
 }
 
 /// What closes a recall or a look-back.
