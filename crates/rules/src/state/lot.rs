@@ -7,6 +7,7 @@ use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::milli::log2_milli;
 use marrowline_record::pb::{self, Disposition, Location, ThawPurpose};
 
+use crate::frame::AHEAD_LIMIT_MS;
 use crate::index::id16;
 use crate::state::Upkeep;
 use crate::state::custody::Custody;
@@ -284,6 +285,8 @@ pub struct Lot {
     pub result_versions: Vec<ResultVersion>,
     /// The last disposition.
     pub disposition: Option<(RecordId, Disposition)>,
+    /// From when on it was rejected, by the rejection's own time.
+    pub rejected_at_ms: Option<i64>,
     /// The last disposition that released it, whatever was decided afterwards.
     pub released: Option<RecordId>,
     /// What each step was done with, in order.
@@ -318,6 +321,7 @@ impl Lot {
             results: Vec::new(),
             result_versions: Vec::new(),
             disposition: None,
+            rejected_at_ms: None,
             released: None,
             materials: Vec::new(),
             exceptional: Vec::new(),
@@ -346,6 +350,12 @@ impl Lot {
         let dispensed = |unit: &&Unit| unit.processing >= Processing::Dispensed && !unit.dose_ids.is_empty();
         let of_unit = |unit: &Unit| unit.allocation.map_or(unit.filled_by, |allocation| allocation.record_id);
         self.released.or(exceptional).or_else(|| self.units.values().find(dispensed).map(of_unit))
+    }
+
+    /// Whether a lot that was released is rejected only from a later time on: what was given before was given of a released lot.
+    pub fn is_rejected_after(&self, at_ms: i64) -> bool {
+        let is_later = |rejected_at_ms: i64| rejected_at_ms > at_ms.saturating_add(AHEAD_LIMIT_MS);
+        self.released.is_some() && self.rejected_at_ms.is_some_and(is_later)
     }
 
     /// The last disposition's decision.

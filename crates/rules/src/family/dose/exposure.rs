@@ -119,7 +119,7 @@ impl<'a> Other<'a> {
             return Some(Other { dose, from_ms: at_ms, until_ms: at_ms, record_id: infusion.record_id });
         }
         // What was rejected is not given any more; if it is all the same, its start counts.
-        let dispensed = dose.dispensed.filter(|_| with_open && dose.rejected_by.is_none())?;
+        let dispensed = dose.dispensed.filter(|_| with_open && dose.rejection.is_none())?;
         let until_ms = dose.expires_at_ms.max(dispensed.dispensed_at_ms);
         Some(Other { dose, from_ms: dispensed.dispensed_at_ms, until_ms, record_id: dispensed.record_id })
     }
