@@ -11,13 +11,16 @@ use std::sync::Arc;
 use marrowline_record::Entry;
 use marrowline_record::id::{Id16, RecordId, StreamKey};
 use marrowline_record::pb::record::Event;
-use marrowline_record::pb::{Record, StreamKind};
+use marrowline_record::pb::{Record, Severity, StreamKind};
 use marrowline_record::stream::stream_key;
 
 use crate::codes::Class;
+use crate::codes::dose::{DOSE_SIGNATURE_OWED, UNIT_ALREADY_THAWED, WEIGHING_NOT_LATEST};
+use crate::codes::lot::{DEPENDANT_DIFFERS, LOT_SIGNATURE_OWED, UNIT_SIGNATURE_OWED};
 use crate::codes::quality::DEPENDANT_FALLS;
 use crate::context::Context;
 use crate::finding::{Finding, Look};
+use crate::frame::AHEAD_LIMIT_MS;
 use crate::index::{IndexKey, id16};
 use crate::judge;
 use crate::state::{Authority, Donor, Equipment, Facility, Lot, Protocol, Specification, Stream, Subject, Versions};
@@ -27,7 +30,25 @@ use crate::view::View;
 /// A later record that does not stand up any more.
 struct Fallen {
     record_id: RecordId,
+    is_fact: bool,
     findings: Vec<Finding>,
+}
+
+impl Fallen {
+    fn new(entry: &Entry, findings: Vec<Finding>) -> Fallen {
+        let is_fact = entry.event().is_some_and(|event| table::category(event) == Category::Fact);
+        Fallen { record_id: entry.record_id(), is_fact, findings }
+    }
+
+    /// What depends on a decision or a stop that falls has lost its ground, and so has what depends on a fact that would be refused if it were
+    /// a decision. Of any other fact only a flag is new, which holds what it would have held at once.
+    fn holds(&self) -> bool {
+        let is_grave = |finding: &Finding| {
+            let code = finding.code;
+            code.class == Class::Gate || !code.effect.holds.is_empty() || code.effect.deviation == Some(Severity::Critical)
+        };
+        !self.is_fact || self.findings.iter().any(is_grave)
+    }
 }
 
 /// Flags each record that does not stand up any more after a record was given another version, or voided (`None`).
@@ -51,7 +72,7 @@ pub(crate) fn after_change(c: &mut Context<'_>, target: &Entry, replacement: Opt
         c.find(finding.code, finding.found, finding.allowed, vec![Look::Record(target.record_id())]);
     }
     if !unmet.is_empty() {
-        fallen.insert(0, Fallen { record_id: target.record_id(), findings: unmet });
+        fallen.insert(0, Fallen::new(target, unmet));
     }
     tell(c, fallen);
 }
@@ -93,10 +114,12 @@ pub(crate) fn after_late_fact(c: &mut Context<'_>) {
 }
 
 fn tell(c: &mut Context<'_>, fallen: Vec<Fallen>) {
-    for Fallen { record_id, findings } in fallen {
+    for dependant in fallen {
+        let code = if dependant.holds() { &DEPENDANT_FALLS } else { &DEPENDANT_DIFFERS };
+        let Fallen { record_id, findings, .. } = dependant;
         let names: BTreeSet<&str> = findings.iter().map(|finding| finding.code.name).collect();
         c.find(
-            &DEPENDANT_FALLS,
+            code,
             format!("record {record_id} does not meet {}", names.into_iter().collect::<Vec<_>>().join(", ")),
             "what it met when it was recorded",
             vec![Look::Record(record_id)],
@@ -151,10 +174,23 @@ fn reached(view: &dyn View, record: &Record) -> Vec<Stream> {
 }
 
 fn compare(later: &BTreeMap<u64, Arc<Entry>>, known: &Past<'_>, now: &Past<'_>) -> Vec<Fallen> {
-    let fallen = later
-        .values()
-        .map(|entry| Fallen { record_id: entry.record_id(), findings: new_findings(entry, entry.index, known, now) });
+    let fallen = later.values().map(|entry| {
+        let mut findings = new_findings(entry, entry.index, known, now);
+        findings.retain(|finding| !is_asked_elsewhere(entry, finding, now.late.as_deref()));
+        Fallen::new(entry, findings)
+    });
     fallen.filter(|fallen| !fallen.findings.is_empty()).collect()
+}
+
+/// What is no reason for a record to fall: whoever decides next is asked about it anyway, or no two clocks agree so well.
+fn is_asked_elsewhere(entry: &Entry, finding: &Finding, late: Option<&Entry>) -> bool {
+    // Whether another weighing makes a difference is WEIGHT_CHANGED; a signature that is owed stops what needs it until it is added.
+    let is_asked_again = [&WEIGHING_NOT_LATEST, &DOSE_SIGNATURE_OWED, &LOT_SIGNATURE_OWED, &UNIT_SIGNATURE_OWED];
+    // The bench's clock may be behind the ledger's: the thaw that was ordered is not one before the order.
+    let is_own_thaw = finding.code == &UNIT_ALREADY_THAWED
+        && matches!(entry.event(), Some(Event::ThawOrdered(_)))
+        && late.is_some_and(|late| judged_at_ms(entry) <= late.occurred_at_ms().saturating_add(AHEAD_LIMIT_MS));
+    is_own_thaw || is_asked_again.contains(&finding.code)
 }
 
 /// What is found about a record on the streams as they stood before a place of the log, and was not found before the change.

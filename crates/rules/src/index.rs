@@ -8,9 +8,9 @@ use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{Location, StreamKind};
 
-use crate::codes::donor::{DIN_USED_BEFORE, DONOR_CODE_TAKEN};
-use crate::codes::lot::LOCATION_TAKEN;
-use crate::codes::subject::SUBJECT_CODE_TAKEN;
+use crate::codes::donor::{DIN_USED_BEFORE, DONOR_CODE_REUSED, DONOR_CODE_TAKEN};
+use crate::codes::lot::{LOCATION_TAKEN, LOT_CODE_REUSED, LOT_CODE_TAKEN};
+use crate::codes::subject::{SUBJECT_CODE_REUSED, SUBJECT_CODE_TAKEN};
 use crate::view::View;
 
 /// What is looked up.
@@ -85,7 +85,7 @@ pub enum IndexKey {
         /// The code.
         code: String,
     },
-    /// A donation number, or the code of a donor or subject, that was given to one more although somebody had it, as the flag says; value:
+    /// A donation number, or the code of a donor, lot or subject, that was given to one more although somebody had it, as the flag says; value:
     /// the first one more, or the last. Who had it first is found under [`IndexKey::Din`] or [`IndexKey::Code`].
     Again {
         /// One of the `CODE_*` constants.
@@ -375,20 +375,41 @@ fn preparation(entry: &Entry, e: &marrowline_record::pb::DosePrepared) -> Vec<In
     out
 }
 
-/// Who was given a code that somebody had is flagged for it. A later record of whoever had it first is not, and so hides nobody.
+/// Who was given a code that somebody has, or had before their record was voided, is flagged for it. A later record of whoever had it first is
+/// not, and so hides nobody.
 fn given_again(entry: &Entry, event: &Event) -> Vec<IndexWrite> {
-    let (flag, kind, code, stream) = match event {
-        Event::MarrowCollected(e) => (&DIN_USED_BEFORE, CODE_DONATION, &e.din, StreamKind::Donor),
-        Event::DonorRegistered(e) => (&DONOR_CODE_TAKEN, CODE_DONOR, &e.donor_code, StreamKind::Donor),
-        Event::SubjectConsented(e) => (&SUBJECT_CODE_TAKEN, CODE_SUBJECT, &e.subject_code, StreamKind::Subject),
+    let (flags, kind, code, stream) = match event {
+        Event::MarrowCollected(e) => ([&DIN_USED_BEFORE; 2], CODE_DONATION, &e.din, StreamKind::Donor),
+        Event::DonorRegistered(e) => ([&DONOR_CODE_TAKEN, &DONOR_CODE_REUSED], CODE_DONOR, &e.donor_code, StreamKind::Donor),
+        Event::LotOpened(e) => ([&LOT_CODE_TAKEN, &LOT_CODE_REUSED], CODE_LOT, &e.lot_code, StreamKind::Lot),
+        Event::SubjectConsented(e) => {
+            ([&SUBJECT_CODE_TAKEN, &SUBJECT_CODE_REUSED], CODE_SUBJECT, &e.subject_code, StreamKind::Subject)
+        }
         _ => return Vec::new(),
     };
-    if !entry.flags.contains(&flag.number) {
+    if !flags.iter().any(|flag| entry.flags.contains(&flag.number)) {
         return Vec::new();
     }
     let value = entry.stream_id(stream);
     let write = |last: bool| IndexWrite { key: IndexKey::Again { kind, code: code.clone(), last }, value, first_wins: !last };
     vec![write(false), write(true)]
+}
+
+/// Whom else a code was given to.
+pub(crate) enum Holder {
+    /// Somebody who has it.
+    Has(Id16),
+    /// Somebody whose record with it is void.
+    Had,
+}
+
+/// Who else was given a code, of those who were given it first, one more time, and last. Who cannot be seen has it.
+pub(crate) fn holder(view: &dyn View, kind: u8, code: &str, this: &Id16, has_it: impl Fn(&Id16) -> bool) -> Option<Holder> {
+    let again = |last| IndexKey::Again { kind, code: code.to_owned(), last };
+    let keys = [IndexKey::Code { kind, code: code.to_owned() }, again(false), again(true)];
+    let others: Vec<Id16> = keys.iter().filter_map(|key| view.lookup(key).map(Id16)).filter(|other| other != this).collect();
+    let had = (!others.is_empty()).then_some(Holder::Had);
+    others.into_iter().find(has_it).map(Holder::Has).or(had)
 }
 
 /// The digest of the file that a record is evidenced by.

@@ -98,6 +98,7 @@ histories! {
     rule_set
     signatures
     specification
+    stops_afterwards
     storage
     tested_lot
     testing

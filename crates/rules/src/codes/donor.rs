@@ -20,4 +20,5 @@ crate::codes! {
     316 ELIGIBILITY_REVISED_AFTER_USE Flag [deviation Critical looks_back Donor] (Donor) "a donor stays eligible after lots were made" => "the look-back is open and every descendant unit held: trace the doses that were infused, and close it with their list";
     317 DONOR_CONSENT_WITHDRAWN Gate [deviation Critical holds Lot] (Donor) "a donor whose marrow or cells are used has not withdrawn their consent" => "collect, open and assign nothing more; destroy what is frozen if the consent says so";
     318 LOT_DONOR_PANEL_INCOMPLETE Gate [deviation Major holds Lot] (Donor, Specification) "the donor of a lot has every test of the panel of the lot's own specification, reviewed and as required" => "report and review the missing tests of the donor; QA and another person lift the lot's hold then";
+    319 DONOR_CODE_REUSED Flag [] (Donor) "a donor's code was never another donor's, not even in a record that is void" => "nothing, if the void record was a mistake; the code belongs to this donor";
 }

@@ -17,7 +17,7 @@ crate::codes! {
     14 AUTHORISATION_BACKDATED Gate [] () "an authorisation is dated within 300 s of the ledger's time, one of several people within 3600 s" => "decide at the ledger's time: build the record again now";
     15 CITE_UNKNOWN Gate [] () "each cited record is in this ledger, with the digest that is cited" => "cite the record by the id and digest that the ledger gave";
     16 SIGNED_AHEAD Refuses [] () "no signature is dated more than 60 s ahead of the ledger" => "set the clock of the device that signed, then sign again";
-    17 STREAM_NOT_OPENED Gate [holds Lot Donor Subject] () "a record about a thing follows the record that opened it" => "append the missing opening record; what depends on this record stays held until QA resolves it";
+    17 STREAM_NOT_OPENED Gate [holds Lot Donor Subject] () "a record about a thing follows the record that opened it" => "append the missing opening record with the time at which it happened; a hold on what happened before that stays until QA resolves it";
     18 SIGNATURE_TARGET_WRONG Refuses [] () "an added signature fills an open slot of an earlier record, in its role and meaning, by someone who has not signed it" => "read the target's open slots and sign one of these";
     19 RECORDED_FOR_ANOTHER Flag [deviation Minor] () "who did something signs for it" => "say in the deviation who did it and why that person cannot sign, and close it";
     20 STOP_SIGNED_IN_VAIN Flag [deviation Minor] (Authority) "each signature on a stop is of somebody who holds the role; the stop stands by one that is" => "find out why the other person signed without the role, and close the deviation";

@@ -33,4 +33,5 @@ crate::codes! {
     690 LOINC_CODE_WRONG Flag [deviation Minor] () "an endpoint's code is a LOINC code: one to seven digits, a hyphen and their check digit" => "look the code up again and record the endpoint again; this value is not counted";
     691 VISIT_NOT_PLANNED Flag [deviation Minor] (Subject, Protocol) "an endpoint belongs to the baseline or to a follow-up day of the protocol" => "record it again for the day that the protocol names; this value stays outside the planned visits";
     692 ENDPOINT_INCOMPLETE Flag [deviation Minor] () "a number has value, unit and comparator; any other result has none" => "record it again, complete; this value is not counted";
+    694 SUBJECT_CODE_REUSED Flag [] (Subject) "a subject's code was never another subject's, not even in a record that is void" => "nothing, if the void record was a mistake; the code belongs to this subject";
 }

@@ -7,7 +7,8 @@ use crate::codes::{Across, donor as codes};
 use crate::context::Context;
 use crate::family::dose::words::moment;
 use crate::finding::Look;
-use crate::index::{CODE_DONATION, CODE_DONOR, IndexKey, id16};
+use crate::frame::AHEAD_LIMIT_MS;
+use crate::index::{CODE_DONATION, CODE_DONOR, Holder, IndexKey, holder, id16};
 use crate::state::Donor;
 use crate::view::View;
 
@@ -25,14 +26,15 @@ pub(super) fn registered(c: &mut Context<'_>, e: &pb::DonorRegistered) {
     if let Some((record, _)) = &donor.registered {
         c.find(&codes::DONOR_ALREADY_REGISTERED, "a second registration", "one", vec![Look::Record(*record)]);
     }
-    let holder = c.view.lookup(&IndexKey::Code { kind: CODE_DONOR, code: e.donor_code.clone() });
-    c.demand(
-        holder.is_none_or(|h| h == donor.id.0),
-        &codes::DONOR_CODE_TAKEN,
-        || format!("code {} of donor {}", e.donor_code, Id16(holder.unwrap_or_default())),
-        || "a code of its own".to_owned(),
-        || field("donor_registered.donor_code"),
-    );
+    // Whose registration is void has the code no more, and of a donor who has it the first registration told.
+    let has_it = |donor: &Donor| donor.registered.as_ref().is_some_and(|(_, registered)| registered.donor_code == e.donor_code);
+    let is_other = |id: &Id16| c.view.donor(id).is_none_or(|other| has_it(&other));
+    let (code, found) = match holder(c.view, CODE_DONOR, &e.donor_code, &donor.id, is_other).filter(|_| !has_it(&donor)) {
+        Some(Holder::Has(other)) => (&codes::DONOR_CODE_TAKEN, format!("code {} of donor {other}", e.donor_code)),
+        Some(Holder::Had) => (&codes::DONOR_CODE_REUSED, format!("code {} of a void registration", e.donor_code)),
+        None => return,
+    };
+    c.find(code, found, "a code of its own", field("donor_registered.donor_code"));
 }
 
 fn is_clinical(consent: &pb::DonorConsented) -> bool {
@@ -220,6 +222,14 @@ pub(crate) fn was_eligible(donor: &Donor, at_ms: i64) -> bool {
         .iter()
         .rfind(|(from, _, _)| *from <= at_ms)
         .is_some_and(|(_, eligibility, _)| *eligibility == Eligibility::Eligible)
+}
+
+/// Whether the last determination says eligible; one that is dated after a time says nothing of what was done by then.
+pub(crate) fn is_still_eligible(donor: &Donor, at_ms: i64) -> bool {
+    let is_later = |(from_ms, _, record): &(i64, Eligibility, RecordId)| {
+        *from_ms > at_ms.saturating_add(AHEAD_LIMIT_MS) && donor.eligibility.is_some_and(|(last, _)| last == *record)
+    };
+    donor.is_eligible() || donor.determinations.iter().any(is_later) && was_eligible(donor, at_ms)
 }
 
 /// Nothing new begins with a donor who has withdrawn.

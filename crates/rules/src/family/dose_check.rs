@@ -116,7 +116,7 @@ pub fn state_of(view: &dyn View, dose: &Dose) -> DoseState {
 pub(in crate::family) fn clauses(case: &Case<'_>, asker: &Asker<'_>) -> Findings {
     let mut f = case.standing.everything(case.at_ms);
     bedside::not_held(&mut f, case);
-    bedside::not_rejected(&mut f, case.dose);
+    bedside::not_rejected(&mut f, case.dose, case.at_ms);
     state(&mut f, case, asker);
     signatures(&mut f, case, asker);
     claims::one_of_its_name(&mut f, case);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use marrowline_record::Entry;
 use marrowline_record::id::{Id16, RecordId};
+use marrowline_record::pb::record::Event;
 
 use crate::codes::{Code, lot as codes};
 use crate::finding::{Finding, Look};
@@ -62,13 +63,28 @@ fn learned_at(view: &dyn View, upkeep: &Upkeep, record_id: &RecordId) -> u64 {
     view.entry(&latest).map_or(0, |entry| entry.index)
 }
 
+/// Whether a record of a facility is about this reagent lot: what became of another one says nothing of it.
+fn is_about(view: &dyn View, record_id: &RecordId, reagent: &Id16) -> bool {
+    let Some(entry) = view.entry(record_id) else { return false };
+    let named = match entry.event() {
+        Some(Event::ReagentReceived(e)) => &e.reagent_lot_id,
+        Some(Event::ReagentReleased(e)) => &e.reagent_lot_id,
+        Some(Event::ReagentRecalled(e)) => &e.reagent_lot_id,
+        _ => return false,
+    };
+    named[..] == reagent.0
+}
+
 fn reagents(view: &dyn View, used: &MaterialsUse, at_ms: i64) -> Vec<Unfit> {
     let Some(facility) = view.facility(&used.facility_id) else { return Vec::new() };
     // A receipt or release that was voided leaves nothing to look at but the voiding.
-    let last_change = facility.upkeep.amended.values().filter_map(|version| view.entry(&version.record_id));
-    let last_change = last_change.map(|entry| (entry.index, entry.record_id())).max();
-    let (changed_at, changed_by) = last_change.unwrap_or((0, used.record_id));
+    let last_change = |id: &Id16| {
+        let of_reagent = facility.upkeep.amended.iter().filter(|(target, _)| is_about(view, target, id));
+        let changes = of_reagent.filter_map(|(_, version)| view.entry(&version.record_id));
+        changes.map(|entry| (entry.index, entry.record_id())).max().unwrap_or((0, used.record_id))
+    };
     let of_reagent = |id: Id16| {
+        let (changed_at, changed_by) = last_change(&id);
         let Some(reagent) = facility.reagents.get(&id) else {
             return vec![(&codes::REAGENT_UNKNOWN, id, changed_by, changed_at)];
         };

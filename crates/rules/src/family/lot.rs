@@ -8,7 +8,7 @@ use marrowline_record::pb::{self, StreamKind};
 use crate::codes::lot as codes;
 use crate::context::Context;
 use crate::finding::Look;
-use crate::index::{CODE_LOT, IndexKey, id16};
+use crate::index::{CODE_LOT, Holder, holder, id16};
 use crate::state::Lot;
 use crate::state::lot::Culture;
 use crate::view::View;
@@ -29,19 +29,24 @@ pub(crate) fn specification(view: &dyn View, lot: &Lot) -> Option<Arc<pb::Specif
     view.specification(&Id16(id16(&document.id)))?.version(document.version).cloned()
 }
 
+/// Whose opening is void has the code no more, and of a lot that has it the first opening told.
+fn code_is_new(c: &mut Context<'_>, lot: &Lot, lot_code: &str) {
+    let has_it = |lot: &Lot| lot.opened.as_ref().is_some_and(|(_, opened)| opened.lot_code == lot_code);
+    let is_other = |id: &Id16| c.view.lot(id).is_none_or(|other| has_it(&other));
+    let (code, found) = match holder(c.view, CODE_LOT, lot_code, &lot.id, is_other).filter(|_| !has_it(lot)) {
+        Some(Holder::Has(other)) => (&codes::LOT_CODE_TAKEN, format!("code {lot_code} of lot {other}")),
+        Some(Holder::Had) => (&codes::LOT_CODE_REUSED, format!("code {lot_code} of a void opening")),
+        None => return,
+    };
+    c.find(code, found, "a code of its own", field("lot_opened.lot_code"));
+}
+
 pub(super) fn opened(c: &mut Context<'_>, e: &pb::LotOpened) {
     let lot = lot(c);
     if let Some((record, _)) = &lot.opened {
         c.find(&codes::LOT_ALREADY_OPENED, "a second opening", "one", vec![Look::Record(*record)]);
     }
-    let holder = c.view.lookup(&IndexKey::Code { kind: CODE_LOT, code: e.lot_code.clone() });
-    c.demand(
-        holder.is_none_or(|h| h == lot.id.0),
-        &codes::LOT_CODE_TAKEN,
-        || format!("code {} of lot {}", e.lot_code, Id16(holder.unwrap_or_default())),
-        || "a code of its own".to_owned(),
-        || field("lot_opened.lot_code"),
-    );
+    code_is_new(c, &lot, &e.lot_code);
     let named = e.specification.as_ref();
     let document = named.and_then(|s| c.view.specification(&Id16(id16(&s.id)))?.version(s.version).cloned());
     c.demand(

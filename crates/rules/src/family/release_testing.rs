@@ -172,8 +172,21 @@ pub(crate) fn plain_outcome(report: &pb::TestResultReported, test: &pb::LotTest)
 
 /// Whether a result is one of the first of its test, as many as the specification allows. A failure stands beyond them as well.
 pub(crate) fn is_within_retests(lot: &Lot, result: &ReportedResult, document: &pb::SpecificationPublished) -> bool {
-    let place = lot.results.iter().filter(|r| r.test_code == result.test_code).position(|r| r.record_id == result.record_id);
+    let Some(test) = document.tests.iter().find(|test| test.code == result.test_code) else { return true };
+    let place = performed(lot, test).position(|r| r.record_id == result.record_id);
     place.is_none_or(|place| place <= retests(document))
+}
+
+/// The results of a test that say something, in order. What is invalid or may be either was not performed, and uses up no repetition; a
+/// failure was, whatever its record says now.
+fn performed<'l>(lot: &'l Lot, test: &'l pb::LotTest) -> impl Iterator<Item = &'l ReportedResult> {
+    let has_failed = |result: &ReportedResult| {
+        let mut versions = lot.result_versions.iter().filter(|version| version.record_id == result.record_id);
+        versions.any(|version| plain_outcome(&version.event, test) == Outcome::Failed)
+    };
+    let says =
+        move |result: &&ReportedResult| Reading::of(lot, result).verdict(test) != Outcome::Indeterminate || has_failed(result);
+    lot.results.iter().filter(|result| result.test_code == test.code).filter(says)
 }
 
 fn retests(document: &pb::SpecificationPublished) -> usize {
@@ -251,10 +264,11 @@ pub(super) fn reported(c: &mut Context<'_>, e: &pb::TestResultReported) {
     check_kind(c, result, test);
     check_incubation(c, &lot, e, test);
     check_outcome(c, &lot, e, test);
-    let repeated = lot.results.iter().filter(|r| r.test_code == e.test_code).count();
+    let repeated = performed(&lot, test).count();
     let allowed = retests(&document);
+    let says = Reading::new(&lot, e, c.occurred_at_ms).verdict(test) != Outcome::Indeterminate;
     c.demand(
-        repeated <= allowed,
+        !says || repeated <= allowed,
         &codes::RETESTS_EXCEEDED,
         || format!("{} repetitions", repeated),
         || format!("at most {allowed}"),

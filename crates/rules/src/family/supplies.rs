@@ -168,13 +168,13 @@ fn check_device(c: &mut Context<'_>, id: &Id16, at_ms: i64) {
     );
 }
 
-/// No reagent lot that a lot was made with has been recalled since.
-pub(crate) fn recalled_reagents(view: &dyn View, lot: &Lot) -> Vec<Finding> {
+/// No reagent lot that a lot was made with has been recalled by a time.
+pub(crate) fn recalled_reagents(view: &dyn View, lot: &Lot, at_ms: i64) -> Vec<Finding> {
     let of_use = |used: &MaterialsUse| {
         let facility = (!used.materials.reagent_lot_ids.is_empty()).then(|| view.facility(&used.facility_id)).flatten();
         let ids = used.materials.reagent_lot_ids.iter().map(|id| Id16(id16(id)));
-        let recalled = ids.filter_map(|id| Some((id, facility.as_ref()?.recall(&id)?)));
-        let finding = |(id, (record, _))| Finding {
+        let recalled = ids.filter_map(|id| Some((id, facility.as_ref()?.recall_by(&id, at_ms)?)));
+        let finding = |(id, record)| Finding {
             code: &codes::REAGENT_RECALLED,
             found: format!("{} with reagent lot {id}, which was recalled", used.event),
             allowed: "no recalled reagent lot".to_owned(),
@@ -187,10 +187,10 @@ pub(crate) fn recalled_reagents(view: &dyn View, lot: &Lot) -> Vec<Finding> {
 
 /// Every step names its reagents or devices, where the specification asks for it; and no reagent lot was recalled.
 pub(super) fn check_evidence(c: &mut Context<'_>, lot: &Lot, document: &pb::SpecificationPublished) {
-    for finding in recalled_reagents(c.view, lot) {
+    let at_ms = c.judged_at_ms();
+    for finding in recalled_reagents(c.view, lot, at_ms) {
         c.find(finding.code, finding.found, finding.allowed, finding.look_at);
     }
-    let at_ms = c.judged_at_ms();
     let kept = lot.units.values().filter(|unit| unit.processing != Processing::Destroyed);
     for finding in kept.flat_map(|unit| storage::findings(c.view, document, lot, unit, at_ms)) {
         c.find(finding.code, finding.found, finding.allowed, finding.look_at);

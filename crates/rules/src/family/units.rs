@@ -209,6 +209,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, subject_id: &Id16,
     let thing = Look::Thing { kind: "unit", id: unit.code.clone() };
     match lot.disposition {
         Some((_, pb::Disposition::Conditional | pb::Disposition::Final)) => {}
+        Some((_, pb::Disposition::Rejected)) if lot.is_rejected_after(at_ms) => {}
         None if lot.exceptional.iter().any(|(released, subject, _)| *released == unit.id && subject == subject_id) => {}
         other => find(
             &codes::LOT_NOT_RELEASED,
@@ -217,7 +218,7 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, subject_id: &Id16,
             other.map_or_else(|| vec![thing.clone()], |(record, _)| vec![Look::Record(record)]),
         ),
     }
-    for hold in lot.upkeep.holds_on_unit(&unit.id) {
+    for hold in lot.upkeep.holds_on_unit(&unit.id).filter(|hold| hold.stood_at(at_ms)) {
         find(
             &codes::UNIT_HELD,
             format!("unit {}: {} ({})", unit.code, hold.reason, hold.code),
@@ -263,9 +264,9 @@ pub fn unit_findings(view: &dyn View, lot: &Lot, unit: &Unit, subject_id: &Id16,
     }
     found.extend(readings);
     found.extend(container_findings(unit));
-    found.extend(super::supplies::recalled_reagents(view, lot));
+    found.extend(super::supplies::recalled_reagents(view, lot, at_ms));
     found.extend(super::hindsight::unfit_materials(view, lot));
-    found.extend(donor_findings(view, lot, unit));
+    found.extend(donor_findings(view, lot, unit, at_ms));
     found.extend(consent_findings(view, lot, unit, at_ms));
     found
 }
@@ -333,7 +334,7 @@ fn consent_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Opti
     })
 }
 
-fn donor_findings(view: &dyn View, lot: &Lot, unit: &Unit) -> Vec<Finding> {
+fn donor_findings(view: &dyn View, lot: &Lot, unit: &Unit, at_ms: i64) -> Vec<Finding> {
     let donor = lot.donor_id.and_then(|id| view.donor(&id));
     let mut found = Vec::new();
     let mut find = |text: String, look_at: Vec<Look>| {
@@ -348,11 +349,11 @@ fn donor_findings(view: &dyn View, lot: &Lot, unit: &Unit) -> Vec<Finding> {
         find("no donor".to_owned(), Vec::new());
         return found;
     };
-    if !donor.is_eligible() {
+    if !super::donor::is_still_eligible(&donor, at_ms) {
         let look = donor.eligibility.iter().map(|(record, _)| Look::Record(*record)).collect();
         find("a donor who is not eligible".to_owned(), look);
     }
-    for hold in donor.upkeep.open_holds() {
+    for hold in donor.upkeep.open_holds().filter(|hold| hold.stood_at(at_ms)) {
         find(format!("donor held: {}", hold.reason), vec![Look::Record(hold.record_id)]);
     }
     for (text, look) in super::donor::confusions(view, &donor) {

@@ -7,6 +7,7 @@ use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, StreamKind};
 
+use crate::frame::AHEAD_LIMIT_MS;
 use crate::index::id16;
 use crate::state::Upkeep;
 
@@ -50,6 +51,14 @@ impl Facility {
     /// The recall of a reagent lot.
     pub fn recall(&self, reagent: &Id16) -> Option<(RecordId, i64)> {
         self.recalls.iter().find(|(id, _, _)| id == reagent).map(|(_, record, at)| (*record, *at))
+    }
+
+    /// The recall of a reagent lot, by a time.
+    pub fn recall_by(&self, reagent: &Id16, at_ms: i64) -> Option<RecordId> {
+        let is_by_then = |(id, _, recalled_at_ms): &&(Id16, RecordId, i64)| {
+            id == reagent && *recalled_at_ms <= at_ms.saturating_add(AHEAD_LIMIT_MS)
+        };
+        self.recalls.iter().find(is_by_then).map(|(_, record, _)| *record)
     }
 
     /// Adds the next record.

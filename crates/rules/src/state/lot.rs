@@ -8,6 +8,7 @@ use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::milli::log2_milli;
 use marrowline_record::pb::{self, Disposition, Location, ThawPurpose};
 
+use crate::frame::AHEAD_LIMIT_MS;
 use crate::state::Upkeep;
 use crate::state::custody::{Custody, TakeOver};
 use crate::state::lot::labels::LabelBatch;
@@ -252,6 +253,8 @@ pub struct Lot {
     pub result_versions: Vec<ResultVersion>,
     /// The last disposition.
     pub disposition: Option<(RecordId, Disposition)>,
+    /// From when on it was rejected, by the rejection's own time.
+    pub rejected_at_ms: Option<i64>,
     /// The last disposition that released it, whatever was decided afterwards.
     pub released: Option<RecordId>,
     /// What each step was done with, in order.
@@ -294,6 +297,7 @@ impl Lot {
             results: Vec::new(),
             result_versions: Vec::new(),
             disposition: None,
+            rejected_at_ms: None,
             released: None,
             materials: Vec::new(),
             exceptional: Vec::new(),
@@ -332,6 +336,12 @@ impl Lot {
     /// were sent to, after they were sent.
     pub fn announced(&self, e: &pb::CustodyRelinquished, at_ms: i64) -> Option<&TakeOver> {
         self.unannounced.iter().find(|take_over| take_over.is_of(e, at_ms))
+    }
+
+    /// Whether a lot that was released is rejected only from a later time on: what was given before was given of a released lot.
+    pub fn is_rejected_after(&self, at_ms: i64) -> bool {
+        let is_later = |rejected_at_ms: i64| rejected_at_ms > at_ms.saturating_add(AHEAD_LIMIT_MS);
+        self.released.is_some() && self.rejected_at_ms.is_some_and(is_later)
     }
 
     /// The last disposition's decision.

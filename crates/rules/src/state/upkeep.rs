@@ -9,9 +9,11 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{AmendedRecord, Meaning, Role, Severity, StreamKind};
 use sha2::{Digest as _, Sha256};
 
+use crate::codes::frame::STREAM_NOT_OPENED;
 use crate::codes::lot::UNIT_UNKNOWN;
 use crate::codes::quality::HELD_THING_UNKNOWN;
 use crate::codes::{self, Across, Code};
+use crate::frame::AHEAD_LIMIT_MS;
 use crate::index::id16;
 use crate::table;
 
@@ -43,6 +45,8 @@ pub struct Hold {
     pub reason: String,
     /// The record that set it.
     pub record_id: RecordId,
+    /// When that happened.
+    pub set_at_ms: i64,
     /// Units that are held; none: everything in the stream.
     pub unit_ids: Vec<Id16>,
     /// The dose that is held; none: everything in the stream.
@@ -159,6 +163,13 @@ impl Default for Upkeep {
     }
 }
 
+impl Hold {
+    /// Whether it stood at a time: what was done before it did not go against it (law 2). Two clocks may be a minute apart.
+    pub fn stood_at(&self, at_ms: i64) -> bool {
+        self.set_at_ms <= at_ms.saturating_add(AHEAD_LIMIT_MS)
+    }
+}
+
 impl Upkeep {
     /// Before the first record.
     pub fn new(kind: StreamKind) -> Upkeep {
@@ -225,6 +236,7 @@ impl Upkeep {
             key_ids: entry.signings.iter().map(|s| s.key_id).collect(),
         });
         self.fold_effects(entry);
+        self.fold_opening(entry);
         self.fold_owed(entry);
         if entry.event().is_some_and(|event| table::category(event) == table::Category::Authorisation) {
             self.decided_at_ms = self.decided_at_ms.max(Some(entry.recorded_at_ms));
@@ -306,6 +318,22 @@ impl Upkeep {
         }
     }
 
+    /// What held a stream because nothing had opened it is over once the record that opened it before comes.
+    fn fold_opening(&mut self, entry: &Entry) {
+        let opened = match entry.event() {
+            Some(Event::DonorRegistered(_)) => StreamKind::Donor,
+            Some(Event::LotOpened(_)) => StreamKind::Lot,
+            Some(Event::SubjectConsented(_)) => StreamKind::Subject,
+            _ => return,
+        };
+        let was_waiting = |hold: &&mut Hold| hold.code == STREAM_NOT_OPENED.name && hold.set_at_ms >= entry.occurred_at_ms();
+        if opened == self.kind {
+            for hold in self.holds.iter_mut().filter(was_waiting) {
+                hold.lifted_by.get_or_insert(entry.record_id());
+            }
+        }
+    }
+
     fn hold_by_rule(&mut self, entry: &Entry, code: &'static Code) {
         let reason = format!("not met: {}", code.demands);
         // A record that names a dose and no unit holds the whole stream, and so does an excursion that names a unit nobody knows here.
@@ -356,6 +384,7 @@ impl Upkeep {
             code,
             reason: reason.to_owned(),
             record_id: entry.record_id(),
+            set_at_ms: entry.occurred_at_ms(),
             unit_ids,
             dose_id,
             lifted_by: None,

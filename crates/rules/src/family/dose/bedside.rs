@@ -14,6 +14,7 @@ use crate::family::dose::preparation::not_expired;
 use crate::family::dose::words::{duration, grouped, moment, seconds_to_ms};
 use crate::family::dose::{claims, portions, weight};
 use crate::family::dose_check::{self, Asker};
+use crate::frame::AHEAD_LIMIT_MS;
 use crate::index::id16;
 use crate::state::Subject;
 use crate::state::subject::{Dose, InfusionEnd};
@@ -69,7 +70,7 @@ fn is_dispensed(f: &mut Findings, dose: &Dose, at_ms: i64) {
 /// No hold is in force on the dose. A hold on the whole subject is the subject's own finding.
 pub(in crate::family) fn not_held(f: &mut Findings, case: &Case<'_>) {
     let holds = case.subject.upkeep.holds_on_dose(&case.dose.id);
-    for hold in holds.filter(|hold| hold.dose_id.is_some()) {
+    for hold in holds.filter(|hold| hold.dose_id.is_some() && hold.stood_at(case.at_ms)) {
         f.demand(
             false,
             &code::DOSE_HELD,
@@ -108,14 +109,15 @@ pub(in crate::family) fn rejected(c: &mut Context<'_>, e: &pb::DoseRejected) {
     f.into_context(c);
 }
 
-/// The dose was not rejected.
-pub(in crate::family) fn not_rejected(f: &mut Findings, dose: &Dose) {
+/// The dose was not rejected by then.
+pub(in crate::family) fn not_rejected(f: &mut Findings, dose: &Dose, at_ms: i64) {
+    let rejection = dose.rejection.filter(|(_, rejected_at_ms)| *rejected_at_ms <= at_ms.saturating_add(AHEAD_LIMIT_MS));
     f.demand(
-        dose.rejected_by.is_none(),
+        rejection.is_none(),
         &code::DOSE_REJECTED,
         || format!("dose `{}`, which was rejected", dose.code),
         || "a dose that was not rejected".to_owned(),
-        || dose.rejected_by.map(record).into_iter().collect(),
+        || rejection.map(|(record_id, _)| record(record_id)).into_iter().collect(),
     );
 }
 
@@ -133,7 +135,7 @@ pub(in crate::family) fn infusion_started(c: &mut Context<'_>, e: &pb::InfusionS
         f.0.extend(case.standing.everything(case.at_ms).0);
         not_held(&mut f, &case);
         claims::one_of_its_name(&mut f, &case);
-        not_rejected(&mut f, dose);
+        not_rejected(&mut f, dose, case.at_ms);
         for (_, seen) in case.seen() {
             portions::fit_for_use(&mut f, case.view, seen, &case.subject.id, case.at_ms);
         }

@@ -144,7 +144,7 @@ impl<'a> Other<'a> {
             return Some(Other::begun(Cow::Borrowed(&dose.code), infusion));
         }
         // What was rejected is not given any more; if it is all the same, its start counts.
-        let dispensed = dose.dispensed.filter(|_| with_open && dose.rejected_by.is_none())?;
+        let dispensed = dose.dispensed.filter(|_| with_open && dose.rejection.is_none())?;
         let until_ms = dose.expires_at_ms.max(dispensed.dispensed_at_ms);
         let (from_ms, record_id) = (dispensed.dispensed_at_ms, dispensed.record_id);
         Some(Other { name: Cow::Borrowed(&dose.code), is_begun: false, from_ms, until_ms, record_id })

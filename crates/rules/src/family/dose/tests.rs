@@ -99,7 +99,7 @@ fn dose(number: u8, total_cells: u64, viability_basis_points: u32) -> Dose {
         dispensed: None,
         checks: Vec::new(),
         infusion: None,
-        rejected_by: None,
+        rejection: None,
     }
 }
 
@@ -277,7 +277,7 @@ fn a_dispensed_dose_keeps_the_interval_until_it_cannot_begin_any_more() {
     ] {
         let mut open = dose(1, 1, 1);
         open.dispensed = Some(Dispensing { record_id: RecordId([60; 16]), dispensed_at_ms: NOW_MS, facility_id: Id16([9; 16]) });
-        open.rejected_by = is_rejected.then_some(RecordId([61; 16]));
+        open.rejection = is_rejected.then_some((RecordId([61; 16]), 0));
         let mut subject = subject();
         subject.doses.push(open);
         let found = |with_open| {

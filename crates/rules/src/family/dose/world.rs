@@ -211,7 +211,7 @@ pub(in crate::family) fn dose() -> Dose {
         dispensed: None,
         checks: Vec::new(),
         infusion: None,
-        rejected_by: None,
+        rejection: None,
     }
 }
 
@@ -275,6 +275,7 @@ pub(in crate::family) fn hold(unit_ids: Vec<Id16>, dose_id: Option<Id16>) -> Hol
         code: "HOLD_SET",
         reason: "bag looks torn".to_owned(),
         record_id: record_id(50),
+        set_at_ms: 0,
         unit_ids,
         dose_id,
         lifted_by: None,

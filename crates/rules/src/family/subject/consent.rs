@@ -7,7 +7,8 @@ use crate::codes::subject as code;
 use crate::context::Context;
 use crate::family::dose::findings::{field, record, thing};
 use crate::family::dose::words::moment;
-use crate::index::{CODE_SUBJECT, IndexKey, id16};
+use crate::index::{CODE_SUBJECT, Holder, holder, id16};
+use crate::state::Subject;
 
 /// Days from 1970-01-01 to the first day of a year are counted in 400-year cycles of this many days.
 const DAYS_IN_400_YEARS: i64 = 146_097;
@@ -42,17 +43,29 @@ pub(in crate::family) fn consented(c: &mut Context<'_>, e: &pb::SubjectConsented
     age(c, e);
 }
 
+/// Whose consents with the code are void has it no more, and of a subject that has it the first consent told.
+fn code_is_new(c: &mut Context<'_>, this: &Id16, subject_code: &str) {
+    let has_it = |subject: &Subject| subject.consents.iter().any(|consent| consent.event.subject_code == subject_code);
+    if c.view.subject(this).is_some_and(|subject| has_it(&subject)) {
+        return;
+    }
+    let is_other = |id: &Id16| c.view.subject(id).is_none_or(|other| has_it(&other));
+    let (code, found, look_at) = match holder(c.view, CODE_SUBJECT, subject_code, this, is_other) {
+        Some(Holder::Has(other)) => {
+            (&code::SUBJECT_CODE_TAKEN, format!("`{subject_code}`, which another subject has"), thing("subject", &other))
+        }
+        Some(Holder::Had) => {
+            let found = format!("`{subject_code}`, which another subject had until its consent was voided");
+            (&code::SUBJECT_CODE_REUSED, found, field("subject_consented.subject_code"))
+        }
+        None => return,
+    };
+    c.find(code, found, "a code of this subject alone", vec![look_at]);
+}
+
 fn code_and_trial(c: &mut Context<'_>, e: &pb::SubjectConsented, protocol_id: &Id16) {
     let this = c.stream_id(StreamKind::Subject);
-    let key = IndexKey::Code { kind: CODE_SUBJECT, code: e.subject_code.clone() };
-    let owner = c.view.lookup(&key).map(Id16).filter(|owner| *owner != this);
-    c.demand(
-        owner.is_none(),
-        &code::SUBJECT_CODE_TAKEN,
-        || format!("`{}`, which another subject has", e.subject_code),
-        || "a code of this subject alone".to_owned(),
-        || owner.iter().map(|owner| thing("subject", owner)).collect(),
-    );
+    code_is_new(c, &this, &e.subject_code);
     let Some(subject) = c.view.subject(&this) else {
         return;
     };

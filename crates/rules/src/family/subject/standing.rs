@@ -87,7 +87,7 @@ impl<'a> Standing<'a> {
         self.trial_goes_on(&mut f, at_ms);
         self.lives_and_stays(&mut f, at_ms);
         self.consent(&mut f, at_ms);
-        self.holds(&mut f);
+        self.holds(&mut f, at_ms);
         f
     }
 
@@ -184,8 +184,8 @@ impl<'a> Standing<'a> {
         );
     }
 
-    fn holds(&self, f: &mut Findings) {
-        let holds = self.subject.upkeep.open_holds().filter(|hold| hold.dose_id.is_none());
+    fn holds(&self, f: &mut Findings, at_ms: i64) {
+        let holds = self.subject.upkeep.open_holds().filter(|hold| hold.dose_id.is_none() && hold.stood_at(at_ms));
         let mut reasons: Vec<_> =
             holds.map(|hold| (format!("{}: {}", hold.code, hold.reason), vec![record(hold.record_id)])).collect();
         reasons.extend(self.namesake.map(|other| {

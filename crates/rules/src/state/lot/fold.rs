@@ -58,6 +58,9 @@ pub(super) fn fold(lot: &mut Lot, entry: &Entry) {
             lot.disposition = Some((entry.record_id(), e.disposition()));
             if matches!(e.disposition(), pb::Disposition::Conditional | pb::Disposition::Final) {
                 lot.released = Some(entry.record_id());
+            } else {
+                let at_ms = entry.occurred_at_ms();
+                lot.rejected_at_ms = Some(lot.rejected_at_ms.map_or(at_ms, |before_ms| before_ms.min(at_ms)));
             }
         }
         _ => units(lot, entry, event),

@@ -143,8 +143,8 @@ pub struct Dose {
     pub checks: Vec<BedsideCheck>,
     /// The infusion.
     pub infusion: Option<Infusion>,
-    /// The record that rejected it.
-    pub rejected_by: Option<RecordId>,
+    /// The record that rejected it first by its own time, and that time.
+    pub rejection: Option<(RecordId, i64)>,
 }
 
 impl Dose {
@@ -187,7 +187,7 @@ impl Dose {
             dispensed: None,
             checks: Vec::new(),
             infusion: None,
-            rejected_by: None,
+            rejection: None,
         }
     }
 
@@ -199,7 +199,7 @@ impl Dose {
                 Some(end) if self.is_whole(end) => DoseState::Ended,
                 Some(_) => DoseState::Stopped,
             },
-            (None, _) if self.rejected_by.is_some() => DoseState::Rejected,
+            (None, _) if self.rejection.is_some() => DoseState::Rejected,
             (None, Some(_)) if self.checks.is_empty() => DoseState::Dispensed,
             (None, Some(_)) => DoseState::AtWard,
             (None, None) => DoseState::Prepared,
@@ -274,7 +274,8 @@ impl Dose {
                 });
             }
             Event::DoseRejected(_) => {
-                self.rejected_by.get_or_insert(record_id);
+                let first = self.rejection.filter(|(_, before_ms)| *before_ms <= occurred_at_ms);
+                self.rejection = first.or(Some((record_id, occurred_at_ms)));
             }
             Event::BedsideChecked(e) => {
                 let matched = e.result() == BedsideResult::Matched;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Content, Deed, Entry, Release};
+use super::{CONSEQUENCES, Content, Deed, Entry, Release};
 
 impl Release {
     /// The ledger as it was before a place of the history, if every report had said then what it says today.
@@ -29,47 +29,56 @@ impl Release {
         let fails_anew = content.and_then(value).is_some_and(|fails| report.latest().and_then(value) != Some(fails));
         flags.extend(fails_anew.then_some("OUT_OF_SPECIFICATION"));
         flags.extend((fails_anew && self.is_out()).then_some("POSITIVE_AFTER_RELEASE"));
-        let falls = (report.place + 1..self.history.len()).any(|place| {
+        flags.extend((report.place + 1..self.history.len()).filter_map(|place| {
             let past = self.before(place);
             let mut other = past.clone();
             other.other.insert(target.to_owned(), content.cloned());
             self.falls(place, &past, &other)
-        });
-        flags.extend(falls.then_some("DEPENDANT_FALLS"));
+        }));
         flags
     }
 
-    /// Whether anything that came later falls without a sample or a step.
-    pub(super) fn falls_without(&self, label: &str) -> bool {
+    /// What anything that came later is flagged with without a sample or a step.
+    pub(super) fn fallen_without(&self, label: &str) -> BTreeSet<&'static str> {
         let step = self.history.iter().position(|entry| entry.label == label).unwrap_or_default();
-        (step + 1..self.history.len()).any(|place| {
+        let falls = |place| {
             let past = self.before(place);
             let mut other = past.clone();
             other.gone.insert(label.to_owned());
             self.falls(place, &past, &other)
-        })
+        };
+        (step + 1..self.history.len()).filter_map(falls).collect()
     }
 
-    /// Whether a decision that was recorded since falls beside a fact that is dated before it and comes after it.
-    pub(super) fn falls_beside(&self, late: &Entry) -> bool {
-        let is_decided = self.history.iter().any(|entry| entry.is_decision && entry.recorded > late.at);
-        is_decided
-            && self.history.iter().enumerate().any(|(place, entry)| {
-                let judged_at = if entry.is_decision { entry.recorded } else { entry.at };
-                judged_at > late.at && {
-                    let past = self.before(place);
-                    let mut other = past.clone();
-                    // What its flags bring about, they bring about today.
-                    other.history.push(Entry { marks: BTreeSet::new(), ..late.clone() });
-                    self.falls(place, &past, &other)
-                }
-            })
+    /// What falls beside a fact that is dated before it and comes after it, if anything was decided in between.
+    pub(super) fn fallen_beside(&self, late: &Entry) -> BTreeSet<&'static str> {
+        if !self.history.iter().any(|entry| entry.is_decision && entry.recorded > late.at) {
+            return BTreeSet::new();
+        }
+        let is_later = |entry: &Entry| if entry.is_decision { entry.recorded > late.at } else { entry.at > late.at };
+        let falls = |place| {
+            let past = self.before(place);
+            let mut other = past.clone();
+            // What its flags bring about, they bring about today.
+            other.history.push(Entry { marks: BTreeSet::new(), ..late.clone() });
+            self.falls(place, &past, &other)
+        };
+        let later = self.history.iter().enumerate().filter(|(_, entry)| is_later(entry));
+        later.filter_map(|(place, _)| falls(place)).collect()
     }
 
-    /// Whether something is found about an entry that was not found before.
-    fn falls(&self, place: usize, known: &Release, now: &Release) -> bool {
+    /// What is said if something is found about an entry that was not found before. A fact that is only marked otherwise stays what it was;
+    /// a signature that is owed is asked for by whoever decides next.
+    fn falls(&self, place: usize, known: &Release, now: &Release) -> Option<&'static str> {
         let deed = &self.history[place].deed;
         let is_judged = !matches!(deed, Deed::Amended { .. } | Deed::PanelAmended { .. } | Deed::Withdrawn { .. });
-        is_judged && now.said_of(deed).difference(&known.said_of(deed)).next().is_some()
+        let (known, now) = (known.said_of(deed), now.said_of(deed));
+        let anew: Vec<_> = now.difference(&known).filter(|code| **code != "LOT_SIGNATURE_OWED" && is_judged).collect();
+        let is_fact =
+            matches!(deed, Deed::Reported { .. } | Deed::Worked { .. } | Deed::Sampled { .. } | Deed::DeviationOpened { .. });
+        let is_grave =
+            |code: &&&str| CONSEQUENCES.iter().any(|(of, _, is_critical, holds, _)| *of == **code && (*is_critical || *holds));
+        let code = if is_fact && !anew.iter().any(is_grave) { "DEPENDANT_DIFFERS" } else { "DEPENDANT_FALLS" };
+        (!anew.is_empty()).then_some(code)
     }
 }

@@ -65,8 +65,8 @@ impl Release {
     /// What a report is flagged with that says this here.
     pub(super) fn report_codes(&self, content: &Content) -> BTreeSet<&'static str> {
         let is_known = content.test().is_some();
-        // Void reports are not counted.
-        let earlier = self.reports().filter(|report| report.test == content.test && !report.is_void()).count();
+        // Neither void reports nor those that say nothing are counted.
+        let earlier = self.reports().filter(|report| report.test == content.test && self.was_performed(report)).count();
         let says = content.verdict != Verdict::Nothing || content.differs;
         found([
             (!is_known, "TEST_NOT_IN_SPECIFICATION"),
@@ -79,7 +79,7 @@ impl Release {
             (says && self.is_impossible(content), "INCUBATION_TIMES_IMPOSSIBLE"),
             (content.fails(), "OUT_OF_SPECIFICATION"),
             (content.fails() && self.is_out(), "POSITIVE_AFTER_RELEASE"),
-            (is_known && earlier >= PERFORMED, "RETESTS_EXCEEDED"),
+            (is_known && self.decides(content) && earlier >= PERFORMED, "RETESTS_EXCEEDED"),
         ])
     }
 
@@ -96,19 +96,27 @@ impl Release {
 
     /// Whether a report passes its test, if it is reviewed.
     fn is_valid_pass(&self, report: &Report<'_>) -> bool {
-        report.latest().is_some_and(|content| {
-            content.verdict == Verdict::Passes
-                && !content.is_early()
-                && !self.is_impossible(content)
-                && self.taken_at(content).is_some()
-                && !self.is_invalidated(report)
-        })
+        let passes = |content: &Content| content.verdict == Verdict::Passes && self.decides(content);
+        report.latest().is_some_and(passes) && !self.is_invalidated(report)
     }
 
-    /// Whether it was repeated more often than the specification allows: counted as they were recorded, without void ones.
+    /// Whether what a report says decides its test: a failure however it was come by, a pass only if it may count.
+    fn decides(&self, content: &Content) -> bool {
+        let is_sound = !content.is_early() && !self.is_impossible(content) && self.taken_at(content).is_some();
+        content.fails() || (content.verdict == Verdict::Passes && is_sound)
+    }
+
+    /// Whether a report uses up a performance of its test. What failed once did, whatever is said of it now.
+    fn was_performed(&self, report: &Report<'_>) -> bool {
+        let has_failed = report.versions.iter().any(|version| version.content.is_some_and(Content::fails));
+        report.latest().is_some_and(|content| has_failed || self.decides(content))
+    }
+
+    /// Whether it was repeated more often than the specification allows: counted as they were recorded, without those that say nothing.
     fn is_beyond(&self, report: &Report<'_>) -> bool {
-        let is_before = |other: &Report<'_>| other.test == report.test && other.place < report.place && !other.is_void();
-        self.reports().filter(is_before).count() >= PERFORMED
+        let is_before = |other: &Report<'_>| other.test == report.test && other.place < report.place;
+        self.was_performed(report)
+            && self.reports().filter(|other| is_before(other) && self.was_performed(other)).count() >= PERFORMED
     }
 
     /// Whether a result counts: it passes, and a reviewer says so of what it says now.
@@ -169,7 +177,8 @@ impl Release {
         let of_test = || self.reports().filter(|report| report.test == test);
         // An amended result that nobody reviewed again is still what the release rests on; none can be taken in its place.
         let is_rested_on = |report: &Report<'_>| {
-            let is_amended = report.versions.len() > 1 && self.review_of(report).is_none();
+            let amends = |deed: &Deed| matches!(deed, Deed::Amended { target, .. } if target == report.label);
+            let is_amended = self.any(amends) && self.review_of(report).is_none();
             self.counts(report) || (is_amended && self.is_valid_pass(report) && !self.is_beyond(report))
         };
         let loses = of_test().any(|report| report.label == label && is_rested_on(&report));

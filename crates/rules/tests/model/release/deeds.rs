@@ -45,9 +45,10 @@ const SEVERITIES: [&str; 3] = ["MINOR", "MAJOR", "CRITICAL"];
 const REFUSING: [&str; 4] = ["EVENT_AHEAD", "SIGNATURE_TARGET_WRONG", "SIGNERS_NOT_DIFFERENT", "SLOTS_WRONG"];
 
 /// The flags of decisions.
-const FLAGS: [&str; 12] = [
+const FLAGS: [&str; 13] = [
     "RELEASE_RESTED_ON_RESULT",
     "DEPENDANT_FALLS",
+    "DEPENDANT_DIFFERS",
     "TEST_NOT_IN_SPECIFICATION",
     "SAMPLE_UNKNOWN",
     "RESULT_INCOMPLETE",
@@ -175,7 +176,7 @@ impl Release {
             codes.extend(self.amendment_flags(target, content.as_ref()));
         }
         if let Deed::Withdrawn { target, .. } = &deed {
-            codes.extend(self.falls_without(target).then_some("DEPENDANT_FALLS"));
+            codes.extend(self.fallen_without(target));
         }
         self.rows += 1;
         let (label, now, at) = (format!("R{}", self.rows), moment(self.now), self.now - ago);
@@ -185,7 +186,9 @@ impl Release {
             entry.deed,
             Deed::Reported { .. } | Deed::Worked { .. } | Deed::Sampled { .. } | Deed::DeviationOpened { .. }
         );
-        codes.extend((says_something && self.falls_beside(&entry)).then_some("DEPENDANT_FALLS"));
+        if says_something {
+            codes.extend(self.fallen_beside(&entry));
+        }
         let is_refused = codes.iter().any(refuses);
         if is_refused {
             // A flag is a mark on what was accepted.

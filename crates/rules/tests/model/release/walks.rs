@@ -39,8 +39,12 @@ impl Release {
             _ => None,
         });
         let mut all: Vec<Version<'_>> = all.collect();
-        if let (Some(last), Some(content)) = (all.last_mut(), self.other.get(label)) {
-            last.content = content.as_ref();
+        // What is said today was said then as well, and what was said first was said all the same.
+        if let (Some(last), Some(content)) = (all.last(), self.other.get(label))
+            && last.content != content.as_ref()
+        {
+            let (place, author) = (last.place, last.author);
+            all.push(Version { place, content: content.as_ref(), author });
         }
         all
     }
