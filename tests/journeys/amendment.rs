@@ -19,7 +19,10 @@ fn text(id: &[u8]) -> String {
 /// `amend` or `void` as the nurse, with QA's signature.
 fn change(server: &Server, arguments: &[&str]) -> std::process::Output {
     let qa = demo().join("people/qa.pem");
-    server.run("rn1", &[arguments, &["--sign", qa.to_str().unwrap(), "--reason", "compared with the ward's scales"]].concat())
+    server.run(
+        "rn1",
+        &[arguments, &["--yes", "--sign", qa.to_str().unwrap(), "--reason", "compared with the ward's scales"]].concat(),
+    )
 }
 
 fn step<'a>(view: &'a v1::SubjectView, record_id: &str) -> &'a v1::StepView {
@@ -52,7 +55,7 @@ pub async fn happens(server: &Server) {
     let (first, _) = nurse.record(weighed.record.record_id.as_slice().try_into().unwrap()).await.unwrap();
     assert_eq!(first.record(), &weighed.record);
     // A record that says the same is no amendment, and the field that is wrong is named.
-    let same = change(server, &["amend", &id, "--set", "weight_grams=7100"]);
+    let same = change(server, &["amend", &id, "--set", "weight_grams=72000"]);
     assert_eq!(same.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&same.stderr).contains("REPLACEMENT_WRONG"));
 

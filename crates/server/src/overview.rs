@@ -56,7 +56,7 @@ pub fn trace_forward(
             answer.incomplete = true;
             continue;
         }
-        answer.lots.push(views::lot_summary(lot));
+        answer.lots.push(views::lot_summary(snapshot, lot));
         for unit in lot.units.values().filter(|unit| start.unit_id.is_none_or(|wanted| wanted == unit.id)) {
             for (subject_id, dose_id) in destinations(snapshot, unit) {
                 let subject = subject_id.and_then(|id| snapshot.subject(&id));
@@ -129,8 +129,11 @@ pub fn list_lots(ledger: &Ledger, person: &Person, request: &ListLotsRequest) ->
             && (!request.held || lot.upkeep.open_holds().next().is_some())
     };
     let mask = Mask::new("LotSummary", &request.fields)?;
-    let lots =
-        readable_lots(&snapshot, person, &ids).iter().filter(fits).map(|lot| mask.apply(views::lot_summary(lot))).collect();
+    let lots = readable_lots(&snapshot, person, &ids)
+        .iter()
+        .filter(fits)
+        .map(|lot| mask.apply(views::lot_summary(&snapshot, lot)))
+        .collect();
     Ok(ListLotsResponse { lots, next_page_token, checkpoint: answered(&snapshot)? })
 }
 
