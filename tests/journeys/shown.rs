@@ -303,6 +303,11 @@ fn what_is_counted_says_when_and_ids_have_their_codes() {
     let subject = told(&server, "inv", "subject show R-01");
     assert!(line(&subject, "DEAD ").starts_with("DEAD 2026-") && subject.contains(", record "), "{subject}");
     assert!(line(&subject, "RECALL ").starts_with("RECALL of lot L-2026-01, infused: mould; record "), "{subject}");
+    // That a donor is looked back on is told at the bedside; what is said of the donor is not.
+    append(&server, "qa", "look_back_opened --set reason=a~carrier --on donor:D-001 --facility LAB");
+    let subject = told(&server, "inv", "subject show R-01");
+    let looked_back = line(&subject, "LOOK-BACK ");
+    assert!(looked_back.starts_with("LOOK-BACK of a donor of the dose, infused: not shown; record "), "{looked_back}");
     let order = line(&subject, "order ");
     assert!(order.contains(" by Galina Fedorova, ") && order.contains(" dose 701018, record "), "{order}");
     assert!(line(&told(&server, "inv", "subject show R-02"), "WITHDRAWN ").starts_with("WITHDRAWN 2026-"));

@@ -192,7 +192,7 @@ impl CustodyService for Service {
             let subject = snapshot.subject(&id).ok_or_else(|| errors::not_found("subject", text))?;
             reading::check(&person, StreamKind::Subject, &subject.upkeep)?;
             let response = GetSubjectResponse {
-                subject: Some(views::subject(&self.ledger, &snapshot, &subject)),
+                subject: Some(views::subject(&self.ledger, &snapshot, &person, &subject)),
                 checkpoint: snapshot.checkpoint().note.clone(),
             };
             (id, response)

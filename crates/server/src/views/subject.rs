@@ -15,6 +15,8 @@ use marrowline_rules::state::upkeep::Recall;
 use marrowline_rules::state::{Lot, Subject};
 
 use super::{recall, signature, stream};
+use crate::auth::Person;
+use crate::reading;
 
 /// A dose.
 pub fn dose(snapshot: &Snapshot, subject: &Subject, dose: &Dose) -> v1::DoseView {
@@ -66,7 +68,7 @@ fn signers(snapshot: &Snapshot, id: &RecordId) -> Vec<String> {
 }
 
 /// A subject.
-pub fn subject(ledger: &Ledger, snapshot: &Snapshot, subject: &Subject) -> v1::SubjectView {
+pub fn subject(ledger: &Ledger, snapshot: &Snapshot, person: &Person, subject: &Subject) -> v1::SubjectView {
     let protocol = subject.protocol();
     let arm = subject.randomised.as_ref().and_then(|r| {
         let (id, version) = protocol?;
@@ -87,7 +89,7 @@ pub fn subject(ledger: &Ledger, snapshot: &Snapshot, subject: &Subject) -> v1::S
             .or_else(|| subject.consent_withdrawal_at(snapshot.now_ms()))
             .map(|(record, at_ms)| end(record, at_ms)),
         orders: subject.orders.iter().map(|o| order(snapshot, subject, o)).collect(),
-        recalls: recalls(snapshot, subject),
+        recalls: recalls(snapshot, person, subject),
     }
 }
 
@@ -105,8 +107,9 @@ fn order(snapshot: &Snapshot, subject: &Subject, order: &Order) -> v1::OrderView
     }
 }
 
-/// Recalls and look-backs of the lots that the subject was infused with, and of their donors.
-fn recalls(snapshot: &Snapshot, subject: &Subject) -> Vec<v1::RecallView> {
+/// Recalls and look-backs of the lots that the subject was infused with, and of their donors. That there is one is told to whoever treats
+/// the subject; what a donor's says of the donor only to who may read it.
+fn recalls(snapshot: &Snapshot, person: &Person, subject: &Subject) -> Vec<v1::RecallView> {
     let infused = subject.doses.iter().filter(|dose| dose.infusion.is_some());
     let lots: BTreeMap<Id16, Arc<Lot>> = infused.flat_map(|dose| lots_of(snapshot, dose)).map(|lot| (lot.id, lot)).collect();
     let named = |thing: String| move |r: &Recall| v1::RecallView { thing: thing.clone(), ..recall(r) };
@@ -117,7 +120,10 @@ fn recalls(snapshot: &Snapshot, subject: &Subject) -> Vec<v1::RecallView> {
     }
     let donors: BTreeSet<Id16> = lots.values().filter_map(|lot| lot.donor_id).collect();
     for donor in donors.iter().filter_map(|id| snapshot.donor(id)) {
-        all.extend(donor.upkeep.recalls.iter().map(named("a donor of the dose".to_owned())));
+        let of_donor = donor.upkeep.recalls.iter().map(named("a donor of the dose".to_owned()));
+        let is_readable = reading::may_read(person, StreamKind::Donor, &donor.upkeep);
+        let withheld = |view: v1::RecallView| v1::RecallView { reason: "not shown".to_owned(), ..view };
+        all.extend(of_donor.map(|view| if is_readable { view } else { withheld(view) }));
     }
     all
 }
