@@ -19,7 +19,10 @@ fn text(id: &[u8]) -> String {
 /// `amend` or `void` as the nurse, with QA's signature.
 fn change(server: &Server, arguments: &[&str]) -> std::process::Output {
     let qa = demo().join("people/qa.pem");
-    server.run("rn1", &[arguments, &["--sign", qa.to_str().unwrap(), "--reason", "compared with the ward's scales"]].concat())
+    server.run(
+        "rn1",
+        &[arguments, &["--yes", "--sign", qa.to_str().unwrap(), "--reason", "compared with the ward's scales"]].concat(),
+    )
 }
 
 fn step<'a>(view: &'a v1::SubjectView, record_id: &str) -> &'a v1::StepView {

@@ -43,6 +43,7 @@ async fn a_filter_that_is_not_understood_is_refused() {
     refused!(ledger.list_records(ListRecordsRequest { stream_id: vec![1; 16] }) => "FIELD_MISSING" at "stream_kind");
     refused!(ledger.get_stream_head(GetStreamHeadRequest { kind: 99, id: vec![1; 16] }) => "ENUM_UNKNOWN" at "kind");
     refused!(custody.list_lots(ListLotsRequest { page_size: 501 }) => "NUMBER_OUT_OF_RANGE" at "page_size");
+    refused!(ledger.append_batch(AppendBatchRequest { records: Vec::new() }) => "TOO_FEW_ITEMS" at "records");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,6 +179,50 @@ fn a_report_is_refused_in_words_about_the_trial() {
     let server = Server::start();
     let (status, _, told) = run(&server, "op1", &["trial", "report", "NCT01849237"]);
     assert!(status == Some(5) && told.contains("every subject of this trial"), "{told}");
+    let file = server.folder.with_file_name("certificate.pdf");
+    std::fs::write(&file, b"of others").unwrap();
+    let (_, digest, _) = run(&server, "qa", &["attach", "put", file.to_str().unwrap()]);
+    let of_others = run(&server, "op1", &["attach", "get", digest.trim(), "--out", "/tmp/nothing-is-written-here"]);
+    assert!(of_others.0 == Some(8) && !of_others.2.contains("does not hold"), "{}", of_others.2);
     let (status, _, told) = run(&server, "op1", &["attach", "get", &"00".repeat(32), "--out", "/tmp/nothing-is-written-here"]);
-    assert!(status == Some(8) && told.contains("an attachment's code or id"), "{told}");
+    assert!(status == Some(8) && told.contains("which no record names that you may read"), "{told}");
+}
+
+/// Who keeps a ledger is answered in JSON, too; and each refusal says what it is about.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_keeps_a_ledger_has_json_and_a_batch_names_the_bad_record() {
+    let server = Server::start();
+    let op = server.client("op1").await;
+    let (lab, _) = crate::people::facilities(&op).await;
+    let mut records = Vec::new();
+    for _ in 0..3 {
+        let signed = crate::people::new_donor(&op, lab).await;
+        records.push((signed.bytes, signed.signings));
+    }
+    records[1].0.truncate(20);
+    let refused = op.append_batch(records.clone()).await.unwrap_err().to_string();
+    assert!(refused.contains("records[1]."), "{refused}");
+    records[1] = records[0].clone();
+    records[2].1[0].signature[0] ^= 1;
+    let refused = op.append_batch(records).await.unwrap_err().to_string();
+    assert!(refused.contains("SIGNATURE_WRONG (records[2]"), "{refused}");
+    let (status, _, told) = run(&server, "op1", &["clock", "advance", "--by", "1h"]);
+    assert!(status == Some(5) && told.contains("may not move the clock"), "{told}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let copied = folder.path().join("ledger");
+    crate::ledger::copy(&demo().join("ledger"), &copied);
+    let output = Command::new(PROGRAM).args(["fsck", "--output", "json", "--data"]).arg(&copied).output().unwrap();
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success() && found["records"].as_u64() > Some(100), "{found}");
+    assert_eq!(found["problems"], serde_json::json!([]));
+    // The passphrase's file may be named by the environment.
+    let shown = Command::new(PROGRAM)
+        .args(["key", "show", "--output", "json"])
+        .arg(demo().join("people/qa.pem"))
+        .env("MARROWLINE_PASSPHRASE_FILE", demo().join("passphrase.txt"))
+        .output()
+        .unwrap();
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["public_key"], hex::encode(crate::ledger::key("qa").verifying_key().as_bytes()));
 }

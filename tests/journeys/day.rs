@@ -295,7 +295,7 @@ fn the_courier() {
 fn the_pharmacist() {
     let server = Server::start();
     let day = Day::of(&server, "pha1");
-    let red = day.ends("check 701018", 3, &["RED: must not be released", "DOSE_ALREADY_USED", "DOSE_EXPIRED", "next: "]);
+    let red = day.ends("check 701018", 3, &["RED: must not be given", "DOSE_ALREADY_USED", "DOSE_EXPIRED", "next: "]);
     assert!(red.contains("TRAINING"), "{red}");
     day.ends("check 799017", 8, &[]);
     day.ends("trace back 701018", 0, &["D-001"]);

@@ -60,6 +60,8 @@ pub async fn happens(server: &Server) {
         Event::EmergencyOverride(pb::EmergencyOverride { codes: vec!["WEIGHING_TOO_OLD".to_owned()], reason })
     };
     let refused = sign(&client, overriding(), &[investigator, pharmacist], &[on]).await.append(&client).await;
+    let words = refused.as_ref().map(|_| ()).unwrap_err().to_string();
+    assert!(words.contains("the protocol version 1, which governs the subject, lists none"), "{words}");
     assert_eq!(codes(refused), ["OVERRIDE_NOT_LISTED"]);
 
     let version = published(&client, trial).await;

@@ -225,7 +225,7 @@ async fn each_way_to_fail_has_its_number() {
     let show = |changes: &[(&str, &str)]| ask(&["lot", "show", "L-2026-01"], changes);
     assert_eq!(show(&[]).status, 0);
     assert_eq!(show(&[("--passphrase-file", &file("wrong.txt", "guessed"))]).status, 5);
-    assert_eq!(show(&[("--key", "/nowhere/key.pem")]).status, 5);
+    assert_eq!(show(&[("--key", "/nowhere/key.pem")]).status, 2, "a file that is not there was named wrongly");
     assert_eq!(show(&[("--server", "https://127.0.0.1:1")]).status, 7, "nobody answers");
     let stranger = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap().cert.pem();
     assert_eq!(show(&[("--ca", &file("ca.pem", &stranger))]).status, 7, "another authority's certificate");
@@ -296,4 +296,38 @@ async fn who_decides_on_an_old_head_is_told_that_it_moved() {
     }
     assert_eq!(refused, 2);
     assert!(Path::new(&founded.path("ledger/log.vkey")).exists());
+}
+
+/// What the README says between `serve` and the first record of a subject, word for word; and a founding that was not filled in.
+#[test]
+fn the_second_facility_and_its_people_are_enrolled_as_the_readme_says() {
+    let founded = Founded::prepare(|founding| founding["ledger_founded"]["grants"][0]["printed_name"] = "".into());
+    let ended = founded.init();
+    assert!(ended.status == 2 && ended.err.contains("printed_name ``"), "{} {}", ended.status, ended.err);
+    let founded = Founded::prepare(|_| {});
+    let (data, founding, passphrase) = (founded.path("ledger"), founded.path("founding.json"), founded.path("passphrase.txt"));
+    let init = ["init", "--data", &data, "--founding", &founding, "--passphrase-file", &passphrase, "--output", "json"];
+    let told: Value = serde_json::from_str(&done(&init)).unwrap();
+    assert!(told["log_key"].as_str().unwrap().starts_with("lab/"), "{told}");
+    let server = Server::serve(&founded.folder());
+    let qa = founded.path("qa.pem");
+    let readme = include_str!("../../README.md").replace("\\\n", " ");
+    let key = hex::encode(SigningKey::from_bytes(&[7; 32]).verifying_key().as_bytes());
+    for event in ["facility_registered", "key_granted"] {
+        let line = readme.lines().find(|line| line.trim().starts_with(&format!("marrowline append {event}"))).unwrap();
+        // What stands in quotes stays one word.
+        let quoted = |(number, text): (usize, &str)| if number % 2 == 1 { text.replace(' ', "~") } else { text.to_owned() };
+        let line: String = line.trim().split('"').enumerate().map(quoted).collect();
+        let words: Vec<String> = line.split_whitespace().skip(1).map(|word| word.replace('~', " ")).collect();
+        let words = words.iter().map(|word| match word.as_str() {
+            "people/qa.pem" => qa.clone(),
+            word => word.replace("64_DIGITS_OF_key_show", &key),
+        });
+        let words: Vec<String> = words.chain(founded.connection(&server, "key")).collect();
+        let printed = done(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(
+            printed.contains("receipt verified") && printed.lines().nth(1).is_some_and(|made| made.contains(" 01")),
+            "{printed}"
+        );
+    }
 }

@@ -132,6 +132,7 @@ async fn no_method_answers_without_a_token() {
         CustodyServiceClient.trace_back(TraceBackRequest) = "CustodyService.TraceBack";
         CustodyServiceClient.trace_forward(TraceForwardRequest) = "CustodyService.TraceForward";
         CustodyServiceClient.list_lots(ListLotsRequest) = "CustodyService.ListLots";
+        CustodyServiceClient.list_versions(ListVersionsRequest) = "CustodyService.ListVersions";
         CustodyServiceClient.list_units(ListUnitsRequest) = "CustodyService.ListUnits";
         CustodyServiceClient.list_obligations(ListObligationsRequest) = "CustodyService.ListObligations";
         CustodyServiceClient.list_refusals(ListRefusalsRequest) = "CustodyService.ListRefusals";

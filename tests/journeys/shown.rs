@@ -86,8 +86,8 @@ fn what_no_longer_counts_is_marked_and_a_record_is_read_in_words() {
         )
     };
     let (first, second) = (weighed(), weighed());
-    told(&server, "rn1", &format!("void {first} --reason another~subject --sign {}", pem("qa")));
-    told(&server, "rn1", &format!("amend {second} --set weight_grams=71000 --reason a~zero --sign {}", pem("qa")));
+    told(&server, "rn1", &format!("void {first} --yes --reason another~subject --sign {}", pem("qa")));
+    told(&server, "rn1", &format!("amend {second} --yes --set weight_grams=71000 --reason a~zero --sign {}", pem("qa")));
     let shown = told(&server, "qa", "subject show R-03");
     let of = |record: &str| shown.lines().find(|line| line.ends_with(&format!("record {record}"))).unwrap();
     assert!(of(&first).contains("  VOID SubjectWeighed ") && of(&first).contains("VOID by record "), "{shown}");
@@ -275,4 +275,136 @@ fn a_colleague_records_what_somebody_did_who_cannot_sign_and_quality_assurance_r
     assert!(signed.contains("signed later: ") && signed.contains("as quality assurance, ratified"), "{signed}");
     let at_once = told(&server, "op2", &format!("{status} --for-another --note Olga~did~it --sign {}", pem("qa")));
     assert!(at_once.contains("flagged RECORDED_FOR_ANOTHER") && !at_once.contains("VERIFIER_MISSING"), "{at_once}");
+}
+
+/// What is shown of a thing says which moment it is of, and names by their codes what stands beside it.
+#[test]
+fn what_is_counted_says_when_and_ids_have_their_codes() {
+    let server = Server::start();
+    let dose = told(&server, "qa", "dose show 701018");
+    assert!(dose.contains("subject_code             R-01") && dose.contains("unit_codes               260100"), "{dose}");
+    assert!(line(&dose, "order  ").contains(" by Galina Fedorova (") && !dose.contains("subject_id"), "{dose}");
+    assert!(line(&dose, "dispensed  ").contains(" by "), "{dose}");
+    let unit = line(&dose, "unit_codes").split_whitespace().nth(1).unwrap().trim_end_matches(',').to_owned();
+    let thawed = told(&server, "qa", &format!("unit show {unit}"));
+    for words in ["thawed                   2026-", "% at thaw", "% at filling", "total_cells"] {
+        assert!(thawed.contains(words), "{words}: {thawed}");
+    }
+    assert!(!thawed.contains("\nexpires"), "a thawed unit has no frozen shelf life: {thawed}");
+    let frozen = told(&server, "qa", "unit show 26010070");
+    assert!(frozen.contains("\nexpires") && !frozen.contains("at thaw"), "{frozen}");
+    // Who may not see the subject is told neither its code nor its order.
+    let seen = told(&server, "op1", "dose show 701018");
+    assert!(!seen.contains("R-01") && !seen.contains("order") && !seen.contains("dispensed  "), "{seen}");
+
+    append(&server, "qa", "recall_opened --set reason=mould --on lot:L-2026-01 --facility LAB");
+    append(&server, "inv", "vital_status_recorded --set status=DEAD --on subject:R-01 --facility HOSPITAL");
+    append(&server, "inv", "subject_withdrawn --set scope[0]=TREATMENT --on subject:R-02 --facility HOSPITAL");
+    let subject = told(&server, "inv", "subject show R-01");
+    assert!(line(&subject, "DEAD ").starts_with("DEAD 2026-") && subject.contains(", record "), "{subject}");
+    assert!(line(&subject, "RECALL ").starts_with("RECALL of lot L-2026-01, infused: mould; record "), "{subject}");
+    // That a donor is looked back on is told at the bedside; what is said of the donor is not.
+    append(&server, "qa", "look_back_opened --set reason=a~carrier --on donor:D-001 --facility LAB");
+    let subject = told(&server, "inv", "subject show R-01");
+    let looked_back = line(&subject, "LOOK-BACK ");
+    assert!(looked_back.starts_with("LOOK-BACK of a donor of the dose, infused: not shown; record "), "{looked_back}");
+    let order = line(&subject, "order ");
+    assert!(order.contains(" by Galina Fedorova, ") && order.contains(" dose 701018, record "), "{order}");
+    assert!(line(&told(&server, "inv", "subject show R-02"), "WITHDRAWN ").starts_with("WITHDRAWN 2026-"));
+    let lots = told(&server, "qa", "lot list");
+    assert!(line(&lots, "L-2026-01").ends_with("signatures owed  RECALL") && lots.matches("RECALL").count() == 1, "{lots}");
+
+    // A record that cannot be mended comes before one that can.
+    let red = run(&server, "pha1", "check 701018");
+    assert_eq!(red.status, 3, "{}", red.out);
+    assert!(red.out.starts_with("RED: must not be given") && red.out.contains("  subject R-01, order of 2026-"), "{}", red.out);
+    let codes: Vec<&str> = red.out.lines().skip(6).filter_map(|line| line.trim().split(':').next()).collect();
+    let place = |code: &str| codes.iter().position(|found| *found == code).unwrap_or_else(|| panic!("no {code}: {codes:?}"));
+    assert!(place("SUBJECT_DEAD").max(place("DOSE_EXPIRED")).max(place("DOSE_ALREADY_USED")) < 3, "{codes:?}");
+    assert!(red.out.contains(", EXPIRED\n"), "{}", red.out);
+}
+
+/// The deviation of a unit's own record is shown with it, and a signature is part of the chain that its record is part of.
+#[test]
+fn what_belongs_to_one_unit_is_not_told_of_another() {
+    let server = Server::start();
+    let broke = |unit: &str| {
+        format!(
+            "container_event --set kind=LEAKING --set unit_ids[0]={unit} --set description=a~crack --on lot:L-2026-01 --facility LAB"
+        )
+    };
+    append(&server, "op1", &broke("26010070"));
+    let unit = told(&server, "qa", "unit show 26010070");
+    assert!(line(&unit, "DEVIATION ").contains("CONTAINER"), "{unit}");
+    assert!(!told(&server, "qa", "unit show 26010088").contains("DEVIATION"));
+    for dose in ["701018", "702019"] {
+        let traced = told(&server, "aud", &format!("trace back {dose}"));
+        let units = json(&server, "aud", &format!("dose show {dose}"))["unit_codes"].clone();
+        for added in traced.lines().filter(|line| line.contains("SignatureAdded")) {
+            let record = told(&server, "aud", &format!("record show {}", added.rsplit(' ').next().unwrap()));
+            assert!(
+                !record.contains("UnitsThawed") || units.as_array().unwrap().iter().any(|u| record.contains(u.as_str().unwrap()))
+            );
+        }
+    }
+}
+
+#[test]
+fn who_may_read_a_lot_traces_what_it_was_made_with() {
+    let server = Server::start();
+    let traced = run(&server, "pha1", "trace forward material:M-2251");
+    let words = format!("{}{}", traced.out, traced.err);
+    assert!(traced.status == 0 && words.contains("L-2026-01"), "{} {words}", traced.status);
+}
+
+/// What was made is told, so that the next record can name it; and nothing is signed that nobody has read.
+#[test]
+fn what_was_made_is_told_and_what_is_changed_is_shown() {
+    let server = Server::start();
+    let weighed = "subject_weighed --set weight_grams=70000 --set method=MEASURED --on subject:R-02 --facility HOSPITAL";
+    let weighing = append(&server, "rn1", weighed);
+    let ordered = format!(
+        "append dose_ordered --set order_id=new --set weighing_record_id={weighing} --set target_viable_cells_per_kg=1000000 \
+         --set planned_duration_seconds=3600 --on subject:R-02 --facility HOSPITAL"
+    );
+    let printed = told(&server, "inv", &ordered);
+    let order = line(&printed, "order ").split(' ').nth(1).unwrap();
+    assert!(told(&server, "inv", "subject show R-02").contains(&format!("order {order} of ")), "{printed}");
+    let registered = "append donor_registered --set donor_code=D-970 --set birth_year=1990 --on donor:new --facility LAB";
+    let printed = json(&server, "phy", registered);
+    let donor = printed["made"]["donor:new"].as_str().unwrap();
+    assert_eq!(json(&server, "qa", "donor show D-970")["stream"]["id"], donor);
+
+    let unasked = run(&server, "rn1", &format!("void {weighing} --reason another~subject --sign {}", pem("qa")));
+    assert_eq!(unasked.status, 2, "{}", unasked.err);
+    for words in
+        ["SubjectWeighed", "  on subject R-02 (", "weight_grams                     70000", "RecordVoided", "another subject"]
+    {
+        assert!(unasked.err.contains(words), "{words}: {}", unasked.err);
+    }
+    let streamless = run(&server, "rn1", "append subject_weighed --set weight_grams=70000 --facility HOSPITAL");
+    assert!(streamless.status == 2 && streamless.err.contains("give --on, e.g. "), "{}", streamless.err);
+    let nowhere = run(&server, "rn1", "append subject_weighed --set weight_grams=70000 --set method=MEASURED --on subject:R-02");
+    assert!(nowhere.status == 2 && nowhere.err.contains("one of LAB, HOSPITAL"), "{}", nowhere.err);
+    // A time in a field may leave the seconds out, as --at does.
+    let status = "append key_revoked --set key_id=00 --set reason=left --set effective_at=2026-03-01~00:00~+00:00";
+    let minutes = run(&server, "key", &format!("{status} --on authority: --facility LAB"));
+    assert!(!minutes.err.contains("a time with offset"), "{}", minutes.err);
+}
+
+/// The id and the last version that records name are found without reading the log.
+#[test]
+fn documents_are_listed_with_their_versions() {
+    let server = Server::start();
+    let listed = told(&server, "op1", "protocol list");
+    let last = line(&listed, "NCT01849237 ");
+    assert!(last.contains(" version ") && last.contains(", the last  "), "{listed}");
+    let id = last.split_whitespace().nth(1).unwrap();
+    let shown = json(&server, "op1", "protocol show NCT01849237");
+    assert_eq!(shown[0]["id"], id);
+    assert_eq!(told(&server, "op1", &format!("protocol show {id}")).lines().count(), shown.as_array().unwrap().len());
+    let lot = json(&server, "aud", "lot show L-2026-01");
+    let specifications = told(&server, "op1", "specification list");
+    assert!(specifications.contains(lot["specification"]["id"].as_str().unwrap()), "{specifications}");
+    assert_eq!(run(&server, "op1", "protocol show NCT0").status, 8);
 }

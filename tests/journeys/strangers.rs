@@ -91,6 +91,13 @@ async fn python_reads_a_lot_by_reflection_and_checks_a_receipt() {
     std::fs::write(path("leaf"), &receipt.leaf).unwrap();
     let (succeeded, text) = run("check_receipt.py", &[&vkey, &path("receipt"), &path("leaf")]);
     assert!(succeeded && text.contains(&format!("leaf {} of {}", receipt.index, trust().log.name())), "{text}");
+    // The command line writes the two files as well.
+    let id = uuid::Uuid::from_slice(&client.record_at(receipt.index).await.unwrap().0.record().record_id).unwrap().to_string();
+    let (proof, leaf) = (path("shown.receipt"), path("shown.leaf"));
+    let shown = server.run("phy", &["record", "show", &id, "--receipt", &proof, "--leaf", &leaf]);
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    let (succeeded, text) = run("check_receipt.py", &[&vkey, &proof, &leaf]);
+    assert!(succeeded && text.contains(&format!("leaf {} of ", receipt.index)), "{text}");
     let mut spoiled = receipt.leaf.clone();
     spoiled[40] ^= 1;
     std::fs::write(path("leaf"), &spoiled).unwrap();

@@ -91,7 +91,11 @@ async fn a_later_rule_set_judges_from_the_next_record_on() {
 fn prepare(lab: &Lab) -> Value {
     let ended = run(&["log-key", "prepare", "--data", &lab.founded.path("ledger")]);
     assert_eq!(ended.status, 0, "{}", ended.err);
-    serde_json::from_str(&ended.out).unwrap()
+    assert!(ended.err.contains("--on authority:"), "{}", ended.err);
+    let mut event: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(event["log_key_rotated"]["reason"], "", "nobody records a placeholder");
+    event["log_key_rotated"]["reason"] = "the machine is replaced".into();
+    event
 }
 
 fn log_key_of(folder: &Path) -> String {
@@ -118,6 +122,12 @@ async fn who_trusts_an_old_log_key_is_led_to_the_present_one() {
     let ended = lab.append(&server, &event, &[]);
     assert_eq!(ended.status, 0, "the receipt is signed with both keys: {}", ended.err);
     let rotated = lab.at_home(&server).await.record_at(1).await.unwrap().0;
+    let early = lab.ask(&server, &["log-key", "follow"]);
+    assert!(early.status == 0 && early.err.contains("rotated; followed after the next record"), "{}", early.err);
+    assert_eq!(std::fs::read_to_string(lab.founded.path("home.vkey")).unwrap(), founding_key);
+    let early = lab.ask(&server, &["log-key", "follow", "--output", "json"]);
+    let early: Value = serde_json::from_str(&early.out).unwrap();
+    assert_eq!((&early["followed"], &early["rotated_by_last_record"]), (&false.into(), &true.into()));
     // The old key has signed nothing since; who knows it alone follows by the record of the new one.
     let next = lab.append(&server, &facility("NEXT"), &[]);
     assert_eq!(next.status, 0, "{}", next.err);

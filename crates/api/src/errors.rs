@@ -11,7 +11,7 @@ use marrowline_ledger::{Busy, Moved, Refusal};
 use marrowline_record::{Malformed, OpenError};
 use marrowline_rules::{Finding, codes};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
 
 use crate::ERROR_DOMAIN;
 use crate::fitting::{MESSAGE_BYTES, TEXT_BYTES, clip, fit};
@@ -86,6 +86,21 @@ pub fn open(error: &OpenError) -> Status {
         details.add_bad_request_violation(format!("slots[{slot}]"), error.to_string());
     }
     finish(Code::PermissionDenied, &format!("{}: {error}", error.code()), details)
+}
+
+/// The same refusal of one of several records that came together: its field paths begin with the record's place.
+pub fn of_item(status: &Status, place: &str) -> Status {
+    let mut details = status.get_error_details();
+    let fields = details.bad_request().map(|request| request.field_violations.clone()).unwrap_or_default();
+    let placed = |violation: &FieldViolation| {
+        FieldViolation::new(clip(&format!("{place}.{}", violation.field), TEXT_BYTES), violation.description.clone())
+    };
+    let mut placed: Vec<FieldViolation> = fields.iter().map(placed).collect();
+    if placed.is_empty() {
+        placed.push(FieldViolation::new(place, clip(status.message(), TEXT_BYTES)));
+    }
+    details.set_bad_request(placed);
+    finish(status.code(), &format!("{place}: {}", status.message()), details)
 }
 
 /// The queue is full.

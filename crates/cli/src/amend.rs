@@ -1,14 +1,16 @@
 //! `amend` and `void`: a fact that was recorded wrongly. The record is fetched and verified, and only what is named is changed.
 
+use marrowline_client::v1::GetRecordResponse;
 use marrowline_client::{Client, Draft};
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Meaning, Record, Role};
 use prost::Message as _;
 
 use crate::args::{Amend, Change, Output, Void};
-use crate::exit::Exit;
+use crate::exit::{Exit, tell};
 use crate::failure::Failure;
-use crate::{ask, fields, json, keys, names, words, write};
+use crate::made::Made;
+use crate::{ask, fields, inbox, json, keys, names, record, told, words, write};
 
 /// The record that is changed, as it counts now.
 struct Target {
@@ -18,6 +20,8 @@ struct Target {
     latest: Vec<u8>,
     /// What it says now.
     event: Event,
+    /// The record in words.
+    words: GetRecordResponse,
 }
 
 /// Runs `amend`.
@@ -58,12 +62,13 @@ fn named(target: &Target) -> pb::AmendedRecord {
 
 async fn fetch(client: &Client, text: &str) -> Result<Target, Failure> {
     let id = names::uuid(text)?;
-    let (verified, step) = client.record(id).await?;
+    let (verified, words) = client.record_in_words(id).await?;
+    let step = words.step.clone().unwrap_or_default();
     let record = verified.record().clone();
     let digest = verified.leaf().digest.0;
     let own = || record.event.clone().ok_or_else(|| Failure::unexpected("the record has no event"));
     if step.amended_by.is_empty() {
-        return Ok(Target { latest: id.to_vec(), event: own()?, digest, record });
+        return Ok(Target { latest: id.to_vec(), event: own()?, digest, record, words });
     }
     let latest: [u8; 16] = step.amended_by.as_slice().try_into().map_err(Failure::unexpected)?;
     let (amendment, _) = client.record(latest).await?;
@@ -71,7 +76,7 @@ async fn fetch(client: &Client, text: &str) -> Result<Target, Failure> {
         Some(Event::RecordAmended(e)) => marrowline_record::decode(&e.replacement).ok().and_then(|record| record.event),
         _ => None,
     };
-    Ok(Target { latest: latest.to_vec(), event: event.map_or_else(own, Ok)?, digest, record })
+    Ok(Target { latest: latest.to_vec(), event: event.map_or_else(own, Ok)?, digest, record, words })
 }
 
 async fn send(client: &Client, target: &Target, event: Event, change: &Change, output: Output) -> Result<Exit, Failure> {
@@ -91,5 +96,18 @@ async fn send(client: &Client, target: &Target, event: Event, change: &Change, o
         let id: [u8; 16] = extended.id.as_slice().try_into().map_err(Failure::unexpected)?;
         draft = draft.stream(extended.kind(), id, client.head(extended.kind(), id).await?);
     }
-    write::send(client, &draft, &signing, change.dry_run, output).await
+    show(target, &draft);
+    if !change.dry_run && !change.yes && !inbox::agreed()? {
+        return inbox::not_signed(&words::id(&target.record.record_id), output);
+    }
+    write::send(client, &draft, &signing, change.dry_run, &Made::default(), output).await
+}
+
+/// The record as it was signed, and what is said of it now: what is signed was read.
+fn show(target: &Target, change: &Draft) {
+    tell!("{} {}", words::id(&target.record.record_id), told::event(&target.record));
+    told::lines(&target.record, &target.words.fields, &target.words.streams).iter().for_each(|line| tell!("{line}"));
+    target.words.step.iter().flat_map(|step| &step.signatures).for_each(|signature| tell!("{}", record::signed(signature)));
+    tell!("is to be changed: {}", told::event(change.record()));
+    told::lines(change.record(), &[], &target.words.streams).iter().for_each(|line| tell!("{line}"));
 }

@@ -55,6 +55,10 @@ pub enum Command {
     Lot(ShowOrList),
     /// Show a unit, or list units.
     Unit(ShowOrList),
+    /// The protocols of trials: their ids and versions.
+    Protocol(Documents),
+    /// The specifications of products: their ids and versions.
+    Specification(Documents),
     /// Show a dose.
     Dose(Show),
     /// Show a trial subject.
@@ -167,6 +171,33 @@ pub enum ShowOrListCommand {
     },
 }
 
+/// `protocol …`, `specification …`
+#[derive(Args)]
+pub struct Documents {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DocumentsCommand,
+}
+
+/// `list` or `show`
+#[derive(Subcommand)]
+pub enum DocumentsCommand {
+    /// The last version of each, with the id that records name it by.
+    List {
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Every version of one, with the record that published it.
+    Show {
+        /// Registration number or product code, or UUID.
+        id: String,
+        /// Which ledger, and as whom.
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
 /// `owed`
 #[derive(Args)]
 pub struct Owed {
@@ -186,10 +217,10 @@ pub struct Trace {
     pub command: TraceCommand,
 }
 
-/// `trace back`
+/// `trace …`
 #[derive(Subcommand)]
 pub enum TraceCommand {
-    /// From a donor, lot or unit to every unit, dose and subject.
+    /// From a donor, lot, unit or material (`material:CODE`) to every unit, dose and subject.
     Forward {
         /// `donor:CODE`, `lot:CODE` or `unit:CODE`; `material:CODE` for a supplier's lot code of a reagent or the code on a device. UUIDs do as
         /// well; `lot show` lists what a lot was made with.
@@ -223,6 +254,12 @@ pub enum RecordCommand {
     Show {
         /// UUID of the record.
         id: String,
+        /// Write its receipt (a C2SP tlog-proof) to this file, which must not exist: with the leaf and `log.vkey` anyone can check it.
+        #[arg(long, value_name = "FILE")]
+        receipt: Option<PathBuf>,
+        /// Write its leaf, the very bytes, to this file, which must not exist.
+        #[arg(long, value_name = "FILE")]
+        leaf: Option<PathBuf>,
         /// Which ledger, and as whom.
         #[command(flatten)]
         connection: Connection,

@@ -1,14 +1,14 @@
-//! Questions: `trace back`, `check`; and how a command connects.
+//! `trace back`; and how a command connects.
 
 use std::fs;
 
-use marrowline_client::v1::{Answer, CheckDoseRequest, CheckDoseResponse, TraceBackRequest};
+use marrowline_client::v1::TraceBackRequest;
 use marrowline_client::{Client, Trust};
 use marrowline_merkle::{VerifierKey, VerifierKeyError};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 
-use crate::args::{Check, Connection, Output, Trace, TraceCommand};
+use crate::args::{Connection, Output, Trace, TraceCommand};
 use crate::exit::Exit;
 use crate::exit::say;
 use crate::failure::Failure;
@@ -83,52 +83,6 @@ pub async fn trace(trace: Trace, output: Output) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
-}
-
-/// `check`.
-pub async fn check(check: Check, output: Output) -> Result<Exit, Failure> {
-    let client = connect(&check.connection).await?;
-    let response = client.custody().check_dose(CheckDoseRequest { dose: check.dose }).await?.into_inner();
-    client.follow(&response.checkpoint).await?;
-    match output {
-        Output::Json => say!("{:#}", to_json("CheckDoseResponse", &response)?),
-        Output::Table => say!("{}", answer(&response)),
-    }
-    Ok(match response.answer() {
-        Answer::Green => Exit::Done,
-        Answer::Red => Exit::Refused,
-        Answer::NoAnswer | Answer::Unspecified => Exit::NoAnswer,
-    })
-}
-
-/// A dose check's answer on one screen.
-pub fn answer(response: &CheckDoseResponse) -> String {
-    let word = match response.answer() {
-        Answer::Green => "GREEN: may be released",
-        Answer::Red => "RED: must not be released",
-        Answer::NoAnswer | Answer::Unspecified => "NO ANSWER: treat as RED",
-    };
-    let dose = response.dose.clone().unwrap_or_default();
-    let training = if response.training { "  TRAINING" } else { "" };
-    let per_kg = match dose.viable_cells_per_kg {
-        0 => "cells per kg not shown".to_owned(),
-        number => format!("{number} viable cells per kg"),
-    };
-    let mut text = format!(
-        "{word}{training}\n  dose {}, {}, {per_kg}, as of {}, valid for 60 s",
-        dose.dose_code,
-        dose.state,
-        crate::words::moment(response.as_of_ms)
-    );
-    for reason in &response.reasons {
-        let look: Vec<String> = reason.look_at.iter().map(|l| format!("{} {}", l.kind, l.id)).collect();
-        text.push_str(&format!("\n  {}: found {}; allowed {}", reason.code, reason.found, reason.allowed));
-        if !look.is_empty() {
-            text.push_str(&format!("; see {}", look.join(", ")));
-        }
-        text.push_str(&format!("; next: {}", reason.next));
-    }
-    text
 }
 
 #[cfg(test)]

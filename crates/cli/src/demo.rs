@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::args::Demo;
+use crate::args::{Demo, Output};
 use crate::exit::Exit;
 use crate::exit::say;
 use crate::failure::Failure;
@@ -75,7 +75,7 @@ pub async fn run(demo: Demo) -> Result<Exit, Failure> {
     stop(running).await?;
     say!("\nserver stopped");
     let ledger_folder = folder.join("ledger");
-    tokio::task::spawn_blocking(move || fsck::run(&ledger_folder, None)).await.map_err(Failure::unexpected)??;
+    tokio::task::spawn_blocking(move || fsck::run(&ledger_folder, None, Output::Table)).await.map_err(Failure::unexpected)??;
     let running = serve(&folder).await?;
     say!("server started again");
     verify_all(&running, &folder, &log, &players, &receipts).await?;

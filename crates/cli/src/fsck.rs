@@ -10,12 +10,13 @@ use marrowline_merkle::{Checkpoint, Note, SignedCheckpoint, VerifierKey};
 use marrowline_record::leaf::Leaf;
 use marrowline_store::{LocalStore, check_notes, published_checkpoint, read_journal};
 
+use crate::args::Output;
 use crate::exit::{say, tell};
 use crate::failure::Failure;
 use crate::home::Home;
 
 /// Checks a ledger's folder while nobody serves it. Prints what it found; a failure names every problem.
-pub fn run(folder: &Path, bucket: Option<&str>) -> Result<(), Failure> {
+pub fn run(folder: &Path, bucket: Option<&str>, output: Output) -> Result<(), Failure> {
     let home = Home::new(folder);
     let log = VerifierKey::parse(home.read("log.vkey")?.trim()).map_err(Failure::integrity)?;
     let bar = ProgressBar::new_spinner();
@@ -23,14 +24,27 @@ pub fn run(folder: &Path, bucket: Option<&str>) -> Result<(), Failure> {
     let notes = check_notes(&home.store()).map_err(|e| Failure::store(&e))?;
     let compared = compare_projection(&home, &bar)?;
     bar.finish_and_clear();
-    let damaged = attachments(&home, bucket)?;
-    say!(
-        "fsck: {} records, {} signatures, every leaf, link, flag and root computed again; {notes} notes; {compared} values of the projection compared",
-        report.records,
-        report.signatures
-    );
+    let files = attachments(&home, bucket)?;
+    if output == Output::Table {
+        say!("fsck: {} attachments hashed again; {} that records name are not here", files.whole, files.missing);
+        say!(
+            "fsck: {} records, {} signatures, every leaf, link, flag and root computed again; {notes} notes; {compared} values of the projection compared",
+            report.records,
+            report.signatures
+        );
+    }
+    let damaged = files.damaged;
     if report.problems.is_empty() && damaged.is_empty() {
-        say!("fsck: nothing is wrong; {size} records");
+        match output {
+            Output::Table => say!("fsck: nothing is wrong; {size} records"),
+            Output::Json => say!(
+                "{:#}",
+                serde_json::json!({
+                    "records": report.records, "signatures": report.signatures, "notes": notes, "compared": compared,
+                    "attachments": files.whole, "attachments_missing": files.missing, "problems": [],
+                })
+            ),
+        }
         return Ok(());
     }
     let mut problems: Vec<String> =
@@ -39,9 +53,18 @@ pub fn run(folder: &Path, bucket: Option<&str>) -> Result<(), Failure> {
     Err(Failure::integrity(problems.join("\n")))
 }
 
-/// Every attachment hashed again; the names of those that are damaged. One that a record names and that is not here is only told: it may
-/// never have been put.
-fn attachments(home: &Home, bucket: Option<&str>) -> Result<Vec<String>, Failure> {
+/// What was found of the attachments.
+struct Files {
+    /// How many are whole.
+    whole: usize,
+    /// How many a record names that are not here.
+    missing: usize,
+    /// Names of those that are damaged.
+    damaged: Vec<String>,
+}
+
+/// Every attachment hashed again. One that a record names and that is not here is only told: it may never have been put.
+fn attachments(home: &Home, bucket: Option<&str>) -> Result<Files, Failure> {
     let folder = home.attachments_folder();
     let (whole, damaged) = match bucket {
         None => marrowline_attachments::check(&folder).map_err(|e| Failure::file(&folder, &e))?,
@@ -60,8 +83,7 @@ fn attachments(home: &Home, bucket: Option<&str>) -> Result<Vec<String>, Failure
     })
     .map_err(|e| Failure::store(&e))?;
     let missing = named.iter().filter(|digest| !whole.contains(digest) && !damaged.contains(&hex::encode(digest))).count();
-    say!("fsck: {} attachments hashed again; {missing} that records name are not here", whole.len());
-    Ok(damaged)
+    Ok(Files { whole: whole.len(), missing, damaged })
 }
 
 fn audit(home: &Home, log: &VerifierKey, bar: &ProgressBar) -> Result<(Report, u64), Failure> {

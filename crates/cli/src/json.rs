@@ -15,6 +15,8 @@ use prost_reflect::{
 };
 use serde_json::{Map, Value as Json};
 
+use crate::{names, write};
+
 /// A field that does not say what it should.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("field {path}: found {found}; allowed {allowed}")]
@@ -90,11 +92,12 @@ fn message_template(message: &MessageDescriptor) -> Json {
             Kind::Bytes => Json::from(if field.name().contains("digest") || field.name().contains("key") {
                 "64 hex digits"
             } else if field.name().ends_with("_id") || field.name().ends_with("_ids") {
-                "UUID or new"
+                if names::named_thing(field.name()).is_some() { "UUID or new or code" } else { "UUID or new" }
             } else {
                 "hex"
             }),
-            Kind::String => Json::from("text"),
+            // Nothing that could be recorded by mistake.
+            Kind::String => Json::from(""),
             Kind::Bool => Json::from(false),
             _ => Json::from(0),
         };
@@ -168,7 +171,7 @@ fn value_from_json(
     let text = json.as_str();
     match field.kind() {
         Kind::Message(message) if message.full_name() == "marrowline.v1.Instant" => {
-            let parsed = text.and_then(|t| instant::parse(t).ok());
+            let parsed = text.and_then(write::time);
             let instant = parsed.ok_or_else(|| error(path, json, "a time with offset, such as 2026-11-23 09:10:00 +03:00"))?;
             let mut value = DynamicMessage::new(message);
             value.transcode_from(&instant).map_err(|_| error(path, json, "a time with offset"))?;
@@ -295,6 +298,13 @@ mod tests {
             assert!(template(kind.field_name()).is_some(), "{}", kind.field_name());
         }
         assert!(template("nothing").is_none());
+        let moved = template("custody_relinquished").unwrap();
+        assert_eq!(moved.pointer("/custody_relinquished/unit_ids/0"), Some(&Json::from("UUID or new or code")));
+        assert_eq!(
+            template("hold_set").unwrap().pointer("/hold_set/reason"),
+            Some(&Json::from("")),
+            "nobody records a placeholder"
+        );
         // What is no UUID must not be made anew.
         assert_eq!(template("hold_lifted").unwrap().pointer("/hold_lifted/hold_id"), Some(&Json::from("32 bytes, hex")));
         assert_eq!(

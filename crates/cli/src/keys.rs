@@ -42,7 +42,7 @@ fn show(key: &SigningKey, output: Output) {
 
 /// Opens a key file; the passphrase comes from a file or is asked for.
 pub fn load(file: &Path, passphrase_file: Option<&Path>) -> Result<SigningKey, Failure> {
-    let pem = fs::read_to_string(file).map_err(|e| Failure::key(format!("{}: {e}", file.display())))?;
+    let pem = fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
     let passphrase = match passphrase_file {
         Some(path) => from_file(path)?,
         None => ask(&format!("passphrase of {}: ", file.display()))?,
@@ -50,8 +50,16 @@ pub fn load(file: &Path, passphrase_file: Option<&Path>) -> Result<SigningKey, F
     marrowline_client::decrypt(&pem, &passphrase).map_err(|e| Failure::key(format!("{}: {e}", file.display())))
 }
 
+/// A file that is not there was named wrongly; one that may not be read is a key that is missing.
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::file(path, error),
+        _ => Failure::key(format!("{}: {error}", path.display())),
+    }
+}
+
 fn from_file(path: &Path) -> Result<String, Failure> {
-    let text = fs::read_to_string(path).map_err(|e| Failure::key(format!("{}: {e}", path.display())))?;
+    let text = fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 

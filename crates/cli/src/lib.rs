@@ -6,8 +6,10 @@ mod amend;
 mod args;
 mod ask;
 mod attach;
+mod check;
 mod clock;
 mod demo;
+mod documents;
 mod exit;
 mod failure;
 mod fields;
@@ -20,6 +22,7 @@ mod json;
 mod keys;
 mod lists;
 mod log_key;
+mod made;
 mod names;
 mod pki;
 mod record;
@@ -36,6 +39,7 @@ mod write;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use marrowline_record::pb::StreamKind;
 
 use crate::args::{Arguments, Command, Output};
 use crate::exit::{Exit, say, tell};
@@ -67,14 +71,16 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<Exit, Failure> {
     match arguments.command {
         Command::Demo(demo) => runtime()?.block_on(demo::run(demo)),
-        Command::Init(init) => serve::init(&init).map(|()| Exit::Done),
+        Command::Init(init) => serve::init(&init, arguments.output).map(|()| Exit::Done),
         Command::Serve(options) => serve::run(&options).map(|()| Exit::Done),
         Command::Key(key) => keys::run(&key, arguments.output).map(|()| Exit::Done),
-        Command::LogKey(key) => runtime()?.block_on(log_key::run(key.command)).map(|()| Exit::Done),
-        Command::Fsck { data, attachments } => fsck::run(&data, attachments.as_deref()).map(|()| Exit::Done),
+        Command::LogKey(key) => runtime()?.block_on(log_key::run(key.command, arguments.output)).map(|()| Exit::Done),
+        Command::Fsck { data, attachments } => fsck::run(&data, attachments.as_deref(), arguments.output).map(|()| Exit::Done),
         Command::Append(append) => runtime()?.block_on(write::run(*append, arguments.output)),
         Command::Lot(lot) => runtime()?.block_on(lists::show_or_list(show::Thing::Lot, lot, arguments.output)),
         Command::Unit(unit) => runtime()?.block_on(lists::show_or_list(show::Thing::Unit, unit, arguments.output)),
+        Command::Protocol(asked) => runtime()?.block_on(documents::run(StreamKind::Protocol, asked, arguments.output)),
+        Command::Specification(asked) => runtime()?.block_on(documents::run(StreamKind::Specification, asked, arguments.output)),
         Command::Owed(owed) => runtime()?.block_on(lists::owed(owed, arguments.output)),
         Command::Dose(show) => runtime()?.block_on(show::run(show::Thing::Dose, show, arguments.output)),
         Command::Subject(show) => runtime()?.block_on(show::run(show::Thing::Subject, show, arguments.output)),
@@ -89,7 +95,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Record(record) => runtime()?.block_on(record::run(record.command, arguments.output)),
         Command::Clock(clock) => runtime()?.block_on(clock::run(clock.command, arguments.output)),
         Command::Trace(trace) => runtime()?.block_on(ask::trace(trace, arguments.output)),
-        Command::Check(check) => runtime()?.block_on(ask::check(check, arguments.output)),
+        Command::Check(check) => runtime()?.block_on(check::run(check, arguments.output)),
     }
 }
 

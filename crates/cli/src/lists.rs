@@ -85,8 +85,9 @@ async fn units(client: &Client, held: bool) -> Result<Vec<UnitView>, Failure> {
 fn lot_line(lot: &LotSummary) -> String {
     let word = lot.disposition().as_str_name().trim_start_matches("DISPOSITION_").to_lowercase();
     let word = if word == "unspecified" { "no disposition".to_owned() } else { word };
+    let recalled = if lot.recalls == 0 { "" } else { "  RECALL" };
     format!(
-        "{:16} {word:16} P{:<3} {:3} units {:3} holds {:3} deviations {:3} signatures owed",
+        "{:16} {word:16} P{:<3} {:3} units {:3} holds {:3} deviations {:3} signatures owed{recalled}",
         lot.lot_code, lot.passage, lot.units, lot.holds, lot.deviations, lot.owed
     )
 }

@@ -43,6 +43,11 @@ impl Facilities {
         Ok(Facilities(facilities(client).await?))
     }
 
+    /// All codes.
+    pub fn codes(&self) -> Vec<&str> {
+        self.0.iter().map(|facility| facility.code.as_str()).collect()
+    }
+
     /// The code of a facility; its UUID if nobody named it.
     pub fn code(&self, id: &[u8]) -> String {
         let found = self.0.iter().find(|facility| facility.facility_id == id);
@@ -167,7 +172,8 @@ fn find_codes(
     }
 }
 
-fn named_thing(field: &str) -> Option<&'static str> {
+/// The kind of thing that a field names, if a code will do.
+pub fn named_thing(field: &str) -> Option<&'static str> {
     let whole = field.strip_suffix("_ids").or_else(|| field.strip_suffix("_id"))?;
     // A reagent's lot is no lot of cells.
     let is_named = |thing: &&str| whole == *thing || *thing != "lot" && whole.rsplit('_').next() == Some(*thing);

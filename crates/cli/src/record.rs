@@ -6,16 +6,23 @@ use serde_json::json as object;
 
 use crate::args::{Output, RecordCommand};
 use crate::ask::{connect, to_json};
-use crate::exit::{Exit, say};
+use crate::exit::{Exit, say, tell};
 use crate::failure::Failure;
 use crate::names::Facilities;
-use crate::{json, names, told, words};
+use crate::{json, names, report, told, words};
 
 /// Runs `record …`.
 pub async fn run(command: RecordCommand, output: Output) -> Result<Exit, Failure> {
-    let RecordCommand::Show { id, connection } = command;
+    let RecordCommand::Show { id, receipt, leaf, connection } = command;
     let client = connect(&connection).await?;
     let (verified, answer) = client.record_in_words(names::uuid(&id)?).await?;
+    let proof = answer.receipt.clone().unwrap_or_default();
+    for (path, bytes) in [(receipt, proof.tlog_proof.as_bytes()), (leaf, &proof.leaf[..])] {
+        if let Some(path) = path {
+            report::write(&path, bytes)?;
+            tell!("written to {}", path.display());
+        }
+    }
     let step = answer.step.clone().unwrap_or_default();
     let record = verified.record();
     if output == Output::Json {

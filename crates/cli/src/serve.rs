@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Init, Serve};
+use crate::args::{Init, Output, Serve};
 use crate::exit::{say, tell};
 use crate::failure::Failure;
 use crate::home::{Founder, Founding, Home};
@@ -39,11 +39,11 @@ pub(crate) const TEMPLATE: &str = r#"{
     "first_facility": {"facility_id": "new", "code": "LAB", "name": "Cell laboratory", "racks": ["LN2-A"]},
     "grants": [
       {
-        "person_id": "new", "printed_name": "Name of the key administrator", "public_key": "64 hex digits of `key show`",
+        "person_id": "new", "printed_name": "", "public_key": "",
         "roles": [{"role": "KEY_ADMINISTRATOR", "facility_id": "FACILITY", "valid_from": "2026-01-01 00:00:00 +00:00", "valid_until": "2028-01-01 00:00:00 +00:00"}]
       },
       {
-        "person_id": "new", "printed_name": "Name of QA", "public_key": "64 hex digits of `key show`",
+        "person_id": "new", "printed_name": "", "public_key": "",
         "roles": [{"role": "QUALITY_ASSURANCE", "facility_id": "FACILITY", "valid_from": "2026-01-01 00:00:00 +00:00", "valid_until": "2028-01-01 00:00:00 +00:00"}]
       }
     ]
@@ -51,13 +51,19 @@ pub(crate) const TEMPLATE: &str = r#"{
 }"#;
 
 /// `init`: founds a ledger from a file. `FACILITY` in the file stands for the first facility's id.
-pub fn init(options: &Init) -> Result<(), Failure> {
+pub fn init(options: &Init, output: Output) -> Result<(), Failure> {
     let Some(path) = &options.founding else {
         say!("{TEMPLATE}");
+        tell!("fill in: printed_name as people sign, public_key as `marrowline key show` prints it, hosts, dates");
         return Ok(());
     };
     let text = fs::read_to_string(path).map_err(|e| Failure::file(path, &e))?;
     let (file, event) = read(&text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+    if let Some(grant) = event.grants.iter().find(|grant| grant.printed_name.trim().is_empty() || grant.public_key.len() != 32) {
+        let name = &grant.printed_name;
+        let said = format!("a grant with printed_name `{name}` and a public_key of {} bytes", grant.public_key.len());
+        return Err(Failure::usage(format!("{}: found {said}; allowed a name and the 64 digits of `key show`", path.display())));
+    }
     let signing = keys::load_all(&file.signers, options.passphrase_file.as_deref())?;
     let founding = Founding {
         name: event.name.clone(),
@@ -69,7 +75,10 @@ pub fn init(options: &Init) -> Result<(), Failure> {
         hosts: file.hosts,
     };
     let key = Home::new(&options.data).found(&founding)?;
-    say!("{key}");
+    match output {
+        Output::Json => say!("{:#}", serde_json::json!({"log_key": key.to_string(), "folder": options.data})),
+        Output::Table => say!("{key}"),
+    }
     tell!("founded in {}; hand ca.pem and log.vkey to everyone", options.data.display());
     Ok(())
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use marrowline_client::v1::{
-    DoseView, GetDonorRequest, GetDoseRequest, GetLotRequest, GetSubjectRequest, GetUnitRequest, LotView, MaterialView, StepView,
-    StreamView, SubjectView, UnitView,
+    DoseView, EndOfTreatmentView, GetDonorRequest, GetDoseRequest, GetLotRequest, GetSubjectRequest, GetUnitRequest, LotView,
+    MaterialView, OrderView, RecallView, StepView, StreamView, SubjectView, UnitView,
 };
 use marrowline_record::instant;
 use serde_json::Value;
@@ -51,7 +51,7 @@ pub async fn run(thing: Thing, show: Show, output: Output) -> Result<Exit, Failu
         Thing::Dose => {
             let answer = custody.get_dose(GetDoseRequest { dose: id }).await?.into_inner();
             let dose = answer.dose.unwrap_or_default();
-            (answer.checkpoint, to_json("DoseView", &dose)?, Standing::of_dose(&dose).lines())
+            (answer.checkpoint, to_json("DoseView", &dose)?, dose_lines(&dose))
         }
         Thing::Subject => {
             let answer = custody.get_subject(GetSubjectRequest { subject: id }).await?.into_inner();
@@ -88,6 +88,19 @@ const TOLD_BELOW: &[&str] = &[
     "facility_code",
     "location",
     "container",
+    "thaw",
+    "total_cells",
+    "viability_basis_points",
+    "orders",
+    "died",
+    "withdrew",
+    "subject_id",
+    "order_id",
+    "unit_ids",
+    "dispensed_at_ms",
+    "dispensed_by",
+    "ordered_at_ms",
+    "ordered_by",
 ];
 
 /// The plain fields of a view, one a line, in the units that people read.
@@ -129,17 +142,79 @@ fn material_line(material: &MaterialView) -> String {
     format!("made with {} {}, material:{}", material.kind, named.trim(), words::id(&material.id))
 }
 
+/// A field in the column of the others.
+fn field(name: &str, text: &str) -> String {
+    format!("{name:24} {text}")
+}
+
+/// What was counted, and when it was.
+fn counted(total_cells: u64, viability_basis_points: u32, when: &str) -> [String; 2] {
+    let share = words::share(u64::from(viability_basis_points));
+    [field("total_cells", &format!("{total_cells} {when}")), field("viability", &format!("{share} {when}"))]
+}
+
 fn unit_lines(unit: &UnitView) -> Vec<String> {
-    let place = format!("{:24} {}", "where", words::place(unit));
+    let mut lines = vec![field("where", &words::place(unit))];
+    if let Some(thaw) = &unit.thaw {
+        lines.push(field("thawed", &format!("{}, record {}", words::moment(thaw.thawed_at_ms), words::id(&thaw.record_id))));
+        lines.extend(counted(thaw.total_cells, thaw.viability_basis_points, "at thaw"));
+    }
+    lines.extend(counted(unit.total_cells, unit.viability_basis_points, "at filling"));
     let codes = BTreeMap::from([(unit.unit_id.clone(), unit.unit_code.clone())]);
-    let standing = Standing { holds: &unit.holds, codes, ..Standing::default() };
-    [place].into_iter().chain(standing.lines()).collect()
+    let standing = Standing { holds: &unit.holds, deviations: &unit.deviations, codes, ..Standing::default() };
+    lines.extend(standing.lines());
+    lines
+}
+
+fn dose_lines(dose: &DoseView) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !dose.order_id.is_empty() {
+        let (at, by) = (words::moment(dose.ordered_at_ms), dose.ordered_by.join(" and "));
+        lines.push(field("order", &format!("of {at} by {by} ({})", words::id(&dose.order_id))));
+    }
+    if dose.dispensed_at_ms != 0 {
+        lines
+            .push(field("dispensed", &format!("{} by {}", words::moment(dose.dispensed_at_ms), dose.dispensed_by.join(" and "))));
+    }
+    lines.extend(counted(dose.total_cells, dose.viability_basis_points, "in the dose"));
+    lines.extend(Standing::of_dose(dose).lines());
+    lines
 }
 
 fn subject_lines(subject: &SubjectView) -> Vec<String> {
     let codes = subject.doses.iter().map(|dose| (dose.dose_id.clone(), dose.dose_code.clone())).collect();
+    let ended = |word: &str, end: &Option<EndOfTreatmentView>| {
+        end.as_ref().map(|end| format!("{word} {}, record {}", words::moment(end.at_ms), words::id(&end.record_id)))
+    };
+    let ended = ended("DEAD", &subject.died).into_iter().chain(ended("WITHDRAWN", &subject.withdrew));
+    let recalls = subject.recalls.iter().map(recall_line);
+    let orders = subject.orders.iter().map(order_line);
     let doses = subject.doses.iter().map(dose_line);
-    doses.chain(stream_lines(&subject.stream.clone().unwrap_or_default(), codes)).collect()
+    let stream = stream_lines(&subject.stream.clone().unwrap_or_default(), codes);
+    ended.chain(recalls).chain(orders).chain(doses).chain(stream).collect()
+}
+
+/// What was infused stays infused: a recall is told after it was closed, too.
+fn recall_line(recall: &RecallView) -> String {
+    let word = if recall.look_back { "LOOK-BACK" } else { "RECALL" };
+    let closed =
+        if recall.closed_by.is_empty() { String::new() } else { format!(", closed by record {}", words::id(&recall.closed_by)) };
+    format!("{word} of {}, infused: {}; record {}{closed}", recall.thing, recall.reason, words::id(&recall.record_id))
+}
+
+fn order_line(order: &OrderView) -> String {
+    let (at, by) = (words::moment(order.ordered_at_ms), order.ordered_by.join(" and "));
+    let state = match (order.cancelled_by.as_slice(), order.dose_code.as_str()) {
+        ([], "") => "open".to_owned(),
+        ([], code) => format!("dose {code}"),
+        (by, _) => format!("CANCELLED by record {}", words::id(by)),
+    };
+    let units = if order.unit_codes.is_empty() { "none".to_owned() } else { order.unit_codes.join(", ") };
+    let (id, record) = (words::id(&order.order_id), words::id(&order.record_id));
+    format!(
+        "order {id} of {at} by {by}, {} viable cells per kg, units {units}, {state}, record {record}",
+        order.target_viable_cells_per_kg
+    )
 }
 
 fn dose_line(dose: &DoseView) -> String {
@@ -216,7 +291,7 @@ mod tests {
     #[test]
     fn fields_are_told_in_the_units_that_people_read() {
         let view = json!({
-            "expires_at_ms": 1_790_000_000_000_i64, "milli_doublings": -7_045, "viability_basis_points": 9_250, "stream": {"id": "x"}, "custody": "held",
+            "expires_at_ms": 1_790_000_000_000_i64, "milli_doublings": -7_045, "share_basis_points": 9_250, "stream": {"id": "x"}, "custody": "held",
             "dose_ids": ["a", "b"], "specification": {"id": "s", "version": 2}, "labels": [{"batch_id": "b"}],
         });
         assert_eq!(
@@ -224,7 +299,7 @@ mod tests {
             [
                 "expires                  2026-09-21 14:13:20 +00:00",
                 "doublings                -7.045",
-                "viability                92.50 %",
+                "share                    92.50 %",
                 "dose_ids                 a, b",
                 "specification            s version 2",
                 "labels                   1",

@@ -7,6 +7,7 @@ use marrowline_record::pb::record::Event;
 use crate::args::{Output, Sign};
 use crate::exit::{Exit, tell};
 use crate::failure::Failure;
+use crate::made::Made;
 use crate::names::Facilities;
 use crate::{ask, inbox, keys, names, record, told, words, write};
 
@@ -44,5 +45,5 @@ pub async fn run(asked: Sign, output: Output) -> Result<Exit, Failure> {
         draft = draft.stream(extended.kind(), id, client.head(extended.kind(), id).await?);
     }
     let key = keys::load(&asked.connection.key, asked.connection.passphrase_file.as_deref())?;
-    write::send(&client, &draft, &[(0, key)], false, output).await
+    write::send(&client, &draft, &[(0, key)], false, &Made::default(), output).await
 }

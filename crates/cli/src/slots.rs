@@ -28,6 +28,10 @@ pub async fn signatures(
 ) -> Result<Signatures, Failure> {
     check_proposed(append, row)?;
     let mut facilities = Vec::new();
+    if append.facility.is_empty() {
+        let codes = names::Facilities::of(client).await?.codes().join(", ");
+        return Err(Failure::usage(format!("give --facility, for which the signatures are: one of {codes}")));
+    }
     for (number, _) in row.iter().enumerate() {
         let named = append.facility.get(number).or(append.facility.last()).ok_or_else(|| Failure::usage("give --facility"))?;
         facilities.push(names::facility(client, named).await?);

@@ -14,6 +14,7 @@ use crate::args::{Append, Output};
 use crate::ask::{self, TOKEN_SECONDS};
 use crate::exit::{Exit, say};
 use crate::failure::Failure;
+use crate::made::Made;
 use crate::names::Facilities;
 use crate::slots::{self, Signatures};
 use crate::{fields, json, keys, names, told, words};
@@ -31,16 +32,23 @@ pub async fn run(append: Append, output: Output) -> Result<Exit, Failure> {
     let first = signing.first().ok_or_else(|| Failure::usage("give --key"))?;
     let (server, trust) = (ask::server(&connection.server)?, ask::trust(&connection.ca, &connection.log)?);
     let client = Client::connect(server, trust, first, TOKEN_SECONDS).await?;
-    let (draft, slots) = draft(&client, &append, &signing).await?;
+    let (draft, slots, made) = draft(&client, &append, &signing).await?;
     if let Some(slot) = append.propose {
-        return propose(&client, &draft, slot, first, output).await;
+        return propose(&client, &draft, slot, first, &made, output).await;
     }
     let signing: Vec<(u8, SigningKey)> = slots.into_iter().zip(signing).collect();
-    send(&client, &draft, &signing, append.dry_run, output).await
+    send(&client, &draft, &signing, append.dry_run, &made, output).await
 }
 
 /// Keeps a decision with one signature for the others, and says for whom it waits.
-async fn propose(client: &Client, draft: &Draft, slot: u8, key: &SigningKey, output: Output) -> Result<Exit, Failure> {
+async fn propose(
+    client: &Client,
+    draft: &Draft,
+    slot: u8,
+    key: &SigningKey,
+    made: &Made,
+    output: Output,
+) -> Result<Exit, Failure> {
     let bytes = draft.encode();
     let signing = draft.sign(&bytes, slot, key, &draft.record().occurred_at.unwrap_or_default());
     let expires_at_ms = client.propose(bytes, &[signing]).await?;
@@ -53,13 +61,17 @@ async fn propose(client: &Client, draft: &Draft, slot: u8, key: &SigningKey, out
                 object!({"slot": number, "role": words::role_option(slot.role()), "facility": facilities.code(&slot.facility_id)})
             });
             let awaits: Vec<_> = awaits.collect();
-            say!("{:#}", object!({"record_id": record_id, "expires_at_ms": expires_at_ms, "awaits": awaits}));
+            say!(
+                "{:#}",
+                object!({"record_id": record_id, "expires_at_ms": expires_at_ms, "awaits": awaits, "made": made.to_json()})
+            );
         }
         Output::Table => {
             say!("record {record_id} awaits its other signatures until {}", words::moment(expires_at_ms));
             if let Some(awaits) = told::awaits(open().map(|(_, slot)| slot), &facilities) {
                 say!("{awaits}");
             }
+            made.say();
         }
     }
     Ok(Exit::Done)
@@ -71,6 +83,7 @@ pub async fn send(
     draft: &Draft,
     signing: &[(u8, SigningKey)],
     dry_run: bool,
+    made: &Made,
     output: Output,
 ) -> Result<Exit, Failure> {
     let bytes = draft.encode();
@@ -92,22 +105,34 @@ pub async fn send(
         say!("{}", if verdict.accepted { "would be accepted" } else { "would be refused" });
         return Ok(exit);
     }
-    let acknowledged = client.append(bytes, &signings).await?;
+    let acknowledged = client.append(bytes, &signings).await.map_err(|error| with_streams(error.into()))?;
     let flags: Vec<&str> = acknowledged.flags.iter().map(|f| f.code.as_str()).collect();
     let record_id = json::bytes_to_text(&draft.record().record_id);
     match output {
         Output::Json => say!(
             "{:#}",
-            object!({"index": acknowledged.receipt.index, "record_id": record_id, "flags": flags, "event": json::record_to_json(draft.record())})
+            object!({
+                "index": acknowledged.receipt.index, "record_id": record_id, "flags": flags, "made": made.to_json(),
+                "event": json::record_to_json(draft.record()),
+            })
         ),
         Output::Table => {
             say!("record {record_id} is leaf {}, receipt verified", acknowledged.receipt.index);
+            made.say();
             for finding in &acknowledged.flags {
                 say!("flagged {}: found {}; allowed {}; next: {}", finding.code, finding.found, finding.allowed, finding.next);
             }
         }
     }
     Ok(Exit::Done)
+}
+
+/// A record of other streams than its event's is built again with `--on`.
+fn with_streams(mut failure: Failure) -> Failure {
+    if failure.problem.as_ref().is_some_and(|problem| problem.reasons.iter().any(|reason| reason.code == "STREAMS_WRONG")) {
+        failure.words.push_str("\ngive --on KIND:ID once for each of these streams, e.g. --on authority:");
+    }
+    failure
 }
 
 fn template(event: &str, output: Output) -> Result<Exit, Failure> {
@@ -140,7 +165,7 @@ fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|e| Failure::file(path, &e))
 }
 
-async fn draft(client: &Client, append: &Append, signing: &[SigningKey]) -> Result<(Draft, Vec<u8>), Failure> {
+async fn draft(client: &Client, append: &Append, signing: &[SigningKey]) -> Result<(Draft, Vec<u8>, Made), Failure> {
     let value = match (&append.event, &append.name) {
         (Some(path), None) => {
             serde_json::from_str(&read(path)?).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?
@@ -149,6 +174,11 @@ async fn draft(client: &Client, append: &Append, signing: &[SigningKey]) -> Resu
         _ => return Err(Failure::usage("give an event's name with --set, or --event FILE")),
     };
     let mut value: serde_json::Value = value;
+    if append.on.is_empty() {
+        return Err(Failure::usage(
+            "TOO_FEW_ITEMS at streams: found none; next: give --on, e.g. --on lot:CODE or --on authority:",
+        ));
+    }
     names::resolve(client, &mut value).await?;
     let event = json::event_from_json(&value, &mut marrowline_client::new_id).map_err(Failure::usage)?;
     let at = match &append.at {
@@ -156,6 +186,7 @@ async fn draft(client: &Client, append: &Append, signing: &[SigningKey]) -> Resu
         // A TRAINING ledger has a clock of its own.
         None => now(client).await?,
     };
+    let mut made = Made::of(&value, &pb::Record { event: Some(event.clone()), ..pb::Record::default() });
     let mut row = table::row_of(&event).slots.to_vec();
     row.extend(append.for_another.then_some(table::FOR_ANOTHER));
     let Signatures { slots, of_keys } = slots::signatures(client, append, &row, signing).await?;
@@ -165,6 +196,9 @@ async fn draft(client: &Client, append: &Append, signing: &[SigningKey]) -> Resu
     }
     for stream in &append.on {
         let (kind, id) = names::stream(client, stream).await?;
+        if stream.ends_with(":new") {
+            made.stream(kind, &id);
+        }
         let head = client.head(kind, id).await?;
         draft = draft.stream(kind, id, head);
     }
@@ -177,7 +211,7 @@ async fn draft(client: &Client, append: &Append, signing: &[SigningKey]) -> Resu
         Some(note) => draft.note(note),
         None => draft,
     };
-    Ok((draft, of_keys))
+    Ok((draft, of_keys, made))
 }
 
 /// Now. A TRAINING ledger has a clock of its own.

@@ -318,8 +318,8 @@ impl Client {
     /// The same, with every field and stream in words.
     pub async fn record_in_words(&self, record_id: [u8; 16]) -> Result<(VerifiedReceipt, v1::GetRecordResponse), ClientError> {
         let request = v1::GetRecordRequest { record_id: record_id.to_vec(), index: None };
-        let mut response = self.ledger.clone().get_record(request).await?.into_inner();
-        let receipt: Receipt = response.receipt.take().ok_or(ClientError::Incomplete("a receipt"))?.into();
+        let response = self.ledger.clone().get_record(request).await?.into_inner();
+        let receipt: Receipt = response.receipt.clone().ok_or(ClientError::Incomplete("a receipt"))?.into();
         let verified = self.verify(&receipt, None).await?;
         if verified.record().record_id != record_id {
             return Err(ClientError::Incomplete("the record that was asked for"));

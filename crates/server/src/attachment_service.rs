@@ -62,6 +62,17 @@ fn refused(error: &AttachmentError) -> Status {
     errors::status(code, &Words { code: name, found: error.to_string(), allowed: "the bytes of the digest".to_owned(), next })
 }
 
+/// The same for a file that is not there and for one that this reader may not read.
+fn not_yours(digest: &Digest) -> Status {
+    let words = Words {
+        code: "NOT_FOUND",
+        found: format!("attachment `{}`, which no record names that you may read", hex::encode(digest)),
+        allowed: "the digest of a file in a record that you may read".to_owned(),
+        next: "check the digest; ask someone who may read the record",
+    };
+    errors::status(Code::NotFound, &words)
+}
+
 fn digest_of(bytes: &[u8], path: &str) -> Result<Digest, Status> {
     bytes.try_into().map_err(|_| errors::bad_field("BYTES_LENGTH_WRONG", path, "another length", "32 bytes"))
 }
@@ -175,7 +186,7 @@ impl AttachmentService for Service {
         let person = self.auth.person(request.metadata())?;
         let digest = digest_of(&request.get_ref().digest, "digest")?;
         if !self.may_read(&person, &digest)? {
-            return Err(refused(&AttachmentError::Unknown(hex::encode(digest))));
+            return Err(not_yours(&digest));
         }
         let (size, mut pieces) = self.attachments.read(&digest).await.map_err(|e| refused(&e))?;
         let (sender, receiver) = mpsc::channel(4);

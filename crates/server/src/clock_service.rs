@@ -27,7 +27,13 @@ impl ClockService for Service {
     async fn advance_clock(&self, request: Request<AdvanceClockRequest>) -> Result<Response<AdvanceClockResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         if !person.is(Role::KeyAdministrator) {
-            return Err(errors::read_not_permitted("the clock", "a key administrator"));
+            let words = Words {
+                code: "CLOCK_NOT_PERMITTED",
+                found: "somebody who may not move the clock".to_owned(),
+                allowed: "a key administrator".to_owned(),
+                next: "ask a key administrator to move it",
+            };
+            return Err(errors::status(Code::PermissionDenied, &words));
         }
         let now = self.ledger.reading().now_ms;
         let to = request.get_ref().to_unix_ms;

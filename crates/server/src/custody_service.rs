@@ -10,8 +10,8 @@ use marrowline_api::v1::{
     Answer, CheckDoseRequest, CheckDoseResponse, Finding, GetDonorRequest, GetDonorResponse, GetDoseRequest, GetDoseResponse,
     GetLotRequest, GetLotResponse, GetSubjectRequest, GetSubjectResponse, GetTrialReportRequest, GetTrialReportResponse,
     GetUnitRequest, GetUnitResponse, ListLotsRequest, ListLotsResponse, ListObligationsRequest, ListObligationsResponse,
-    ListRefusalsRequest, ListRefusalsResponse, ListUnitsRequest, ListUnitsResponse, TraceBackRequest, TraceBackResponse,
-    TraceForwardRequest, TraceForwardResponse, TraceStep,
+    ListRefusalsRequest, ListRefusalsResponse, ListUnitsRequest, ListUnitsResponse, ListVersionsRequest, ListVersionsResponse,
+    TraceBackRequest, TraceBackResponse, TraceForwardRequest, TraceForwardResponse, TraceStep,
 };
 use marrowline_ledger::store::NoteKind;
 use marrowline_ledger::{Ledger, Snapshot};
@@ -27,7 +27,7 @@ use tonic::{Request, Response, Status};
 use crate::auth::{Auth, Person};
 use crate::overview::{self, Start};
 use crate::trace::Chain;
-use crate::{materials, reading, refusals, trial_report, views};
+use crate::{materials, reading, refusals, trace, trial_report, versions, views};
 
 /// The service.
 pub struct Service {
@@ -153,10 +153,9 @@ impl CustodyService for Service {
             let unit = lot.units.get(&id).ok_or_else(|| errors::not_found("unit", text))?;
             let subject = unit.allocation.and_then(|a| snapshot.subject(&a.subject_id));
             let subject = subject.filter(|s| reading::may_read(&person, StreamKind::Subject, &s.upkeep));
-            let response = GetUnitResponse {
-                unit: Some(views::unit(&snapshot, &lot, unit, subject.is_some())),
-                checkpoint: snapshot.checkpoint().note.clone(),
-            };
+            let mut view = views::unit(&snapshot, &lot, unit, subject.is_some());
+            view.deviations = views::deviations(&snapshot, &lot, &id);
+            let response = GetUnitResponse { unit: Some(view), checkpoint: snapshot.checkpoint().note.clone() };
             (subject.map(|s| s.id), response)
         };
         if let Some(subject_id) = shown {
@@ -193,7 +192,7 @@ impl CustodyService for Service {
             let subject = snapshot.subject(&id).ok_or_else(|| errors::not_found("subject", text))?;
             reading::check(&person, StreamKind::Subject, &subject.upkeep)?;
             let response = GetSubjectResponse {
-                subject: Some(views::subject(&self.ledger, &snapshot, &subject)),
+                subject: Some(views::subject(&self.ledger, &snapshot, &person, &subject)),
                 checkpoint: snapshot.checkpoint().note.clone(),
             };
             (id, response)
@@ -275,6 +274,11 @@ impl CustodyService for Service {
     async fn list_lots(&self, request: Request<ListLotsRequest>) -> Result<Response<ListLotsResponse>, Status> {
         let person = self.auth.person(request.metadata())?;
         overview::list_lots(&self.ledger, &person, request.get_ref()).map(Response::new)
+    }
+
+    async fn list_versions(&self, request: Request<ListVersionsRequest>) -> Result<Response<ListVersionsResponse>, Status> {
+        let person = self.auth.person(request.metadata())?;
+        versions::list(&self.ledger, &person, request.get_ref()).map(Response::new)
     }
 
     async fn list_units(&self, request: Request<ListUnitsRequest>) -> Result<Response<ListUnitsResponse>, Status> {
@@ -371,8 +375,7 @@ impl Service {
         let mut seen = BTreeSet::new();
         for (kind, id, name) in streams {
             let entries = self.ledger.stream_entries(kind, &id, 1, MAX_TRACE).map_err(|e| errors::store(&e))?;
-            let mut targets = BTreeSet::new();
-            for entry in entries.iter().filter(|e| chain.holds(&e.record, &mut targets)) {
+            for entry in entries.iter().filter(|e| chain.holds(&e.record, &|named| trace::find(snapshot, named))) {
                 if seen.insert(entry.index) {
                     let step = views::step(entry, &authority, views::version(snapshot, entry).as_ref());
                     steps.push((entry.index, TraceStep { stream: name.clone(), step: Some(step) }));
@@ -395,8 +398,9 @@ fn dose_with_standing(snapshot: &Snapshot, person: &Person, subject: &Subject, d
     let mut view = views::dose(snapshot, subject, dose);
     let sees_subject = reading::may_read(person, StreamKind::Subject, &subject.upkeep);
     let chain = Chain::of(subject, &dose.id, sees_subject);
-    let is_about =
-        |record: &RecordId| snapshot.entry(record).is_some_and(|entry| chain.holds(&entry.record, &mut BTreeSet::new()));
+    let is_about = |record: &RecordId| {
+        snapshot.entry(record).is_some_and(|entry| chain.holds(&entry.record, &|named| trace::find(snapshot, named)))
+    };
     for lot in lots_of(snapshot, subject, &dose.id) {
         views::add_standing(&mut view, dose, &lot.upkeep, &is_about);
         let donor = lot.donor_id.and_then(|id| snapshot.donor(&id));
@@ -414,6 +418,11 @@ fn without_subject(mut dose: marrowline_api::v1::DoseView, person: &Person, subj
     if !person.is(Role::Auditor) && !reading::may_read(person, StreamKind::Subject, &subject.upkeep) {
         dose.subject_id.clear();
         dose.order_id.clear();
+        dose.subject_code.clear();
+        dose.ordered_by.clear();
+        dose.ordered_at_ms = 0;
+        dose.dispensed_by.clear();
+        dose.dispensed_at_ms = 0;
         // With the number of cells it would tell the subject's weight.
         dose.viable_cells_per_kg = 0;
     }

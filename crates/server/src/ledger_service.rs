@@ -166,10 +166,14 @@ impl LedgerService for Service {
             self.ledger.seen_checkpoint(&request.last_checkpoint);
         }
         if request.records.is_empty() || request.records.len() > MAX_BATCH {
+            let code = if request.records.is_empty() { "TOO_FEW_ITEMS" } else { "TOO_MANY_ITEMS" };
             let found = format!("{} records", request.records.len());
-            return Err(errors::bad_field("TOO_MANY_ITEMS", "records", &found, "1 to 256 records"));
+            return Err(errors::bad_field(code, "records", &found, "1 to 256 records"));
         }
-        let opened = request.records.iter().map(|r| self.appender.open(Some(r))).collect::<Result<Vec<_>, _>>()?;
+        let opened = request.records.iter().zip(0usize..).map(|(record, number)| {
+            self.appender.open(Some(record)).map_err(|status| errors::of_item(&status, &format!("records[{number}]")))
+        });
+        let opened = opened.collect::<Result<Vec<_>, _>>()?;
         let responses = self.appender.append(sender, opened).await?;
         Ok(Response::new(AppendBatchResponse { responses }))
     }

@@ -21,6 +21,7 @@ mod refusals;
 mod trace;
 mod transparency_service;
 mod trial_report;
+mod versions;
 mod views;
 
 use std::future::Future;

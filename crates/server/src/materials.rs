@@ -41,7 +41,8 @@ pub fn lots_made_with(ledger: &Ledger, person: &Person, snapshot: &Snapshot, tex
     Ok(Start { lots, stream: None, unit_id: None })
 }
 
-/// Reagent lots with this supplier's lot code and devices with this code, of facilities that the reader may read.
+/// Reagent lots with this supplier's lot code and devices with this code: of facilities that the reader may read, and those that lots
+/// were made with which the reader may read. What `lot show` tells by its code can be traced by it.
 fn with_code(ledger: &Ledger, person: &Person, snapshot: &Snapshot, code: &str) -> Result<BTreeSet<Id16>, StoreError> {
     let mut found = BTreeSet::new();
     for id in all(ledger, StreamKind::Facility)? {
@@ -53,10 +54,16 @@ fn with_code(ledger: &Ledger, person: &Person, snapshot: &Snapshot, code: &str) 
         let device = snapshot.equipment(&id).filter(|d| reading::may_read(person, StreamKind::Equipment, &d.upkeep));
         found.extend(device.filter(|device| device.standings.iter().any(|s| s.event.code == code)).map(|_| id));
     }
+    for id in all(ledger, StreamKind::Lot)? {
+        let lot = snapshot.lot(&id).filter(|lot| reading::may_read(person, StreamKind::Lot, &lot.upkeep));
+        let used = lot.iter().flat_map(|lot| of_lot(snapshot, lot));
+        found.extend(used.filter(|view| view.code == code).filter_map(|view| Some(Id16(view.id.try_into().ok()?))));
+    }
     Ok(found)
 }
 
-fn all(ledger: &Ledger, kind: StreamKind) -> Result<Vec<Id16>, StoreError> {
+/// The ids of all streams of a kind.
+pub fn all(ledger: &Ledger, kind: StreamKind) -> Result<Vec<Id16>, StoreError> {
     let mut ids: Vec<Id16> = Vec::new();
     loop {
         let from = ids.pop();

@@ -54,7 +54,7 @@ pub fn trace_forward(
             answer.incomplete = true;
             continue;
         }
-        answer.lots.push(views::lot_summary(lot));
+        answer.lots.push(views::lot_summary(snapshot, lot));
         // Nobody knows which unit it was: only a trace of the whole lot can tell.
         let given = if start.unit_id.is_none() { recall::given_of_no_unit(snapshot, lot) } else { BTreeSet::new() };
         for (dose_id, subject) in given.iter().filter_map(|(dose, id)| Some((dose, snapshot.subject(id)?))) {
@@ -133,8 +133,11 @@ pub fn list_lots(ledger: &Ledger, person: &Person, request: &ListLotsRequest) ->
             && (!request.held || lot.upkeep.open_holds().next().is_some())
     };
     let mask = Mask::new("LotSummary", &request.fields)?;
-    let lots =
-        readable_lots(&snapshot, person, &ids).iter().filter(fits).map(|lot| mask.apply(views::lot_summary(lot))).collect();
+    let lots = readable_lots(&snapshot, person, &ids)
+        .iter()
+        .filter(fits)
+        .map(|lot| mask.apply(views::lot_summary(&snapshot, lot)))
+        .collect();
     Ok(ListLotsResponse { lots, next_page_token, checkpoint: answered(&snapshot)? })
 }
 

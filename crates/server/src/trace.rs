@@ -2,11 +2,53 @@
 //! doses only what is about this dose's own.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use marrowline_record::id::Id16;
+use marrowline_ledger::Snapshot;
+use marrowline_record::id::{Id16, RecordId};
 use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{Record, SampleSource, StreamKind};
+use marrowline_rules::View as _;
+use marrowline_rules::index::IndexKey;
 use marrowline_rules::state::Subject;
+use prost::Message as _;
+
+/// How a record names the one that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// By its id.
+    Id(&'a [u8]),
+    /// By its digest.
+    Digest(&'a [u8]),
+}
+
+/// The record that another one amends, voids or signs.
+fn target(record: &Record) -> Option<Named<'_>> {
+    match &record.event {
+        Some(Event::RecordAmended(e)) => e.target.as_ref().map(|target| Named::Id(&target.record_id)),
+        Some(Event::RecordVoided(e)) => e.target.as_ref().map(|target| Named::Id(&target.record_id)),
+        Some(Event::SignatureAdded(e)) => Some(Named::Digest(&e.target_digest)),
+        _ => None,
+    }
+}
+
+/// A record of the log by how it is named.
+pub fn find(snapshot: &Snapshot, named: &Named<'_>) -> Option<Arc<Record>> {
+    let id = match named {
+        Named::Id(id) => RecordId::from_slice(id)?,
+        Named::Digest(digest) => RecordId(snapshot.lookup(&IndexKey::Digest((*digest).try_into().ok()?))?),
+    };
+    snapshot.entry(&id).map(|entry| Arc::clone(&entry.record))
+}
+
+/// Whether a record, or the one that it amends, voids or signs, names a unit.
+pub fn names_unit(snapshot: &Snapshot, record: &Record, unit: &Id16) -> bool {
+    match target(record) {
+        Some(named) => find(snapshot, &named).is_some_and(|target| names_unit(snapshot, &target, unit)),
+        // An id is made at random: bytes that are the same are the same id, in whatever field.
+        None => record.encode_to_vec().windows(unit.0.len()).any(|bytes| bytes == unit.0),
+    }
+}
 
 /// A dose with what it was made of.
 pub struct Chain {
@@ -28,21 +70,12 @@ impl Chain {
         }
     }
 
-    /// Whether a record belongs to it. What is amended or voided comes before what does so: `known` collects the ids of what belongs.
-    pub fn holds(&self, record: &Record, known: &mut BTreeSet<Vec<u8>>) -> bool {
-        let named = match &record.event {
-            Some(Event::RecordAmended(e)) => e.target.as_ref(),
-            Some(Event::RecordVoided(e)) => e.target.as_ref(),
-            _ => None,
-        };
-        let belongs = match named {
-            Some(target) => known.contains(&target.record_id),
+    /// Whether a record belongs to it. What amends, voids or signs another record belongs where that one does.
+    pub fn holds(&self, record: &Record, find: &dyn Fn(&Named<'_>) -> Option<Arc<Record>>) -> bool {
+        match target(record) {
+            Some(named) => find(&named).is_some_and(|target| self.holds(&target, find)),
             None => self.is_about(record),
-        };
-        if belongs {
-            known.insert(record.record_id.clone());
         }
-        belongs
     }
 
     fn is_about(&self, record: &Record) -> bool {
@@ -145,16 +178,23 @@ mod tests {
     }
 
     #[test]
-    fn an_amendment_belongs_where_its_target_does() {
-        let (chain, mut known) = (chain(true), BTreeSet::new());
-        let with_id = |id: u8, record: Record| Record { record_id: vec![id; 16], ..record };
+    fn what_is_about_another_record_belongs_where_that_one_does() {
+        let chain = chain(true);
         let voided = |target: u8| {
             let target = pb::AmendedRecord { record_id: vec![target; 16], digest: vec![0; 32] };
-            Event::RecordVoided(pb::RecordVoided { target: Some(target), ..pb::RecordVoided::default() })
+            record(None, Event::RecordVoided(pb::RecordVoided { target: Some(target), ..pb::RecordVoided::default() }))
         };
-        assert!(chain.holds(&with_id(7, record(None, thawed(4))), &mut known));
-        assert!(!chain.holds(&with_id(8, record(None, thawed(5))), &mut known));
-        assert!(chain.holds(&with_id(9, record(None, voided(7))), &mut known));
-        assert!(!chain.holds(&with_id(10, record(None, voided(8))), &mut known), "another unit's");
+        let signed = |target: u8| {
+            record(None, Event::SignatureAdded(pb::SignatureAdded { target_digest: vec![target; 32], slot: Some(1) }))
+        };
+        let find = |named: &Named<'_>| match named {
+            Named::Id([7, ..]) | Named::Digest([7, ..]) => Some(Arc::new(record(None, thawed(4)))),
+            Named::Id([8, ..]) | Named::Digest([8, ..]) => Some(Arc::new(record(None, thawed(5)))),
+            Named::Digest([9, ..]) => Some(Arc::new(voided(7))),
+            _ => None,
+        };
+        assert!(chain.holds(&voided(7), &find) && chain.holds(&signed(7), &find) && chain.holds(&signed(9), &find));
+        assert!(!chain.holds(&voided(8), &find) && !chain.holds(&signed(8), &find), "another unit's");
+        assert!(!chain.holds(&signed(6), &find), "nobody's");
     }
 }

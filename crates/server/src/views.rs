@@ -9,15 +9,19 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{self, Comparator, Instant, ResultKind, StreamKind};
 use marrowline_record::signing::Signing;
 use marrowline_record::stream::stream_key;
-use marrowline_rules::state::custody::Custody;
 use marrowline_rules::state::lot::labels::LabelBatch;
-use marrowline_rules::state::lot::{Processing, Unit};
 use marrowline_rules::state::subject::Dose;
 use marrowline_rules::state::upkeep::{Deviation, Hold, Owed, Recall, Version};
-use marrowline_rules::state::{Authority, Donor, Lot, Subject, Upkeep};
+use marrowline_rules::state::{Authority, Donor, Lot, Upkeep};
 use marrowline_rules::{View, codes};
 
 use crate::materials;
+
+pub mod subject;
+mod unit;
+
+pub use subject::{dose, subject};
+pub use unit::{PROCESSING, deviations, processing, unit};
 
 /// Most steps of a stream in one view; more are read with ListRecords.
 const MAX_STEPS: usize = 1_000;
@@ -63,6 +67,7 @@ fn recall(r: &Recall) -> v1::RecallView {
         reason: r.reason.clone(),
         record_id: r.record_id.0.to_vec(),
         closed_by: r.closed_by.map(|r| r.0.to_vec()).unwrap_or_default(),
+        thing: String::new(),
     }
 }
 
@@ -191,79 +196,6 @@ pub fn donor(ledger: &Ledger, snapshot: &Snapshot, donor: &Donor) -> v1::DonorVi
     }
 }
 
-/// A unit; the subject that it is assigned to only if the reader may see it.
-pub fn unit(snapshot: &Snapshot, lot: &Lot, unit: &Unit, shows_subject: bool) -> v1::UnitView {
-    let (custody, facility) = match &unit.custody {
-        Custody::Held { facility_id } => ("held", facility_id),
-        Custody::InTransit { to_facility_id, .. } => ("in transit", to_facility_id),
-        Custody::Disputed { facility_id, .. } => ("disputed", facility_id),
-    };
-    // What was assigned to a subject who died is free again.
-    let allocation = marrowline_rules::family::units::allocation(snapshot, unit, snapshot.now_ms());
-    let subject = allocation.filter(|_| shows_subject).map(|a| a.subject_id.0.to_vec());
-    let state = match unit.processing {
-        Processing::Allocated if allocation.is_none() => Processing::Stored,
-        processing => processing,
-    };
-    v1::UnitView {
-        unit_id: unit.id.0.to_vec(),
-        unit_code: unit.code.clone(),
-        lot_id: lot.id.0.to_vec(),
-        lot_code: lot.opened.as_ref().map(|(_, e)| e.lot_code.clone()).unwrap_or_default(),
-        processing: processing(state).to_owned(),
-        custody: custody.to_owned(),
-        facility_id: facility.0.to_vec(),
-        facility_code: snapshot.authority().facility(facility).map(|f| f.code.clone()).unwrap_or_default(),
-        location: unit.location.clone(),
-        total_cells: unit.total_cells,
-        viability_basis_points: unit.fill_viability_basis_points,
-        subject_id: subject.unwrap_or_default(),
-        dose_ids: marrowline_rules::family::dose::doses_of(snapshot, unit).iter().map(|(dose, _)| dose.0.to_vec()).collect(),
-        holds: lot.upkeep.holds_on_unit(&unit.id).map(hold).collect(),
-        container: container(unit).to_owned(),
-        expires_at_ms: specification(snapshot, lot).map_or(0, |s| marrowline_rules::family::units::expires_at_ms(unit, &s)),
-    }
-}
-
-/// Every processing state.
-pub const PROCESSING: [Processing; 10] = [
-    Processing::Filled,
-    Processing::Stored,
-    Processing::Allocated,
-    Processing::Thawed,
-    Processing::Prepared,
-    Processing::Dispensed,
-    Processing::Infused,
-    Processing::Sampled,
-    Processing::Returned,
-    Processing::Destroyed,
-];
-
-/// A processing state in a word.
-pub fn processing(state: Processing) -> &'static str {
-    match state {
-        Processing::Filled => "filled",
-        Processing::Stored => "stored",
-        Processing::Allocated => "allocated",
-        Processing::Thawed => "thawed",
-        Processing::Prepared => "prepared",
-        Processing::Dispensed => "dispensed",
-        Processing::Infused => "infused",
-        Processing::Sampled => "sampled",
-        Processing::Returned => "returned",
-        Processing::Destroyed => "destroyed",
-    }
-}
-
-fn container(unit: &Unit) -> &'static str {
-    match (unit.container.damaged_by.is_some(), unit.container.lost_by.is_some()) {
-        (false, false) => "",
-        (true, false) => "damaged",
-        (false, true) => "lost",
-        (true, true) => "damaged and lost",
-    }
-}
-
 fn label_batch((id, batch): (&Id16, &LabelBatch)) -> v1::LabelBatchView {
     v1::LabelBatchView {
         batch_id: id.0.to_vec(),
@@ -271,12 +203,6 @@ fn label_batch((id, batch): (&Id16, &LabelBatch)) -> v1::LabelBatchView {
         labels_applied: u64::try_from(batch.applied.len()).unwrap_or(u64::MAX),
         reconciled: batch.is_reconciled(),
     }
-}
-
-fn specification(snapshot: &Snapshot, lot: &Lot) -> Option<std::sync::Arc<pb::SpecificationPublished>> {
-    let document = lot.specification()?;
-    let id = Id16(document.id.as_slice().try_into().ok()?);
-    snapshot.specification(&id)?.version(document.version).cloned()
 }
 
 /// A lot.
@@ -297,8 +223,10 @@ pub fn lot(ledger: &Ledger, snapshot: &Snapshot, lot: &Lot) -> v1::LotView {
 }
 
 /// A lot in one line.
-pub fn lot_summary(lot: &Lot) -> v1::LotSummary {
+pub fn lot_summary(snapshot: &Snapshot, lot: &Lot) -> v1::LotSummary {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let donor = lot.donor_id.and_then(|id| snapshot.donor(&id));
+    let looked_back = donor.map_or(0, |donor| donor.upkeep.open_recalls().count());
     v1::LotSummary {
         lot_id: lot.id.0.to_vec(),
         lot_code: lot.opened.as_ref().map(|(_, e)| e.lot_code.clone()).unwrap_or_default(),
@@ -309,41 +237,6 @@ pub fn lot_summary(lot: &Lot) -> v1::LotSummary {
         holds: count(lot.upkeep.open_holds().count()),
         deviations: count(lot.upkeep.open_deviations().count()),
         owed: count(lot.upkeep.owed.len()),
-    }
-}
-
-/// A dose.
-pub fn dose(snapshot: &Snapshot, subject: &Subject, dose: &Dose) -> v1::DoseView {
-    let check = marrowline_rules::family::dose_check::check(snapshot, &dose.id, snapshot.now_ms());
-    v1::DoseView {
-        dose_id: dose.id.0.to_vec(),
-        dose_code: dose.code.clone(),
-        subject_id: subject.id.0.to_vec(),
-        order_id: dose.order_id.0.to_vec(),
-        state: format!("{:?}", marrowline_rules::family::dose_check::state_of(snapshot, dose)).to_lowercase(),
-        unit_ids: dose.portions.iter().map(|p| p.unit_id.0.to_vec()).collect(),
-        total_cells: dose.total_cells,
-        viability_basis_points: dose.viability_basis_points,
-        viable_cells_per_kg: check.viable_cells_per_kg.unwrap_or(0),
-        expires_at_ms: dose.expires_at_ms,
-        ..v1::DoseView::default()
-    }
-}
-
-/// A subject.
-pub fn subject(ledger: &Ledger, snapshot: &Snapshot, subject: &Subject) -> v1::SubjectView {
-    let protocol = subject.protocol();
-    let arm = subject.randomised.as_ref().and_then(|r| {
-        let (id, version) = protocol?;
-        let document = snapshot.protocol(&id)?.version(version).cloned()?;
-        document.arms.iter().find(|a| a.arm == r.arm).map(|a| a.code.clone())
-    });
-    v1::SubjectView {
-        stream: Some(stream(ledger, snapshot, StreamKind::Subject, &subject.id, &subject.upkeep)),
-        subject_code: subject.consents.first().map(|c| c.event.subject_code.clone()).unwrap_or_default(),
-        protocol: protocol.map(|(id, version)| pb::VersionRef { id: id.0.to_vec(), version }),
-        arm: arm.unwrap_or_default(),
-        weight_grams: subject.latest_weighing().map_or(0, |w| w.weight_grams),
-        doses: subject.doses.iter().map(|d| dose(snapshot, subject, d)).collect(),
+        recalls: count(lot.upkeep.open_recalls().count().saturating_add(looked_back)),
     }
 }

@@ -33,7 +33,7 @@ pub struct Init {
     #[arg(long)]
     pub template: bool,
     /// File with the passphrase of the founders' keys; asked for otherwise.
-    #[arg(long)]
+    #[arg(long, env = "MARROWLINE_PASSPHRASE_FILE")]
     pub passphrase_file: Option<PathBuf>,
 }
 
@@ -69,7 +69,7 @@ pub enum KeyCommand {
         #[arg(long)]
         out: PathBuf,
         /// File with the passphrase; asked for otherwise.
-        #[arg(long)]
+        #[arg(long, env = "MARROWLINE_PASSPHRASE_FILE")]
         passphrase_file: Option<PathBuf>,
     },
     /// Show a key's public half and its id.
@@ -77,7 +77,7 @@ pub enum KeyCommand {
         /// The key file.
         file: PathBuf,
         /// File with the passphrase; asked for otherwise.
-        #[arg(long)]
+        #[arg(long, env = "MARROWLINE_PASSPHRASE_FILE")]
         passphrase_file: Option<PathBuf>,
     },
 }

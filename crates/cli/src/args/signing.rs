@@ -111,6 +111,9 @@ pub struct Change {
     /// Your role, if the record has more than one, e.g. NURSE.
     #[arg(long)]
     pub role: Option<String>,
+    /// You have read it already; do not ask.
+    #[arg(long)]
+    pub yes: bool,
     /// Only say what the ledger would say.
     #[arg(long)]
     pub dry_run: bool,

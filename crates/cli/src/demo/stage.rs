@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::cast::{FOUNDERS, Person};
 use super::{DemoError, Player, grant};
-use crate::ask;
+use crate::check;
 use crate::exit::say;
 use crate::failure::Failure;
 use crate::lists;
@@ -349,7 +349,7 @@ impl Stage {
         let request = CheckDoseRequest { dose: dose.to_owned() };
         let response = client.custody().check_dose(request).await?.into_inner();
         client.follow(&response.checkpoint).await?;
-        say!("dose check: {}", ask::answer(&response));
+        say!("dose check: {}", check::answer(&response));
         let expected = if green { Answer::Green } else { Answer::Red };
         if response.answer() != expected {
             return Err(Failure::unexpected(format!("the dose check of {dose} should be {expected:?}")));

@@ -33,11 +33,11 @@ crate::codes! {
     787 DOSE_ABOVE_BAND Gate [deviation Critical] (Subject, Protocol) "a dose holds the protocol's largest dose or less" => "prepare a dose with at most the number of cells that is named under allowed";
     788 DOSE_VIABILITY_LOW Gate [deviation Major] (Specification) "a dose's viability is the specification's lowest after thawing or more" => "do not give the dose; prepare another one";
     789 DMSO_TOO_HIGH Gate [deviation Major] (Subject, Specification) "a dose holds no more DMSO per kg than the specification allows" => "prepare a dose with less DMSO";
-    790 DOSE_EXPIRY_WRONG Gate [deviation Major] (Lot, Specification) "a dose expires at its earliest thaw plus the specification's thaw window" => "the earlier of both times holds; prepare another dose with the right time on its label";
+    790 DOSE_EXPIRY_WRONG Gate [deviation Major] (Lot, Specification) "a dose expires at its earliest thaw plus the specification's thaw window" => "the earlier of both times holds; if it was typed wrongly, `amend` the preparation; if the label is wrong, prepare another dose with the right time on it";
     791 DOSE_EXPIRED Gate [deviation Critical] (Lot, Specification) "a dose is used up to the moment of its expiry" => "do not give the dose; thaw and prepare another one";
     800 DOSE_UNKNOWN Gate [deviation Critical holds Subject] (Subject) "the dose is a dose of this subject" => "stop; compare wristband, label and order; the subject is held until QA has found out whose dose it was";
     801 DISPENSER_PREPARED_IT Gate [] (Subject, Authority) "who dispenses a dose had no part in its preparation" => "let another pharmacist dispense it";
-    802 DOSE_ALREADY_DISPENSED Gate [] (Subject) "a dose is dispensed once" => "nothing; the dose is released";
+    802 DOSE_ALREADY_DISPENSED Gate [] (Subject) "a dose is dispensed once" => "do not dispense it again";
     803 DOSE_ALREADY_USED Gate [] (Subject) "a dose is given once" => "do not give it again; order another dose";
     804 DOSE_HELD Gate [deviation Critical] (Subject) "no hold is in force on the dose" => "resolve what the hold is about, then let QA and another person lift it";
     805 DOSE_SIGNATURE_OWED Gate [] (Subject) "the dose's preparation has all its signatures" => "let the second person sign the preparation (SignatureAdded)";

@@ -8,7 +8,7 @@ crate::codes! {
     5 SIGNER_WITHOUT_AUTHORITY Refuses [] (Authority) "each signatory holds the role at the facility when the record arrives" => "let someone who holds the role sign; ask the key administrator if the grant has lapsed";
     6 SIGNERS_NOT_DIFFERENT Refuses [] (Authority) "each signature of a record is another person's" => "let another person sign; a fact may be appended with its first signature alone and the other one added later";
     7 SIGNATURE_MISSING Gate [] () "an authorisation has all its signatures at once" => "propose it for countersigning and append it when all have signed";
-    8 VERIFIER_MISSING Flag [] () "a fact has all its signatures" => "let the missing person add the signature (SignatureAdded); the fact itself is kept";
+    8 VERIFIER_MISSING Flag [] () "a fact has all its signatures" => "let the missing person add the signature (`marrowline sign RECORD`); the fact itself is kept";
     9 HEAD_UNKNOWN Gate [deviation Major] () "the head that a record has seen is a record of this ledger" => "read the stream's head again; if this repeats, compare your last checkpoint with the ledger's: its history may have been rolled back";
     10 HEAD_MOVED Gate [] () "an authorisation has seen the current head of each stream that it extends" => "read what was added since, decide again, and sign again";
     11 HEAD_ADVANCED Flag [] () "a fact has seen the current head of each stream that it extends" => "nothing; the leaf holds the record's true place";

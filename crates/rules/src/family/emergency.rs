@@ -50,14 +50,19 @@ pub(super) fn overridden(c: &mut Context<'_>, e: &pb::EmergencyOverride) {
     let Some(subject) = c.view.subject(&c.stream_id(StreamKind::Subject)) else {
         return;
     };
-    let listed = Standing::of(c.view, &subject).protocol.map(|protocol| protocol.override_codes.clone()).unwrap_or_default();
+    let protocol = Standing::of(c.view, &subject).protocol;
+    let version = protocol.as_ref().map_or_else(String::new, |protocol| format!(" version {}", protocol.version));
+    let listed = protocol.map(|protocol| protocol.override_codes.clone()).unwrap_or_default();
     let others: Vec<&str> =
         e.codes.iter().filter(|name| !listed.contains(name) || !may_be_overridden(name)).map(String::as_str).collect();
     c.demand(
         others.is_empty(),
         &codes::OVERRIDE_NOT_LISTED,
         || others.join(", "),
-        || if listed.is_empty() { "no gate: the protocol lists none".to_owned() } else { listed.join(", ") },
+        || match listed.as_slice() {
+            [] => format!("no gate: the protocol{version}, which governs the subject, lists none"),
+            listed => format!("{}, which the protocol{version} lists that governs the subject", listed.join(", ")),
+        },
         || vec![Look::Field("emergency_override.codes".to_owned())],
     );
 }
