@@ -9,7 +9,7 @@ use marrowline_record::pb::record::Event;
 use marrowline_record::pb::{Location, StreamKind};
 
 use crate::codes::donor::{DIN_USED_BEFORE, DONOR_CODE_REUSED, DONOR_CODE_TAKEN};
-use crate::codes::lot::{LOCATION_TAKEN, LOT_CODE_REUSED, LOT_CODE_TAKEN};
+use crate::codes::lot::{EXCURSION_WITHOUT_LOT, LOCATION_TAKEN, LOT_CODE_REUSED, LOT_CODE_TAKEN};
 use crate::codes::subject::{SUBJECT_CODE_REUSED, SUBJECT_CODE_TAKEN};
 use crate::view::View;
 
@@ -292,7 +292,8 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
                 }
             }
         }
-        Event::TemperatureExcursion(e) => {
+        // An excursion on the units' own lots stands in these: it would hide the one that has to be found here.
+        Event::TemperatureExcursion(e) if leaves_lots_out(entry) => {
             let device = entry.stream_id(marrowline_record::pb::StreamKind::Equipment);
             for unit in e.unit_ids.iter().map(|unit| id16(unit)) {
                 for last in [false, true] {
@@ -304,6 +305,12 @@ pub fn writes(entry: &Entry) -> Vec<IndexWrite> {
     }
     out.extend(given_again(entry, event));
     out
+}
+
+/// Whether an excursion is on the device alone, or names units of other lots than it extends.
+fn leaves_lots_out(entry: &Entry) -> bool {
+    let has_lot = entry.record.streams.iter().any(|stream| stream.kind() == marrowline_record::pb::StreamKind::Lot);
+    !has_lot || entry.flags.contains(&EXCURSION_WITHOUT_LOT.number)
 }
 
 /// Who claimed a unit last: the one that counts if the first one's record was voided and recorded anew elsewhere.

@@ -71,7 +71,7 @@ fn note_key(kind: NoteKind, number: u64) -> Vec<u8> {
 
 /// Which indexes are in. Raised whenever the rules write others (`marrowline_rules::index::writes`): a projection without them would answer
 /// that things do not exist.
-const INDEXES: u32 = 5;
+const INDEXES: u32 = 6;
 const INDEXES_KEY: &[u8] = b"V";
 const APPLIED: &[u8] = b"A";
 const APPLIED_NOTES: &[u8] = b"B";

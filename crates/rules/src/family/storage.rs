@@ -94,6 +94,10 @@ fn too_warm(view: &dyn View, limit: &pb::StorageLimit, lot: &Lot, unit: &Unit, s
     let device = stay.equipment_id?;
     let equipment = view.equipment(&device)?;
     let stay_until_ms = stay.until_ms.unwrap_or(at_ms);
+    // Put somewhere and moved on at the same moment: it was there for no time.
+    if stay.until_ms == Some(stay.from_ms) {
+        return None;
+    }
     let (record_id, from_ms, peak) = warm_times(&equipment, limit)
         .into_iter()
         .filter(|warm| warm.from_ms < stay_until_ms && stay.from_ms < warm.until_ms)

@@ -72,7 +72,13 @@ impl Release {
     fn falls(&self, place: usize, known: &Release, now: &Release) -> Option<&'static str> {
         let deed = &self.history[place].deed;
         let is_judged = !matches!(deed, Deed::Amended { .. } | Deed::PanelAmended { .. } | Deed::Withdrawn { .. });
-        let (known, now) = (known.said_of(deed), now.said_of(deed));
+        // A report is judged again by what it says now; one that is void says nothing.
+        let report = self.report_of(&self.history[place].label).filter(|_| matches!(deed, Deed::Reported { .. }));
+        let said = |ledger: &Release| match &report {
+            Some(report) => report.latest().map(|content| ledger.report_codes(content)).unwrap_or_default(),
+            None => ledger.said_of(deed),
+        };
+        let (known, now) = (said(known), said(now));
         let anew: Vec<_> = now.difference(&known).filter(|code| **code != "LOT_SIGNATURE_OWED" && is_judged).collect();
         let is_fact =
             matches!(deed, Deed::Reported { .. } | Deed::Worked { .. } | Deed::Sampled { .. } | Deed::DeviationOpened { .. });
