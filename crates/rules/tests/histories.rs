@@ -59,6 +59,7 @@ histories! {
     eligible_donor
     frame
     excursion
+    excursions_apart
     filled_lot
     harvested_lot
     hindsight
